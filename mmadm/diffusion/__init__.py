@@ -1,0 +1,84 @@
+"""The mathematics of diffusion models with Analytical image Attenuation (ADM).
+
+"ADM" here is the paper's Analytical image Attenuation, not OpenAI's Ablated Diffusion
+Model. This package knows no networks, data or tasks; it needs torch and the registry.
+
+======================  ==============================================================
+Symbol in the code      Meaning (paper)
+======================  ==============================================================
+``x0``, ``x_t``         image, and noisy image at time t, (N, C, H, W)
+``t``, ``s``, ``r``     time in [0, 1]; step size; the time ``t - s`` after the step
+``phi``                 parameters of the attenuation function h_t, (N, P*C, H, W)
+``eps``                 standard normal noise in ``x_t``
+``xi``                  fresh noise of a step (Alg. 2 line 7)
+``eta``                 share of that noise: 1 Algorithm 2, 0 deterministic
+``H_t``                 integral of h from 0 to t, ``attenuation.integral``
+``b(t)``                standard deviation of the noise, ``noise.std``; sqrt(t)
+======================  ==============================================================
+"""
+
+from .attenuation import (
+    Attenuation,
+    ConstantAttenuation,
+    ExponentialAttenuation,
+    LinearAttenuation,
+    PowerAttenuation,
+    QuadraticAttenuation,
+    SineAttenuation,
+    SquareRootAttenuation,
+)
+from .grids import (
+    EqualStepGrid,
+    PowerLawGrid,
+    SplitStepGrid,
+    TimeGrid,
+    UniformGrid,
+    UniformSigmaGrid,
+)
+from .noise_path import LinearNoise, NoisePath, WienerNoise
+from .preconditioner import (
+    Coefficients,
+    ImagePreconditioner,
+    NoisePreconditioner,
+    PlainPreconditioner,
+    Preconditioner,
+)
+from .process import ADMProcess
+from .samplers import ADMSampler, EulerMaruyamaSampler, Sampler
+from .vp import VPAttenuation, VPNoise, VPProcess
+from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
+
+__all__ = [
+    'ADMProcess',
+    'ADMSampler',
+    'Attenuation',
+    'Coefficients',
+    'ConstantAttenuation',
+    'EqualStepGrid',
+    'EulerMaruyamaSampler',
+    'ExponentialAttenuation',
+    'ImagePreconditioner',
+    'LinearAttenuation',
+    'LinearNoise',
+    'NoiseOnlyWeighting',
+    'NoisePath',
+    'NoisePreconditioner',
+    'OptimalWeighting',
+    'PlainPreconditioner',
+    'PowerAttenuation',
+    'PowerLawGrid',
+    'Preconditioner',
+    'QuadraticAttenuation',
+    'Sampler',
+    'SineAttenuation',
+    'SplitStepGrid',
+    'SquareRootAttenuation',
+    'TimeGrid',
+    'TimeWeighting',
+    'UniformGrid',
+    'UniformSigmaGrid',
+    'VPAttenuation',
+    'VPNoise',
+    'VPProcess',
+    'WienerNoise',
+]

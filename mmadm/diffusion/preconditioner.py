@@ -1,0 +1,205 @@
+"""What the network sees and what its outputs mean: scaling, skips and their weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from mmadm.registry import MODELS
+
+from .process import ADMProcess
+
+#: A network: (scaled x_t, c_noise) -> its raw outputs.
+Network = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Preconditioning at time t; each entry (N,), those of phi (N, P)."""
+
+    c_in: Tensor
+    c_noise: Tensor
+    phi_skip: Tensor
+    phi_out: Tensor
+    eps_skip: Tensor
+    eps_out: Tensor
+
+
+@MODELS.register_module()
+class Preconditioner:
+    """Input of unit variance, outputs of which only the unknown part is learnt.
+
+        phi = c_skip x_t + c_out F_1(c_in x_t, c_noise)          (eps alike, from F_2)
+
+    ``c_skip`` is the best linear guess from ``x_t`` and ``c_out`` the standard
+    deviation of its error, for image data of standard deviation ``sigma_d``. For
+    ``h_t = c`` and ``b = sqrt(t)``, with ``D = (1-t)^2 sigma_d^2 + t``:
+
+        c_in = D^(-1/2)      c_noise = log t
+        phi:  c_skip = -(1-t) sigma_d^2 / D    c_out^2 = sigma_d^2 t / D
+        eps:  c_skip =  sqrt(t) / D            c_out^2 = (1-t)^2 sigma_d^2 / D
+
+    For ``sigma_d = 1``, ``1/c_out^2`` is the best pair of weights of Table V.
+
+    Args:
+        sigma_data: standard deviation sigma_d of the images (or latents).
+    """
+
+    def __init__(self, sigma_data: float = 0.5) -> None:
+        if not sigma_data > 0:
+            raise ValueError(
+                'The standard deviation of the data must be positive, but sigma_data='
+                f'{sigma_data}. Natural images in [-1, 1] have about 0.5.'
+            )
+        self.sigma_data = sigma_data
+
+    def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
+        """Moments of (x_t, phi, eps) turned into linear regression, in float64.
+
+        The moments come from a two-level design over the sources (x0 and the drawn
+        parameters each at plus and minus one standard deviation): exact where phi and
+        H_t are linear in them, an approximation for the sine.
+
+        Args:
+            process: the diffusion process.
+            t: times, (N,).
+        """
+        t = t.double()
+        attenuation = process.attenuation
+        levels = torch.tensor(list(product((-1.0, 1.0), repeat=attenuation.num_params)))
+        levels = levels.to(t).view(*levels.shape, 1, 1)
+
+        image, *free = levels.split(1, dim=1)
+        x0 = self.sigma_data * image
+        free_std = attenuation.free_variance**0.5
+        phi = attenuation.solve(x0, *(free_std * a for a in free))  # (levels, P, 1, 1)
+        mean = x0 + attenuation.integral(phi, t)  # (levels, 1, 1, N)
+
+        std = process.noise.std(t)
+        variance = mean.square().mean((0, 1, 2)) + std**2
+        covariance = (phi * mean).mean((0, 2)).T  # (N, P)
+        phi_skip = covariance / variance[:, None]
+        phi_out = phi.square().mean((0, 2)).T - covariance * phi_skip
+        eps_skip = std / variance
+        eps_out = 1 - std * eps_skip
+        return Coefficients(
+            c_in=variance.rsqrt(),
+            c_noise=t.log(),
+            phi_skip=phi_skip,
+            phi_out=phi_out.clamp(min=0).sqrt(),
+            eps_skip=eps_skip,
+            eps_out=eps_out.clamp(min=0).sqrt(),
+        )
+
+    def __call__(
+        self, network: Network, process: ADMProcess, x_t: Tensor, t: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """``phi_theta, eps_theta = Net_theta(x_t, t)`` (Alg. 1 line 6, Alg. 2 line 3).
+
+        Args:
+            network: gives one raw output per decoder.
+            process: the diffusion process.
+            x_t: noisy image (N, C, H, W).
+            t: times (N,), or (1,) where all images share one.
+
+        Returns:
+            phi (N, P*C, H, W) and eps (N, C, H, W).
+        """
+        c = self.coefficients(process, t)
+        outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise.to(x_t.dtype))
+        return self.combine(outputs, c, process, x_t, t)
+
+    def combine(
+        self,
+        outputs: tuple[Tensor, ...],
+        c: Coefficients,
+        process: ADMProcess,
+        x_t: Tensor,
+        t: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Raw outputs to phi and eps."""
+        raw_phi, raw_eps = outputs
+        return self._phi(raw_phi, c, process, x_t), self._eps(raw_eps, c, x_t)
+
+    def _phi(
+        self, raw: Tensor, c: Coefficients, process: ADMProcess, x_t: Tensor
+    ) -> Tensor:
+        params = process.attenuation.split(raw)
+        columns = zip(params, c.phi_skip.unbind(1), c.phi_out.unbind(1), strict=True)
+        return torch.cat(
+            [_over(skip, x_t) * x_t + _over(out, x_t) * f for f, skip, out in columns],
+            dim=1,
+        )
+
+    def _eps(self, raw: Tensor, c: Coefficients, x_t: Tensor) -> Tensor:
+        return _over(c.eps_skip, x_t) * x_t + _over(c.eps_out, x_t) * raw
+
+
+@MODELS.register_module()
+class ImagePreconditioner(Preconditioner):
+    """For a head with one decoder that predicts phi: eps is solved from ``x_t``.
+
+    ``eps = (x_t - x0 - H_t) / b(t)``, with ``x0 = -H_1``.
+    """
+
+    def combine(
+        self,
+        outputs: tuple[Tensor, ...],
+        c: Coefficients,
+        process: ADMProcess,
+        x_t: Tensor,
+        t: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        (raw,) = outputs
+        phi = self._phi(raw, c, process, x_t)
+        mean = process.diffuse(process.image(phi), phi, torch.zeros_like(x_t), t)
+        return phi, (x_t - mean) / _over(process.noise.std(t), x_t)
+
+
+@MODELS.register_module()
+class NoisePreconditioner(Preconditioner):
+    """For a head with one decoder that predicts eps, as DDPM's: phi is solved from x_t.
+
+    Only for attenuations without drawn parameters. ``x0 = (x_t - b(t) eps) / g(t)``,
+    where ``g(t)``, the share of the image left at time t, is kept above ``t_min``:
+    with the paper's process nothing of the image is left at t = 1.
+    """
+
+    def combine(
+        self,
+        outputs: tuple[Tensor, ...],
+        c: Coefficients,
+        process: ADMProcess,
+        x_t: Tensor,
+        t: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        (raw,) = outputs
+        eps = self._eps(raw, c, x_t)
+        one = torch.ones_like(x_t[:1])
+        share = process.diffuse(one, process.target(one), torch.zeros_like(one), t)
+        noise = _over(process.noise.std(t), x_t) * eps
+        x0 = (x_t - noise) / share.clamp(min=process.t_min)
+        return process.attenuation.solve(x0), eps
+
+
+@MODELS.register_module()
+class PlainPreconditioner(Preconditioner):
+    """No preconditioning: the raw outputs are phi and eps; only the input is scaled."""
+
+    def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
+        c = super().coefficients(process, t)
+        return Coefficients(
+            c_in=c.c_in,
+            c_noise=c.c_noise,
+            phi_skip=torch.zeros_like(c.phi_skip),
+            phi_out=torch.ones_like(c.phi_out),
+            eps_skip=torch.zeros_like(c.eps_skip),
+            eps_out=torch.ones_like(c.eps_out),
+        )
+
+
+def _over(value: Tensor, x: Tensor) -> Tensor:
+    """One value per image, (N,), in a shape and type that broadcasts over ``x``."""
+    return value.view(-1, *[1] * (x.dim() - 1)).to(x)

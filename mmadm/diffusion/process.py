@@ -1,0 +1,155 @@
+"""The diffusion process of the paper: Eq. (6) to (11)."""
+
+import torch
+from torch import Tensor
+
+from mmadm.registry import ATTENUATIONS, MODELS, build
+
+from .attenuation import Attenuation, ConstantAttenuation
+from .noise_path import NoisePath, WienerNoise
+
+
+@MODELS.register_module()
+class ADMProcess:
+    """Image to zero and zero to noise at once, Eq. (6):
+
+        x_t = x0 + H_t(phi) + b(t) eps,      x0 + H_1 = 0,      b(t) = sqrt(t)
+
+    Times ``t`` are in [0, 1]: a number, a tensor without axes, or one per image (N,).
+
+    Args:
+        attenuation: ``h_t``, or its config.
+        noise: b(t), or its config.
+        t_min: the smallest time of training and of the last denoising (Table I,
+            Sec. V-A).
+    """
+
+    def __init__(
+        self,
+        attenuation: Attenuation | dict = dict(type=ConstantAttenuation),
+        noise: NoisePath | dict = dict(type=WienerNoise),
+        t_min: float = 1e-4,
+    ) -> None:
+        if not 0 < t_min < 1:
+            raise ValueError(
+                f'The smallest time must lie between 0 and 1, but t_min={t_min}. '
+                'The paper uses 1e-3 (unconditional) and 1e-4 (Table I).'
+            )
+        self.attenuation: Attenuation = build(ATTENUATIONS, attenuation)
+        self.noise: NoisePath = build(MODELS, noise)
+        self.t_min = t_min
+
+    def target(self, x0: Tensor) -> Tensor:
+        """A ``phi`` with ``x0 + H_1 = 0``, free parameters drawn: what phi learns."""
+        return self.attenuation.draw(x0)
+
+    def diffuse(
+        self, x0: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
+    ) -> Tensor:
+        """Draw ``x_t`` from q(x_t | x0), Eq. (7); Alg. 1, line 4 and 5.
+
+        Args:
+            x0: clean image (N, C, H, W).
+            phi: attenuation parameters (N, P*C, H, W).
+            eps: standard normal noise (N, C, H, W).
+            t: time.
+        """
+        t = self._time(t, x0)
+        return x0 + self.attenuation.integral(phi, t) + self.noise.std(t) * eps
+
+    def denoised(
+        self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
+    ) -> Tensor:
+        """The image that both outputs together say ``x_t`` came from (Eq. 7 solved)."""
+        t = self._time(t, x_t)
+        return x_t - self.attenuation.integral(phi, t) - self.noise.std(t) * eps
+
+    def image(self, phi: Tensor) -> Tensor:
+        """The image that ``phi`` alone stands for: ``x0 = -H_1``."""
+        return -self.attenuation.integral(phi, self._time(1.0, phi))
+
+    def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
+        """Variance of ``x_r`` given ``x_t`` and ``x0``, r < t: a Brownian bridge.
+
+        With ``b^2(t) = t`` and r = t - s it is ``s (t - s) / t``, Eq. (9) and (11).
+        """
+        var_t, var_r = self.noise.std(t) ** 2, self.noise.std(r) ** 2
+        return var_r * (var_t - var_r) / var_t
+
+    def step(
+        self,
+        x_t: Tensor,
+        phi: Tensor,
+        eps: Tensor,
+        t: Tensor | float,
+        s: Tensor | float,
+        eta: float = 1.0,
+        xi: Tensor | None = None,
+    ) -> Tensor:
+        """From ``x_t`` back to ``x_{t-s}``, for a step s of any size up to t.
+
+            sigma^2 = eta^2 s (t - s) / t
+            x_{t-s} = x_t + H_{t-s} - H_t - (sqrt(t) - sqrt(t - s - sigma^2)) eps
+                      + sigma xi
+
+        ``eta = 1`` is Eq. (11) (Alg. 2, line 5 to 7: the bracket becomes
+        ``s / sqrt(t)``), ``eta = 0`` the deterministic rule.
+
+        Args:
+            x_t: noisy image (N, C, H, W).
+            phi: predicted attenuation parameters (N, P*C, H, W).
+            eps: predicted noise (N, C, H, W).
+            t: present time.
+            s: step size, 0 < s <= t.
+            eta: share of the bridge's noise, from 0 to 1.
+            xi: standard normal noise (N, C, H, W); not needed where eta is 0.
+
+        Raises:
+            ValueError: ``eta`` is outside [0, 1]: more noise than there is variance.
+        """
+        check_eta(eta)
+        t = self._time(t, x_t)
+        r = self._time(t - s, x_t)
+        sigma = eta * self.bridge_variance(t, r).sqrt()
+        std_t, std_r = self.noise.std(t), self.noise.std(r)
+
+        attenuation = self.attenuation
+        x_r = x_t + attenuation.integral(phi, r) - attenuation.integral(phi, t)
+        x_r = x_r - (std_t - (std_r**2 - sigma**2).clamp(min=0).sqrt()) * eps
+        return x_r if xi is None else x_r + sigma * xi
+
+    def reverse_sde(
+        self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        """Drift and diffusion of the reverse-time SDE of Eq. (6).
+
+            dx = (h_t + (db^2/dt) / b(t) eps) dt + sqrt(db^2/dt) dw
+
+        Returns:
+            drift (N, C, H, W) and diffusion, which broadcasts against it.
+        """
+        t = self._time(t, x_t)
+        rate = self.noise.variance_rate(t)
+        drift = self.attenuation.rate(phi, t) + rate / self.noise.std(t) * eps
+        return drift, rate.sqrt()
+
+    def _time(self, t: Tensor | float, x: Tensor) -> Tensor:
+        """``t`` shaped to broadcast against ``x``; checked where that is free."""
+        t = torch.as_tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
+        if t.device.type == 'cpu' and not (t.min() >= 0 and t.max() <= 1):
+            raise ValueError(
+                'Diffusion times lie between 0 (image) and 1 (noise), but t='
+                f'{t.flatten().tolist()[:8]}. Give times in [0, 1].'
+            )
+        t = t.to(x)
+        return t.view(-1, *[1] * (x.dim() - 1)) if t.dim() == 1 else t
+
+
+def check_eta(eta: float) -> None:
+    """Refuse a share of the noise that the variance cannot hold."""
+    if not 0 <= eta <= 1:
+        raise ValueError(
+            'eta is the share of the noise of Algorithm 2 and lies between 0 '
+            f'(deterministic) and 1 (the paper), but eta={eta}. '
+            'More than 1 asks for more noise than the step has variance.'
+        )

@@ -1,0 +1,87 @@
+"""The variance-preserving process of DDPM, the baseline of Tables II, IV and VI.
+
+In the frame of Eq. (6) it is one more pair of an attenuation,
+``x0 + H_t = alpha_t x0``, and a noise path, ``b(t) = beta_t``; only the bridge between
+two times differs, because DDPM's noise is attenuated together with the image.
+"""
+
+import torch
+from torch import Tensor
+
+from mmadm.registry import ATTENUATIONS, MODELS
+
+from .attenuation import Attenuation
+from .noise_path import NoisePath
+from .process import ADMProcess
+
+# DDPM's linear schedule in continuous time: its 1,000 variances from 1e-4 to 0.02.
+_RATE_0, _RATE_1 = 0.1, 20.0
+
+
+def _beta(t: Tensor) -> Tensor:
+    """DDPM's variance per time, ``g_t^2 = -2 f_t``."""
+    return _RATE_0 + t * (_RATE_1 - _RATE_0)
+
+
+def _log_alpha(t: Tensor) -> Tensor:
+    return -t * _RATE_0 / 2 - t**2 * (_RATE_1 - _RATE_0) / 4
+
+
+@ATTENUATIONS.register_module()
+class VPAttenuation(Attenuation):
+    """``x0 + H_t = alpha_t x0`` with ``phi = -x0``; ``alpha_1 = 0.0066``, not zero."""
+
+    def solve(self, x0: Tensor) -> Tensor:
+        return -x0
+
+    def integral(self, phi: Tensor, t: Tensor | float) -> Tensor:
+        return -phi * torch.expm1(_log_alpha(torch.as_tensor(t).to(phi)))
+
+    def rate(self, phi: Tensor, t: Tensor | float) -> Tensor:
+        t = torch.as_tensor(t).to(phi)
+        return phi * _beta(t) / 2 * torch.exp(_log_alpha(t))
+
+
+@MODELS.register_module()
+class VPNoise(NoisePath):
+    """``beta_t = sqrt(1 - alpha_t^2)``."""
+
+    def std(self, t: Tensor) -> Tensor:
+        return torch.sqrt(-torch.expm1(2 * _log_alpha(t)))
+
+    def time(self, std: Tensor) -> Tensor:
+        # The schedule ends a little below 1; the end of the path stands for all beyond.
+        log_alpha = torch.log1p(-(std**2)) / 2
+        slope = _RATE_1 - _RATE_0
+        root = torch.sqrt(_RATE_0**2 / 4 - slope * log_alpha)
+        return ((root - _RATE_0 / 2) * 2 / slope).clamp(max=1.0)
+
+    def variance_rate(self, t: Tensor) -> Tensor:
+        return _beta(t) * torch.exp(2 * _log_alpha(t))
+
+
+@MODELS.register_module()
+class VPProcess(ADMProcess):
+    """DDPM in continuous time, Eq. (1): ``x_t = alpha_t x0 + beta_t eps``.
+
+    The step with ``eta = 1`` is DDPM's ancestral step, with ``eta = 0`` DDIM's.
+    """
+
+    def __init__(self, t_min: float = 1e-3) -> None:
+        super().__init__(dict(type=VPAttenuation), dict(type=VPNoise), t_min)
+
+    def image(self, phi: Tensor) -> Tensor:
+        return -phi
+
+    def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
+        """``beta_r^2 / beta_t^2 (1 - alpha_t^2 / alpha_r^2)``, DDPM's posterior."""
+        share = -torch.expm1(2 * (_log_alpha(t) - _log_alpha(r)))
+        return (self.noise.std(r) / self.noise.std(t)) ** 2 * share
+
+    def reverse_sde(
+        self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        """Eq. (5): drift ``f_t x_t + g_t^2 / beta_t eps``, diffusion ``g_t``."""
+        t = self._time(t, x_t)
+        beta = _beta(t)
+        return -beta / 2 * x_t + beta / self.noise.std(t) * eps, beta.sqrt()
