@@ -5,7 +5,7 @@ Importing this package only looks at the versions of its dependencies.
 """
 
 import warnings
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 
 from .version import __version__
 
@@ -25,8 +25,8 @@ def _installed(distributions: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for name in distributions:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
             continue
     return found
 
