@@ -1,0 +1,30 @@
+"""Networks, the model that joins them with the mathematics, and its preprocessor."""
+
+from .adm import ADM
+from .autoencoders import PixelStage, ResidualStage
+from .condition_encoders import ConvEncoder
+from .data_preprocessor import DiffusionPreprocessor
+from .ema import TrainableEMA
+from .heads import (
+    ConcatFusion,
+    ConvBranchUNet,
+    CrossAttentionFusion,
+    DualDecoderUNet,
+    SingleDecoderUNet,
+)
+from .losses import ADMLoss
+
+__all__ = [
+    'ADM',
+    'ADMLoss',
+    'ConcatFusion',
+    'ConvBranchUNet',
+    'ConvEncoder',
+    'CrossAttentionFusion',
+    'DiffusionPreprocessor',
+    'DualDecoderUNet',
+    'PixelStage',
+    'ResidualStage',
+    'SingleDecoderUNet',
+    'TrainableEMA',
+]

@@ -1,0 +1,215 @@
+"""The model: introduces the mathematics of ADM to the networks."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmadm.diffusion import (
+    ADMProcess,
+    ADMSampler,
+    OptimalWeighting,
+    Preconditioner,
+)
+from mmadm.registry import MODELS, SAMPLERS, build
+from mmadm.structures import DiffusionSample
+from mmadm.utils import SampleNoise
+
+from .autoencoders import PixelStage
+from .data_preprocessor import DiffusionPreprocessor
+from .losses import ADMLoss
+
+#: Edges of the times for which errors are logged apart.
+_BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@MODELS.register_module()
+class ADM(BaseModel):
+    """Diffusion model with Analytical image Attenuation: Algorithm 1 and 2.
+
+    Conditional when it has a condition encoder. Knows no task: what is generated and
+    from what is a matter of the data set.
+
+    Args:
+        head: network (x_t, c_noise, features) -> raw outputs.
+        process: the diffusion process.
+        preconditioner: turns raw outputs into phi and eps.
+        weighting: lambda_1 and lambda_2.
+        loss: distance of Eq. (10).
+        sampler: Algorithm 2 or a relative.
+        condition_encoder: network condition -> feature maps of several levels.
+        first_stage: the space of the diffusion; kept frozen.
+        data_preprocessor: 8 bits to networks and back.
+        test_cfg: ``num_steps`` (the sampler's own if missing) and ``seed``.
+    """
+
+    def __init__(
+        self,
+        head: dict,
+        process: dict = dict(type=ADMProcess),
+        preconditioner: dict = dict(type=Preconditioner),
+        weighting: dict = dict(type=OptimalWeighting),
+        loss: dict = dict(type=ADMLoss),
+        sampler: dict = dict(type=ADMSampler),
+        condition_encoder: dict | None = None,
+        first_stage: dict = dict(type=PixelStage),
+        data_preprocessor: dict = dict(type=DiffusionPreprocessor),
+        test_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(build(MODELS, data_preprocessor))
+        self.head = build(MODELS, head)
+        self.process: ADMProcess = build(MODELS, process)
+        self.preconditioner = build(MODELS, preconditioner)
+        self.weighting = build(MODELS, weighting)
+        self.criterion = build(MODELS, loss)
+        self.sampler = build(SAMPLERS, sampler)
+        self.condition_encoder = build(MODELS, condition_encoder)
+        self.first_stage = build(MODELS, first_stage).requires_grad_(False)
+        self.test_cfg = dict(test_cfg or {})
+
+    def train(self, mode: bool = True) -> 'ADM':
+        """Switch the trained parts; the first stage stays in evaluation mode."""
+        super().train(mode)
+        self.first_stage.eval()
+        return self
+
+    def forward(
+        self,
+        inputs: dict,
+        data_samples: Sequence[DiffusionSample] | None = None,
+        mode: str = 'tensor',
+    ):
+        """Entry point of MMEngine's loops and wrappers.
+
+        Args:
+            inputs: 'image' and 'condition', as the data preprocessor gives them.
+            data_samples: what is known of each sample.
+            mode: 'loss' (Algorithm 1), 'predict' (Algorithm 2), or 'tensor': one call
+                of the networks at t = 1, for profiling.
+        """
+        if mode == 'loss':
+            return self.loss(inputs['image'], inputs['condition'])
+        if mode == 'predict':
+            return self.predict(inputs['condition'], data_samples)
+        if mode == 'tensor':
+            features = self.encode_condition(inputs['condition'])
+            return self.denoise(inputs['image'], torch.ones(1), features)
+        raise ValueError(f"Unknown mode={mode!r}. Use 'loss', 'predict' or 'tensor'.")
+
+    def loss(self, image: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
+        """One step of Algorithm 1, line 3 to 7.
+
+        Args:
+            image: (N, C, H, W) in [-1, 1].
+            condition: (N, C', H', W'), normalised for the condition encoder.
+
+        Returns:
+            ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), and for each
+            quarter of the time axis that occurs, the unweighted errors.
+        """
+        process = self.process
+        with torch.no_grad():
+            x0 = self.first_stage.encode(image, condition)
+        # Drawn on the CPU, so that the host knows each bucket without waiting.
+        t_host = process.t_min + (1 - process.t_min) * torch.rand(len(x0))
+        t = t_host.to(x0.device)
+        phi, eps = process.target(x0), torch.randn_like(x0)
+        x_t = process.diffuse(x0, phi, eps, t)
+
+        pred = self.denoise(x_t, t, self.encode_condition(condition))
+        weights = self.weighting(t, self.preconditioner.coefficients(process, t))
+        names, targets = ('image', 'noise'), (phi, eps)
+        losses = {}
+        for name, output, target, weight in zip(names, pred, targets, weights):
+            losses[f'loss_{name}'] = self.criterion(output, target, weight).mean()
+            error = (output.detach().float() - target).square().flatten(1).mean(1)
+            losses.update(_by_time(f'{name}_error', error, t_host))
+        return losses
+
+    @torch.no_grad()
+    def predict(
+        self,
+        condition: Sequence[Tensor],
+        data_samples: Sequence[DiffusionSample],
+        callback: Callable | None = None,
+    ) -> list[DiffusionSample]:
+        """Answer each sample with a ``pred_img``, by Algorithm 2.
+
+        Images of one size are sampled together; the answer to a sample depends on its
+        ``sample_idx`` and the seed, not on its neighbours.
+
+        Args:
+            condition: (C', H', W') each; empty for unconditional generation.
+            data_samples: tell ``target_shape`` and ``sample_idx``; get ``pred_img``.
+            callback: see :data:`mmadm.diffusion.samplers.Callback`.
+        """
+        groups = defaultdict(list)
+        for i, sample in enumerate(data_samples):
+            shape = tuple(condition[i].shape) if condition else None
+            groups[tuple(sample.target_shape), shape].append(i)
+        for (size, _), members in groups.items():
+            batch = torch.stack([condition[i] for i in members]) if condition else None
+            samples = [data_samples[i] for i in members]
+            images = self.sample(size, samples, batch, callback)
+            for sample, image in zip(samples, images):
+                sample.pred_img = self.data_preprocessor.to_uint8(image, sample)
+        return list(data_samples)
+
+    def sample(
+        self,
+        size: tuple[int, int],
+        data_samples: Sequence[DiffusionSample],
+        condition: Tensor | None = None,
+        callback: Callable | None = None,
+    ) -> Tensor:
+        """Images (N, C, H, W), about [-1, 1], of padded ``size``; float32."""
+        factor = self.first_stage.factor
+        height, width = self.data_preprocessor.padded(size)
+        shape = (self.head.in_channels, height // factor, width // factor)
+        seed = self.test_cfg.get('seed', 0)
+        seeds = [seed + sample.sample_idx for sample in data_samples]
+        noise = SampleNoise(seeds, shape, self.data_preprocessor.device)
+
+        features = self.encode_condition(condition)  # once, not once per step
+        latent = self.sampler(
+            lambda x_t, t: self.denoise(x_t, torch.tensor([t]), features),
+            self.process,
+            noise,
+            num_steps=self.test_cfg.get('num_steps'),
+            callback=callback,
+        )
+        return self.first_stage.decode(latent.float(), condition)
+
+    def encode_condition(self, condition: Tensor | None) -> tuple[Tensor, ...] | None:
+        """Feature maps of the condition, None for an unconditional model."""
+        if self.condition_encoder is None:
+            return None
+        if condition is None:
+            raise ValueError(
+                'The model is conditional, but the data give no condition. Add '
+                "condition='...' to PackDiffusionInputs, or remove condition_encoder."
+            )
+        return self.condition_encoder(condition)
+
+    def denoise(
+        self, x_t: Tensor, t: Tensor, features: Sequence[Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """phi and eps for ``x_t`` at times t, (N,) or (1,); networks in float32."""
+
+        def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
+            return self.head(x.float(), c_noise.float(), features)
+
+        return self.preconditioner(network, self.process, x_t, t.to(x_t.device))
+
+
+def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:
+    """Mean error of each quarter of the time axis; quarters that do not occur lack."""
+    errors = {}
+    for low, high in pairwise(_BUCKETS):
+        inside = (t > low) & (t <= high)
+        if inside.any():
+            errors[f'{name}_t{low:g}-{high:g}'] = error[inside.to(error.device)].mean()
+    return errors

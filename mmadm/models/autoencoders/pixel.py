@@ -1,0 +1,61 @@
+"""First stages without a network: the space in which the diffusion runs."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+
+
+@MODELS.register_module()
+class PixelStage(nn.Module):
+    """The diffusion runs on the pixels themselves."""
+
+    #: Pixels per latent, in each direction.
+    factor = 1
+
+    def encode(self, image: Tensor, condition: Tensor | None) -> Tensor:
+        """Image (N, C, H, W), [-1, 1], to what is diffused."""
+        return image
+
+    def decode(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """What was sampled to an image (N, C, H, W), [-1, 1]."""
+        return latent
+
+
+@MODELS.register_module()
+class ResidualStage(nn.Module):
+    """The diffusion runs on what the condition lacks: image - resized condition.
+
+    For restoration tasks, where the condition is a poor version of the image: the
+    network need not learn to repeat it. Expects a condition in [-1, 1] with the
+    image's channels; it is resized bicubically to the image's size.
+
+    Args:
+        gain: the residual is multiplied by it, to have a standard deviation of the
+            order of the noise's.
+        scale: image pixels per condition pixel, in each direction.
+    """
+
+    #: Pixels per latent, in each direction.
+    factor = 1
+
+    def __init__(self, gain: float = 1.0, scale: int = 1) -> None:
+        super().__init__()
+        if not gain > 0:
+            raise ValueError(
+                f'The gain of ResidualStage must be positive, but gain={gain}. '
+                'Give about 1 / (standard deviation of the residual).'
+            )
+        self.gain = gain
+        self.scale = scale
+
+    def encode(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Image and condition to their scaled difference."""
+        return (image - self._base(condition)) * self.gain
+
+    def decode(self, latent: Tensor, condition: Tensor) -> Tensor:
+        """The scaled difference and the condition to the image."""
+        return self._base(condition) + latent / self.gain
+
+    def _base(self, condition: Tensor) -> Tensor:
+        return F.interpolate(condition, scale_factor=self.scale, mode='bicubic')

@@ -1,0 +1,58 @@
+"""A small convolutional condition encoder."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+
+
+class _Stage(nn.Module):
+    """Enter the level (halving the resolution if asked), then refine it."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(in_channels, channels, 3, stride, padding=1)
+        self.refine = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.GroupNorm(1, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        return x + F.silu(self.norm(self.refine(F.silu(x))))
+
+
+@MODELS.register_module()
+class ConvEncoder(BaseModule):
+    """Feature maps at strides 1, 2, 4, ... of the condition, any size.
+
+    A stand-in for Swin where the data or the machine are small.
+
+    Args:
+        in_channels: channels of the condition.
+        channels: width of each level.
+        init_cfg: initialisation, for instance from a checkpoint.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        channels: Sequence[int] = (32, 64, 64, 64),
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        widths = [in_channels, *channels]
+        self.stages = nn.ModuleList(
+            _Stage(widths[i], widths[i + 1], stride=1 if i == 0 else 2)
+            for i in range(len(channels))
+        )
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, H, W) to one map per level, shallow to deep."""
+        features = []
+        x = condition
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return tuple(features)

@@ -1,0 +1,100 @@
+"""From 8-bit images to what the networks see, and back."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmadm.registry import MODELS
+from mmadm.structures import DiffusionSample
+
+
+@MODELS.register_module()
+class DiffusionPreprocessor(BaseDataPreprocessor):
+    """Images to [-1, 1], conditions to the backbone's statistics, answers to 8 bits.
+
+    Args:
+        mean: subtracted from the condition, one per channel, in 0..255. The default
+            leads to [-1, 1].
+        std: divides the condition thereafter.
+        size_divisor: heights and widths are padded to multiples of it (by repeating the
+            last row and column) and answers are cropped again. A first stage of factor
+            f needs f; the heads themselves take any size.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (127.5,),
+        std: Sequence[float] = (127.5,),
+        size_divisor: int = 1,
+    ) -> None:
+        super().__init__()
+        shape = (-1, 1, 1)
+        self.register_buffer('mean', torch.tensor(mean).view(shape), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(shape), persistent=False)
+        self.size_divisor = size_divisor
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Move to the device and normalise.
+
+        Args:
+            data: ``inputs`` with lists of uint8 (C, H, W) tensors under 'image' and
+                'condition' (either may be missing), and ``data_samples``.
+            training: stack each list; otherwise the lists stay lists, because test
+                images may differ in size.
+
+        Returns:
+            the same structure, float32.
+        """
+        data = self.cast_data(data)
+        inputs = {
+            'image': [x.float() / 127.5 - 1 for x in data['inputs'].get('image', ())],
+            'condition': [
+                (x.float() - self.mean) / self.std
+                for x in data['inputs'].get('condition', ())
+            ],
+        }
+        inputs = {key: [self._pad(x) for x in value] for key, value in inputs.items()}
+        if training:
+            inputs = {key: _stack(key, value) for key, value in inputs.items()}
+        return dict(inputs=inputs, data_samples=data.get('data_samples'))
+
+    def padded(self, size: Sequence[int]) -> tuple[int, int]:
+        """(H, W) rounded up to multiples of ``size_divisor``."""
+        height, width = (-(-side // self.size_divisor) for side in size)
+        return height * self.size_divisor, width * self.size_divisor
+
+    def to_uint8(self, image: Tensor, sample: DiffusionSample) -> Tensor:
+        """An answer in [-1, 1] to 8 bits: cropped, rounded, known pixels pasted.
+
+        Args:
+            image: (C, H, W).
+            sample: tells the ``target_shape``; where it has a ``mask``, pixels outside
+                of it are taken from its ``condition``.
+        """
+        height, width = sample.target_shape
+        image = ((image[:, :height, :width] + 1) * 127.5).clamp(0, 255).round().byte()
+        if 'mask' in sample:
+            known = sample.condition.to(image.device)
+            image = torch.where(sample.mask.to(image.device).bool(), image, known)
+        return image
+
+    def _pad(self, x: Tensor) -> Tensor:
+        height, width = self.padded(x.shape[-2:])
+        extra = (0, width - x.shape[-1], 0, height - x.shape[-2])
+        return F.pad(x[None], extra, mode='replicate')[0] if any(extra) else x
+
+
+def _stack(key: str, tensors: list[Tensor]) -> Tensor | None:
+    """One batch; all of one size, or a message that says which sizes there are."""
+    if not tensors:
+        return None
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"Training images of one batch must have one size, but '{key}' has "
+            f'{sorted(shapes)}. Add a crop or a resize to the pipeline.'
+        )
+    return torch.stack(tensors)

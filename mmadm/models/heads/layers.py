@@ -1,0 +1,227 @@
+"""Building blocks of the heads: time embedding, residual block, attention, decoupling.
+
+Sizes need not be even: :func:`downsample` rounds up, :func:`upsample` crops to what the
+skip connection has, so that a head takes images of any size.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def downsample(x: Tensor) -> Tensor:
+    """Mean of 2x2 pixels; the last row or column of an odd size stands alone."""
+    return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+def upsample(x: Tensor, size: torch.Size) -> Tensor:
+    """Each pixel twice in both directions, cropped to ``size`` (H, W)."""
+    x = F.interpolate(x, scale_factor=2, mode='nearest')
+    return x[..., : size[0], : size[1]]
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation with at least four channels in a group."""
+    return nn.GroupNorm(min(32, max(1, channels // 4)), channels)
+
+
+def zero_init(module: nn.Module) -> nn.Module:
+    """Let a layer start with the answer zero."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+class TimeEmbedding(nn.Module):
+    """``c_noise`` (and optional augmentation labels) to one vector per image.
+
+    Args:
+        channels: width of the sinusoidal code, [cos, sin] of frequencies
+            ``10000^(-2k / channels)``.
+        augment_dim: length of the label vector of a leaking-free augmentation, 0 for
+            none.
+    """
+
+    def __init__(self, channels: int, augment_dim: int = 0) -> None:
+        super().__init__()
+        frequencies = 10000 ** (-torch.arange(channels // 2) / (channels // 2))
+        self.register_buffer('frequencies', frequencies, persistent=False)
+        self.augment = (
+            zero_init(nn.Linear(augment_dim, channels, bias=False))
+            if augment_dim
+            else None
+        )
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, 4 * channels),
+            nn.SiLU(),
+            nn.Linear(4 * channels, 4 * channels),
+            nn.SiLU(),
+        )
+
+    def forward(self, c_noise: Tensor, augment_labels: Tensor | None = None) -> Tensor:
+        """(N,) and optionally (N, augment_dim) to (N, 4 * channels)."""
+        angle = c_noise[:, None] * self.frequencies
+        code = torch.cat([angle.cos(), angle.sin()], dim=1)
+        if augment_labels is not None:
+            code = code + self.augment(augment_labels)
+        return self.mlp(code)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention among all positions, with a residual connection.
+
+    Args:
+        channels: width; a multiple of ``head_channels``, or less than it (one head).
+        head_channels: width of one head.
+    """
+
+    def __init__(self, channels: int, head_channels: int = 64) -> None:
+        super().__init__()
+        self.num_heads = count_heads(channels, head_channels)
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = zero_init(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=1)
+        return x + self.proj(attend(q, k, v, self.num_heads))
+
+
+def count_heads(channels: int, head_channels: int) -> int:
+    """How many heads of ``head_channels`` fit; never none."""
+    heads = max(1, channels // head_channels)
+    if channels % heads:
+        raise ValueError(
+            f'Attention over {channels} channels cannot be split into {heads} heads of '
+            f'{head_channels}. Choose a width that is a multiple of {head_channels}, '
+            'or another head_channels.'
+        )
+    return heads
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
+    """Softmax attention of the positions of ``q`` to those of ``k`` and ``v``.
+
+    Args:
+        q: queries (N, C, H, W).
+        k: keys (N, C, H', W').
+        v: values, shaped like k.
+        num_heads: heads, each with C / num_heads channels.
+
+    Returns:
+        (N, C, H, W).
+    """
+    n, c, h, w = q.shape
+    tokens = (
+        x.reshape(n, num_heads, c // num_heads, -1).transpose(2, 3) for x in (q, k, v)
+    )
+    out = F.scaled_dot_product_attention(*tokens)
+    return out.transpose(2, 3).reshape(n, c, h, w)
+
+
+class ResBlock(nn.Module):
+    """Two normalised convolutions, scaled and shifted by time, around a shortcut.
+
+    Args:
+        in_channels: input width.
+        out_channels: output width.
+        embed_channels: width of the time embedding.
+        attention: append self-attention.
+        dropout: share of activations dropped before the second convolution.
+        resample: halve ('down') or double ('up') the resolution before the first
+            convolution, None to keep it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        embed_channels: int,
+        attention: bool = False,
+        dropout: float = 0.0,
+        resample: Literal['down', 'up'] | None = None,
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.norm0 = group_norm(in_channels)
+        self.conv0 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.affine = nn.Linear(embed_channels, 2 * out_channels)
+        self.norm1 = group_norm(out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv1 = zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, 1)
+        )
+        self.attention = SelfAttention(out_channels) if attention else nn.Identity()
+
+    def forward(
+        self, x: Tensor, embedding: Tensor, size: torch.Size | None = None
+    ) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W'); ``size`` is H', W' of an 'up' block."""
+        h = F.silu(self.norm0(x))
+        if self.resample == 'down':
+            x, h = downsample(x), downsample(h)
+        elif self.resample == 'up':
+            x, h = upsample(x, size), upsample(h, size)
+
+        scale, shift = self.affine(embedding)[..., None, None].chunk(2, dim=1)
+        h = self.norm1(self.conv0(h)) * (1 + scale) + shift
+        h = self.conv1(self.dropout(F.silu(h)))
+        return self.attention(self.shortcut(x) + h)
+
+
+class SpatialAttention(nn.Module):
+    """A gate per position, from one attention map over all positions (Sec. IV).
+
+    ``a`` is a one-channel map of the input; positions with alike values gather theirs,
+    and ``softsign`` of the result multiplies the input.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.map = nn.Conv2d(channels, 1, 1)
+        self.query = nn.Conv2d(1, 1, 1)
+        self.key = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        a = self.map(x)
+        q, k, v = (y.flatten(2).mT for y in (self.query(a), self.key(a), a))
+        gathered = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        return F.softsign(gathered.mT.view_as(a)) * x
+
+
+class Decouple(nn.Module):
+    """Takes from the shared encoder what one decoder needs: ``x + gate(conv(x))``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.gate = SpatialAttention(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return x + self.gate(self.conv(x))
+
+
+def output_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """The last convolution: of full gain, so the initial answer is not zero."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    nn.init.kaiming_uniform_(conv.weight, nonlinearity='linear')
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def head_width(base_channels: int) -> int:
+    """``base_channels`` if a sinusoidal code of this width exists."""
+    if base_channels < 4 or base_channels % 4:
+        raise ValueError(
+            'The base width of a head must be a positive multiple of 4, but '
+            f'base_channels={base_channels}. The paper uses 96 to 160, tests use 8.'
+        )
+    return base_channels

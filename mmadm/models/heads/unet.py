@@ -1,0 +1,290 @@
+"""The head of ADM: a U-Net with one encoder and two decoders (Fig. 4)."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+
+from .fusion import ConcatFusion
+from .layers import (
+    Decouple,
+    ResBlock,
+    TimeEmbedding,
+    group_norm,
+    head_width,
+    output_conv,
+)
+
+
+class Encoder(nn.Module):
+    """The shared way down; condition features join at the entry of each level."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        widths: Sequence[int],
+        num_blocks: int,
+        attention_levels: Sequence[int],
+        embed_channels: int,
+        dropout: float,
+        fusions: Sequence[nn.Module],
+    ) -> None:
+        super().__init__()
+        self.fusions = nn.ModuleList(fusions)
+        self.levels = nn.ModuleList()
+        self.skip_channels: list[int] = []
+        channels = widths[0]
+        for i, width in enumerate(widths):
+            entry = (
+                nn.Conv2d(in_channels, channels, 3, padding=1)
+                if i == 0
+                else ResBlock(
+                    channels, channels, embed_channels, False, dropout, 'down'
+                )
+            )
+            level = nn.ModuleList([entry])
+            self.skip_channels.append(channels)
+            for _ in range(num_blocks):
+                attention = i in attention_levels
+                level.append(
+                    ResBlock(channels, width, embed_channels, attention, dropout)
+                )
+                channels = width
+                self.skip_channels.append(channels)
+            self.levels.append(level)
+
+    def forward(
+        self, x: Tensor, embedding: Tensor, features: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """All outputs, shallow to deep; the last one is the bottom."""
+        skips: list[Tensor] = []
+        for i, (entry, *blocks) in enumerate(self.levels):
+            x = entry(x) if i == 0 else entry(x, embedding)
+            if features:
+                x = self.fusions[i](x, features[i])
+            skips.append(x)
+            for block in blocks:
+                x = block(x, embedding)
+                skips.append(x)
+        return skips
+
+
+class Decoder(nn.Module):
+    """One way up, with its own decoupling of what the encoder found."""
+
+    def __init__(
+        self,
+        out_channels: int,
+        widths: Sequence[int],
+        num_blocks: int,
+        attention_levels: Sequence[int],
+        embed_channels: int,
+        dropout: float,
+        skip_channels: Sequence[int],
+    ) -> None:
+        super().__init__()
+        skip_channels = list(skip_channels)
+        channels = widths[-1]
+        self.decouple = Decouple(channels)
+        self.bottom = nn.ModuleList(
+            ResBlock(channels, channels, embed_channels, attention, dropout)
+            for attention in (True, False)
+        )
+        self.ups = nn.ModuleList()
+        self.levels = nn.ModuleList()
+        for i in reversed(range(len(widths))):
+            if i < len(widths) - 1:
+                self.ups.append(
+                    ResBlock(channels, channels, embed_channels, False, dropout, 'up')
+                )
+            level = nn.ModuleList()
+            for _ in range(num_blocks + 1):
+                attention = i in attention_levels
+                level.append(
+                    ResBlock(
+                        channels + skip_channels.pop(),
+                        widths[i],
+                        embed_channels,
+                        attention,
+                        dropout,
+                    )
+                )
+                channels = widths[i]
+            self.levels.append(level)
+        self.norm = group_norm(channels)
+        self.act = nn.SiLU()
+        self.out = output_conv(channels, out_channels)
+
+    def trunk(self, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """The feature map before the output layer, (N, widths[0], H, W)."""
+        skips = list(skips)
+        x = self.decouple(skips[-1])
+        for block in self.bottom:
+            x = block(x, embedding)
+        for i, level in enumerate(self.levels):
+            if i > 0:
+                x = self.ups[i - 1](x, embedding, skips[-1].shape[-2:])
+            for block in level:
+                x = block(torch.cat([x, skips.pop()], dim=1), embedding)
+        return self.act(self.norm(x))
+
+    def forward(self, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """Encoder outputs to one raw output of the head."""
+        return self.out(self.trunk(skips, embedding))
+
+
+@MODELS.register_module()
+class DualDecoderUNet(BaseModule):
+    """``phi_theta, eps_theta = Net_theta(x_t, t)``: one encoder, a decoder for each.
+
+    Takes images of any size. Conditional when ``condition_channels`` is given.
+
+    Args:
+        in_channels: channels of ``x_t``.
+        out_channels: channels of each decoder's output: (P*C, C) for phi and eps. One
+            number makes one decoder.
+        base_channels: "feature channels" of Table I.
+        channel_mult: width of each level in ``base_channels`` (Table I).
+        num_blocks: residual blocks per level (Table I).
+        attention_levels: levels with self-attention, 0 the shallowest.
+        condition_channels: width of the condition's features, one per level.
+        fusion: config of the fusion module, without its widths.
+        dropout: dropout in the residual blocks.
+        augment_dim: length of the augmentation labels, 0 for none.
+        init_cfg: initialisation, for instance from a checkpoint.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: Sequence[int] = (3, 3),
+        base_channels: int = 128,
+        channel_mult: Sequence[int] = (1, 2, 2, 2),
+        num_blocks: int = 3,
+        attention_levels: Sequence[int] = (1, 2),
+        condition_channels: Sequence[int] | None = None,
+        fusion: dict = dict(type=ConcatFusion),
+        dropout: float = 0.0,
+        augment_dim: int = 0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.in_channels = in_channels
+        self.condition_channels = tuple(condition_channels or ())
+        widths = [head_width(base_channels) * mult for mult in channel_mult]
+        self._check_levels(len(widths), attention_levels)
+
+        embed = 4 * base_channels
+        shared = (widths, num_blocks, attention_levels, embed, dropout)
+        self.embedding = TimeEmbedding(base_channels, augment_dim)
+        entries = [widths[0], *widths[:-1]]
+        fusions = [
+            MODELS.build(dict(fusion, channels=width, condition_channels=channels))
+            for width, channels in zip(entries, self.condition_channels)
+        ]
+        self.encoder = Encoder(in_channels, *shared, fusions)
+        self.decoders = nn.ModuleList(
+            Decoder(channels, *shared, self.encoder.skip_channels)
+            for channels in out_channels
+        )
+
+    def _check_levels(self, levels: int, attention_levels: Sequence[int]) -> None:
+        conditions = len(self.condition_channels)
+        if conditions not in (0, levels):
+            raise ValueError(
+                f'The head has {levels} levels, but condition_channels has '
+                f'{conditions} entries: {self.condition_channels}. Give the width of '
+                'one feature map per level.'
+            )
+        if not all(0 <= level < levels for level in attention_levels):
+            raise ValueError(
+                f'The head has levels 0 to {levels - 1}, but attention_levels='
+                f'{tuple(attention_levels)}. Name levels that exist.'
+            )
+
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        features: Sequence[Tensor] | None = None,
+        augment_labels: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Raw outputs, one per decoder.
+
+        Args:
+            x: scaled noisy image (N, C, H, W).
+            c_noise: conditioning number of the time, (N,) or (1,).
+            features: the condition's feature maps, one per level.
+            augment_labels: (N, augment_dim).
+        """
+        self._check_features(features or ())
+        embedding = self.embedding(c_noise, augment_labels)
+        skips = self.encoder(x, embedding, features or ())
+        return self.decode(skips, embedding)
+
+    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
+        """Encoder outputs to raw outputs."""
+        return tuple(decoder(skips, embedding) for decoder in self.decoders)
+
+    def _check_features(self, features: Sequence[Tensor]) -> None:
+        given = tuple(feature.shape[1] for feature in features)
+        if given != self.condition_channels:
+            raise ValueError(
+                f'The head expects condition features of widths '
+                f'{self.condition_channels}, but got {given}. Make condition_channels '
+                "of the head equal to the condition encoder's outputs."
+            )
+
+
+@MODELS.register_module()
+class SingleDecoderUNet(DualDecoderUNet):
+    """One decoder for one output; the other is derived from ``x_t`` (Table V, VI).
+
+    Used with a preconditioner that solves for the missing one. Table I's CIFAR-10
+    setting has the paper's 90M parameters in this form.
+
+    Args:
+        out_channels: channels of the one output.
+        kwargs: as in :class:`DualDecoderUNet`.
+    """
+
+    def __init__(self, out_channels: int = 3, **kwargs) -> None:
+        super().__init__(out_channels=(out_channels,), **kwargs)
+
+
+@MODELS.register_module()
+class ConvBranchUNet(DualDecoderUNet):
+    """One decoder and a branch of two convolutions for eps (Table V, "U-Net+conv").
+
+    The paper writes "stride 2" for these convolutions, which would give a smaller
+    output than the input; they have stride 1 here.
+
+    Args:
+        out_channels: channels of phi and eps.
+        base_channels: "feature channels" of Table I.
+        kwargs: as in :class:`DualDecoderUNet`.
+    """
+
+    def __init__(
+        self,
+        out_channels: Sequence[int] = (3, 3),
+        base_channels: int = 128,
+        **kwargs,
+    ) -> None:
+        first, second = out_channels
+        super().__init__(out_channels=(first,), base_channels=base_channels, **kwargs)
+        width = self.decoders[0].out.in_channels
+        self.branch = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            output_conv(width, second),
+        )
+
+    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
+        """Both outputs from the one decoder's feature map."""
+        (decoder,) = self.decoders
+        trunk = decoder.trunk(skips, embedding)
+        return decoder.out(trunk), self.branch(trunk)

@@ -1,0 +1,5 @@
+"""Training objectives."""
+
+from .adm_loss import ADMLoss
+
+__all__ = ['ADMLoss']
