@@ -1,18 +1,20 @@
 """The registries of mmadm.
 
-The first seven are children of MMEngine's roots, so classes of MMEngine and, with a
-scope prefix (``mmpretrain.SwinTransformer``), of its sister toolboxes are found through
-them. The last two have no counterpart there. ``locations`` are imported at the first
-look-up, so nothing has to be imported by hand.
+All but the last two are children of MMEngine's roots, so classes of MMEngine and,
+with a scope prefix (``mmpretrain.SwinTransformer``), of its sister toolboxes are found
+through them. The last two have no counterpart there. ``locations`` are imported at the
+first look-up, so nothing has to be imported by hand.
 """
 
 from typing import Any
 
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import DATA_SAMPLERS as _DATA_SAMPLERS
 from mmengine.registry import DATASETS as _DATASETS
 from mmengine.registry import HOOKS as _HOOKS
 from mmengine.registry import METRICS as _METRICS
 from mmengine.registry import MODELS as _MODELS
+from mmengine.registry import OPTIM_WRAPPERS as _OPTIM_WRAPPERS
 from mmengine.registry import PARAM_SCHEDULERS as _PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as _TRANSFORMS
 from mmengine.registry import VISUALIZERS as _VISUALIZERS
@@ -21,9 +23,11 @@ from mmengine.registry import Registry
 __all__ = [
     'ATTENUATIONS',
     'DATASETS',
+    'DATA_SAMPLERS',
     'HOOKS',
     'METRICS',
     'MODELS',
+    'OPTIM_WRAPPERS',
     'PARAM_SCHEDULERS',
     'SAMPLERS',
     'TRANSFORMS',
@@ -41,9 +45,11 @@ def _registry(name: str, parent: Registry | None, *locations: str) -> Registry:
 
 MODELS = _registry('model', _MODELS, 'mmadm.models', 'mmadm.diffusion')
 DATASETS = _registry('dataset', _DATASETS, 'mmadm.datasets')
+DATA_SAMPLERS = _registry('data sampler', _DATA_SAMPLERS, 'mmadm.datasets')
 TRANSFORMS = _registry('transform', _TRANSFORMS, 'mmadm.datasets.transforms')
 METRICS = _registry('metric', _METRICS, 'mmadm.evaluation')
 HOOKS = _registry('hook', _HOOKS, 'mmadm.engine')
+OPTIM_WRAPPERS = _registry('optimizer wrapper', _OPTIM_WRAPPERS, 'mmadm.engine')
 PARAM_SCHEDULERS = _registry('parameter scheduler', _PARAM_SCHEDULERS, 'mmadm.engine')
 VISUALIZERS = _registry('visualizer', _VISUALIZERS, 'mmadm.visualization')
 

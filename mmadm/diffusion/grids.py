@@ -107,12 +107,13 @@ class UniformSigmaGrid(TimeGrid):
 class PowerLawGrid(TimeGrid):
     """Power law in the noise-to-signal ratio ``b(t) / (1 - t)`` of the constant h_t.
 
-    The first call is at t = 1, where the ratio is infinite; the others have
-    ``ratio^(1/rho)`` evenly spaced between the two ends.
+    N values of ``ratio^(1/rho)``, evenly spaced between the two ends, give the times of
+    the calls; the first of them moves on to t = 1, where the ratio is infinite.
 
     Args:
-        ratio_max: ratio of the second call.
-        ratio_min: ratio of the last call.
+        ratio_max: where the spacing starts; 80 lies at t = 0.988 for ``b = sqrt(t)``.
+        ratio_min: ratio of the last call; 0.002 lies at t = 4e-6, so a model trained
+            from a larger ``t_min`` on wants a larger one, about ``b(t_min)``.
         rho: 1 spaces the ratios evenly, larger values crowd them at the image's end.
     """
 

@@ -175,6 +175,12 @@ class NoisePreconditioner(Preconditioner):
         x_t: Tensor,
         t: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        if process.attenuation.num_free:
+            raise ValueError(
+                'One noise decoder cannot tell the drawn parameters of '
+                f'{type(process.attenuation).__name__}. Use a constant or power '
+                'attenuation, or a head with two decoders and Preconditioner.'
+            )
         (raw,) = outputs
         eps = self._eps(raw, c, x_t)
         one = torch.ones_like(x_t[:1])

@@ -102,14 +102,14 @@ class ADMProcess:
             t: present time.
             s: step size, 0 < s <= t.
             eta: share of the bridge's noise, from 0 to 1.
-            xi: standard normal noise (N, C, H, W); not needed where eta is 0.
+            xi: standard normal noise (N, C, H, W). None leaves it out: right where
+                sigma is 0 (eta = 0, or t - s = 0), else the mean of the step.
 
         Raises:
             ValueError: ``eta`` is outside [0, 1]: more noise than there is variance.
         """
         check_eta(eta)
-        t = self._time(t, x_t)
-        r = self._time(t - s, x_t)
+        t, r = self._time(t, x_t), self._time(t - s, x_t)
         sigma = eta * self.bridge_variance(t, r).sqrt()
         std_t, std_r = self.noise.std(t), self.noise.std(r)
 

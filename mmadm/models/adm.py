@@ -91,7 +91,7 @@ class ADM(BaseModel):
                 of the networks at t = 1, for profiling.
         """
         if mode == 'loss':
-            return self.loss(inputs['image'], inputs['condition'])
+            return self.loss(inputs['image'], inputs['condition'], data_samples)
         if mode == 'predict':
             return self.predict(inputs['condition'], data_samples)
         if mode == 'tensor':
@@ -99,12 +99,18 @@ class ADM(BaseModel):
             return self.denoise(inputs['image'], torch.ones(1), features)
         raise ValueError(f"Unknown mode={mode!r}. Use 'loss', 'predict' or 'tensor'.")
 
-    def loss(self, image: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
+    def loss(
+        self,
+        image: Tensor,
+        condition: Tensor | None,
+        data_samples: Sequence[DiffusionSample],
+    ) -> dict[str, Tensor]:
         """One step of Algorithm 1, line 3 to 7.
 
         Args:
             image: (N, C, H, W) in [-1, 1].
             condition: (N, C', H', W'), normalised for the condition encoder.
+            data_samples: where they have a ``seed``, time and noise follow from it.
 
         Returns:
             ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), and for each
@@ -113,10 +119,13 @@ class ADM(BaseModel):
         process = self.process
         with torch.no_grad():
             x0 = self.first_stage.encode(image, condition)
-        # Drawn on the CPU, so that the host knows each bucket without waiting.
-        t_host = process.t_min + (1 - process.t_min) * torch.rand(len(x0))
+        drawn = torch.randint(2**62, (len(x0),)).tolist()
+        seeds = [sample.get('seed', d) for sample, d in zip(data_samples, drawn)]
+        noise = SampleNoise(seeds, x0.shape[1:], x0.device, x0.dtype)
+        # Times stay known to the host, which sorts errors by them without waiting.
+        t_host = process.t_min + (1 - process.t_min) * noise.uniform()
         t = t_host.to(x0.device)
-        phi, eps = process.target(x0), torch.randn_like(x0)
+        phi, eps = process.target(x0), noise()
         x_t = process.diffuse(x0, phi, eps, t)
 
         pred = self.denoise(x_t, t, self.encode_condition(condition))

@@ -7,15 +7,16 @@ from torch import Tensor
 
 
 class SampleNoise:
-    """Standard normal noise from one random stream per sample.
+    """Random numbers from one stream per sample.
 
-    Drawn on the CPU in float64, so that sample i is the same picture whatever the batch
-    size, the number of ranks and the device.
+    Drawn on the CPU, so that sample i is the same picture whatever the batch size, the
+    number of ranks and the device.
 
     Args:
         seeds: one per sample.
         shape: shape of one sample, (C, H, W).
         device: where the noise is needed.
+        dtype: precision of the noise.
     """
 
     def __init__(
@@ -23,15 +24,24 @@ class SampleNoise:
         seeds: Sequence[int],
         shape: Sequence[int],
         device: torch.device | str = 'cpu',
+        dtype: torch.dtype = torch.float64,
     ) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.shape = tuple(shape)
         self.device = device
+        self.dtype = dtype
 
     def __call__(self) -> Tensor:
-        """The next noise, (N, C, H, W), float64."""
+        """The next standard normal noise, (N, C, H, W)."""
         noise = [
-            torch.randn(self.shape, generator=generator, dtype=torch.float64)
+            torch.randn(self.shape, generator=generator, dtype=self.dtype)
             for generator in self.generators
         ]
         return torch.stack(noise).to(self.device)
+
+    def uniform(self) -> Tensor:
+        """The next number in [0, 1) of each sample, (N,), on the CPU."""
+        numbers = [
+            torch.rand((), generator=g, dtype=self.dtype) for g in self.generators
+        ]
+        return torch.stack(numbers)

@@ -1,0 +1,67 @@
+"""From files to arrays."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mmadm.registry import TRANSFORMS
+
+_PILLOW_MODES = {'color': 'RGB', 'grayscale': 'L'}
+
+
+@TRANSFORMS.register_module()
+class LoadImages(BaseTransform):
+    """Read ``img_path`` into ``img`` and, if there is one, the map of a pair.
+
+    Required keys: ``img_path``, optionally ``seg_map_path``. Added keys: ``img``
+    (H, W, 3), uint8, RGB; ``gt_seg_map`` (H, W), or (H, W, 3) where the map is
+    'color'; ``img_shape`` and ``ori_shape``, (H, W).
+
+    Grey, palette and CMYK files are converted; orientation tags are obeyed.
+
+    Args:
+        map_color: what the maps are read as.
+    """
+
+    def __init__(self, map_color: Literal['color', 'grayscale'] = 'grayscale') -> None:
+        self.map_color = map_color
+
+    def transform(self, results: dict) -> dict:
+        """Add the arrays."""
+        results['img'] = read_image(results['img_path'], 'color')
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        if 'seg_map_path' in results:
+            path = results['seg_map_path']
+            results['gt_seg_map'] = read_image(path, self.map_color)
+        return results
+
+
+def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
+    """An 8-bit image file as (H, W, 3) RGB or (H, W), uint8.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is broken, or has more than 8 bits per channel.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'Image not found: {path}. It was there when the data set was listed; '
+            'restore it or start again.'
+        )
+    try:
+        with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
+            image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(
+            f'Broken image file: {path} ({error}). Replace or remove it.'
+        ) from error
+    if image.mode.startswith(('I', 'F')):
+        raise ValueError(
+            f'Image with more than 8 bits per channel: {path} (mode {image.mode}). '
+            'Convert it to 8 bits first, so that its range is chosen by you.'
+        )
+    return np.array(ImageOps.exif_transpose(image).convert(_PILLOW_MODES[color]))

@@ -1,0 +1,49 @@
+"""A look at the samples while the model trains."""
+
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+
+from mmadm.registry import HOOKS
+from mmadm.structures import DiffusionSample
+from mmadm.visualization import columns
+from mmadm.visualization.pictures import captioned, column, row
+
+
+@HOOKS.register_module()
+class SampleGridHook(Hook):
+    """Logs one picture per validation: a row of columns for each of the first samples.
+
+    The samples are those of the validation itself: averaged weights, fixed noise, no
+    extra sampling.
+
+    Args:
+        num_samples: number of rows.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, num_samples: int = 4) -> None:
+        self.num_samples = num_samples
+        self._rows: list = []
+
+    def before_val_epoch(self, runner) -> None:
+        """Begin a new picture."""
+        self._rows = []
+
+    def after_val_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch=None,
+        outputs: Sequence[DiffusionSample] | None = None,
+    ) -> None:
+        """Keep the first samples."""
+        for sample in outputs[: self.num_samples - len(self._rows)]:
+            shown = columns(sample)
+            self._rows.append(row([captioned(p, text) for text, p in shown.items()]))
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Hand the picture to the log."""
+        if self._rows:
+            runner.visualizer.add_image('samples', column(self._rows), runner.iter)

@@ -1,0 +1,67 @@
+"""Pictures of a test run."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.hooks import Hook
+
+from mmadm.registry import HOOKS
+from mmadm.structures import DiffusionSample
+from mmadm.visualization import columns
+from mmadm.visualization.pictures import captioned, column, row
+from mmadm.visualization.visualizer import save
+
+
+@HOOKS.register_module()
+class ShowDirHook(Hook):
+    """Writes what was asked, answered and true, and compares several runs.
+
+    Each run (a number of steps, say) has a folder of its own; :meth:`write_sheet` puts
+    the answers of all runs to the same samples side by side.
+
+    Args:
+        show_dir: where the pictures go.
+        interval: every how many samples one is written.
+        sheet_rows: how many samples the sheet compares.
+    """
+
+    def __init__(self, show_dir: str, interval: int = 1, sheet_rows: int = 8) -> None:
+        self.show_dir = Path(show_dir)
+        self.interval = interval
+        self.sheet_rows = sheet_rows
+        self.run = 'ADM'
+        self._sheet: dict[int, dict[str, np.ndarray]] = defaultdict(dict)
+
+    def after_test_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch=None,
+        outputs: Sequence[DiffusionSample] = (),
+    ) -> None:
+        """Write and remember the samples of a batch."""
+        for sample in outputs:
+            index = sample.sample_idx
+            if index % self.interval:
+                continue
+            stem = Path(sample.get('img_path', 'sample')).stem
+            shown = columns(sample)
+            picture = row([captioned(p, text) for text, p in shown.items()])
+            save(picture, self.show_dir / self.run / f'{index:05d}_{stem}.png')
+            if index in self._sheet or len(self._sheet) < self.sheet_rows:
+                shown[self.run] = shown.pop('prediction')
+                self._sheet[index].update(shown)
+
+    def write_sheet(self) -> Path | None:
+        """One row per sample, one column per run, the truth last; None if empty."""
+        if not self._sheet:
+            return None
+        rows = []
+        for shown in self._sheet.values():
+            ordered = sorted(shown.items(), key=lambda item: item[0] == 'truth')
+            rows.append(row([captioned(picture, text) for text, picture in ordered]))
+        path = self.show_dir / 'comparison.png'
+        save(column(rows), path)
+        return path

@@ -1,0 +1,22 @@
+"""Random states that survive an interruption."""
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+
+from mmadm.registry import HOOKS
+from mmadm.utils import mix_seed, seed_everything
+
+
+@HOOKS.register_module()
+class StatelessSeedHook(Hook):
+    """Seeds each training iteration from (seed, iteration, rank).
+
+    So a resumed run draws the same dropout masks as one that was never stopped, and the
+    ranks draw different ones. (Times and noise follow from the samples themselves.)
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Seed Python, NumPy and torch."""
+        seed_everything(mix_seed(runner.seed, runner.iter, get_rank()))

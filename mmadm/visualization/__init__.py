@@ -1,0 +1,5 @@
+"""Pictures for people: comparisons, grids, trajectories."""
+
+from .visualizer import DiffusionVisualizer, columns
+
+__all__ = ['DiffusionVisualizer', 'columns']

@@ -1,0 +1,78 @@
+"""Condition, prediction and truth side by side."""
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.visualization import Visualizer
+
+from mmadm.registry import VISUALIZERS
+from mmadm.structures import DiffusionSample
+from mmadm.utils import resize
+
+from .pictures import captioned, row, to_picture
+
+
+def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
+    """What can be shown of a sample, by caption, all of the answer's size.
+
+    A smaller condition is shown twice: as it is, with visible pixels, and bicubically
+    enlarged.
+    """
+    size = tuple(sample.target_shape)
+    shown = {}
+    if 'condition' in sample:
+        condition = to_picture(sample.condition)
+        smaller = condition.shape[:2] != size
+        shown['condition'] = resize(condition, size, 'nearest')
+        if smaller:
+            shown['bicubic'] = resize(condition, size, 'bicubic')
+    if 'pred_img' in sample:
+        shown['prediction'] = to_picture(sample.pred_img)
+    if 'gt_img' in sample:
+        shown['truth'] = to_picture(sample.gt_img)
+    return shown
+
+
+@VISUALIZERS.register_module()
+class DiffusionVisualizer(Visualizer):
+    """MMEngine's visualizer for diffusion samples."""
+
+    @master_only
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray | None,
+        data_sample: DiffusionSample,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: str | None = None,
+        step: int = 0,
+    ) -> None:
+        """Draw one sample: condition | prediction | truth.
+
+        Args:
+            name: window title, or name of the picture in the log.
+            image: not needed, all pictures are in the sample.
+            data_sample: what to draw.
+            show: open a window.
+            wait_time: seconds the window stays, 0 until a key is pressed.
+            out_file: write a PNG there instead of handing it to the log.
+            step: iteration in the log.
+        """
+        shown = columns(data_sample)
+        picture = row([captioned(p, caption) for caption, p in shown.items()])
+        if show:
+            self.show(picture, win_name=name, wait_time=wait_time)
+        if out_file is None:
+            self.add_image(name, picture, step=step)
+        else:
+            save(picture, out_file)
+
+
+def save(picture: np.ndarray, path: str | Path) -> None:
+    """Write a PNG, making folders as needed."""
+    from PIL import Image
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
