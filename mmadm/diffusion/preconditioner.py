@@ -192,7 +192,11 @@ class NoisePreconditioner(Preconditioner):
 
 @MODELS.register_module()
 class PlainPreconditioner(Preconditioner):
-    """No preconditioning: the raw outputs are phi and eps; only the input is scaled."""
+    """No preconditioning: the raw outputs are phi and eps; only the input is scaled.
+
+    Its ``c_out`` is 1, and with it the weights of ``OptimalWeighting``: for the weights
+    of Table V take ``TimeWeighting``.
+    """
 
     def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
         c = super().coefficients(process, t)

@@ -134,7 +134,7 @@ class ADMProcess:
         return drift, rate.sqrt()
 
     def _time(self, t: Tensor | float, x: Tensor) -> Tensor:
-        """``t`` shaped to broadcast against ``x``; checked where that is free."""
+        """``t`` shaped to broadcast against ``x``; checked on CPUs (no wait there)."""
         t = torch.as_tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
         if t.device.type == 'cpu' and not (t.min() >= 0 and t.max() <= 1):
             raise ValueError(
