@@ -35,6 +35,7 @@ from .grids import (
     UniformGrid,
     UniformSigmaGrid,
 )
+from .inversion import encode, slerp
 from .noise_path import LinearNoise, NoisePath, WienerNoise
 from .preconditioner import (
     Coefficients,
@@ -45,6 +46,7 @@ from .preconditioner import (
 )
 from .process import ADMProcess
 from .samplers import ADMSampler, EulerMaruyamaSampler, Sampler
+from .solver import MultistepSampler
 from .vp import VPAttenuation, VPNoise, VPProcess
 from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
 
@@ -60,6 +62,7 @@ __all__ = [
     'ImagePreconditioner',
     'LinearAttenuation',
     'LinearNoise',
+    'MultistepSampler',
     'NoiseOnlyWeighting',
     'NoisePath',
     'NoisePreconditioner',
@@ -81,4 +84,6 @@ __all__ = [
     'VPNoise',
     'VPProcess',
     'WienerNoise',
+    'encode',
+    'slerp',
 ]

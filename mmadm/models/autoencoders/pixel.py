@@ -1,4 +1,4 @@
-"""First stages without a network: the space in which the diffusion runs."""
+"""First stages without weights: the space in which the diffusion runs."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,22 +8,30 @@ from mmadm.registry import MODELS
 
 @MODELS.register_module()
 class PixelStage(nn.Module):
-    """The diffusion runs on the pixels themselves."""
+    """The diffusion runs on the pixels themselves.
 
-    #: Pixels per latent, in each direction.
-    factor = 1
+    Args:
+        patch: patches of this side become the channels of one position, which makes
+            the head ``patch**2`` times cheaper and loses nothing; the head then has
+            ``patch**2`` times the image's channels.
+    """
+
+    def __init__(self, patch: int = 1) -> None:
+        super().__init__()
+        #: Pixels per position of what is diffused, in each direction.
+        self.factor = patch
 
     def encode(self, image: Tensor, condition: Tensor | None) -> Tensor:
         """Image (N, C, H, W), [-1, 1], to what is diffused."""
-        return image
+        return F.pixel_unshuffle(image, self.factor)
 
     def decode(self, latent: Tensor, condition: Tensor | None) -> Tensor:
         """What was sampled to an image (N, C, H, W), [-1, 1]."""
-        return latent
+        return F.pixel_shuffle(latent, self.factor)
 
 
 @MODELS.register_module()
-class ResidualStage(nn.Module):
+class ResidualStage(PixelStage):
     """The diffusion runs on what the condition lacks: image - resized condition.
 
     For restoration tasks, where the condition is a poor version of the image: the
@@ -34,13 +42,11 @@ class ResidualStage(nn.Module):
         gain: the residual is multiplied by it, to have a standard deviation of the
             order of the noise's.
         scale: image pixels per condition pixel, in each direction.
+        patch: see :class:`PixelStage`.
     """
 
-    #: Pixels per latent, in each direction.
-    factor = 1
-
-    def __init__(self, gain: float = 1.0, scale: int = 1) -> None:
-        super().__init__()
+    def __init__(self, gain: float = 1.0, scale: int = 1, patch: int = 1) -> None:
+        super().__init__(patch)
         if not gain > 0:
             raise ValueError(
                 f'The gain of ResidualStage must be positive, but gain={gain}. '
@@ -51,11 +57,11 @@ class ResidualStage(nn.Module):
 
     def encode(self, image: Tensor, condition: Tensor) -> Tensor:
         """Image and condition to their scaled difference."""
-        return (image - self._base(condition)) * self.gain
+        return super().encode((image - self._base(condition)) * self.gain, condition)
 
     def decode(self, latent: Tensor, condition: Tensor) -> Tensor:
         """The scaled difference and the condition to the image."""
-        return self._base(condition) + latent / self.gain
+        return self._base(condition) + super().decode(latent, condition) / self.gain
 
     def _base(self, condition: Tensor) -> Tensor:
         return F.interpolate(condition, scale_factor=self.scale, mode='bicubic')

@@ -23,8 +23,10 @@ def upsample(x: Tensor, size: torch.Size) -> Tensor:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation with at least four channels in a group."""
-    return nn.GroupNorm(min(32, max(1, channels // 4)), channels)
+    """Group normalisation: up to 32 equal groups of at least four channels."""
+    most = min(32, max(1, channels // 4))
+    groups = next(n for n in range(most, 0, -1) if channels % n == 0)
+    return nn.GroupNorm(groups, channels)
 
 
 def zero_init(module: nn.Module) -> nn.Module:

@@ -1,0 +1,50 @@
+# What every run shares: hooks, logging, seed.
+from mmengine.hooks import (
+    CheckpointHook,
+    DistSamplerSeedHook,
+    EMAHook,
+    IterTimerHook,
+    LoggerHook,
+    ParamSchedulerHook,
+)
+from mmengine.runner import LogProcessor, TestLoop, ValLoop
+from mmengine.visualization import LocalVisBackend
+
+from mmadm.engine import PlainCheckpointHook, SampleGridHook, StatelessSeedHook
+from mmadm.models import TrainableEMA
+from mmadm.visualization import DiffusionVisualizer
+
+default_scope = 'mmadm'
+
+default_hooks = dict(
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, interval=50),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=dict(
+        type=CheckpointHook, by_epoch=False, interval=10000, max_keep_ckpts=2
+    ),
+    sampler_seed=dict(type=DistSamplerSeedHook),
+)
+custom_hooks = [
+    dict(type=StatelessSeedHook),
+    dict(type=EMAHook, ema_type=TrainableEMA, momentum=1e-4, ramp=2 / 3),
+    dict(type=SampleGridHook),
+    dict(type=PlainCheckpointHook),
+]
+
+val_cfg = dict(type=ValLoop)
+test_cfg = dict(type=TestLoop)
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+visualizer = dict(
+    type=DiffusionVisualizer, vis_backends=[dict(type=LocalVisBackend)]
+)
+log_processor = dict(type=LogProcessor, by_epoch=False, window_size=50)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)
