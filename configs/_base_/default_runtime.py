@@ -40,9 +40,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-visualizer = dict(
-    type=DiffusionVisualizer, vis_backends=[dict(type=LocalVisBackend)]
-)
+visualizer = dict(type=DiffusionVisualizer, vis_backends=[dict(type=LocalVisBackend)])
 log_processor = dict(type=LogProcessor, by_epoch=False, window_size=50)
 log_level = 'INFO'
 load_from = None

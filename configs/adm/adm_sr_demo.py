@@ -3,6 +3,7 @@ from mmengine.config import read_base
 
 with read_base():
     from .._base_.datasets.photos_sr import *
+    from .._base_.datasets.photos_sr_tta import *
     from .._base_.default_runtime import *
     from .._base_.schedules.adamw_poly import *
 

@@ -13,6 +13,7 @@ from .heads import (
     SingleDecoderUNet,
 )
 from .losses import ADMLoss
+from .tta import FlipTTA
 
 __all__ = [
     'ADM',
@@ -23,6 +24,7 @@ __all__ = [
     'CrossAttentionFusion',
     'DiffusionPreprocessor',
     'DualDecoderUNet',
+    'FlipTTA',
     'PixelStage',
     'ResidualStage',
     'SingleDecoderUNet',

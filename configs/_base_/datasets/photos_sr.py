@@ -32,7 +32,7 @@ train_dataloader = dict(
             'retina',
         ),
         pipeline=[
-            dict(type=LoadImages),
+            dict(type=LoadImages, cache=True),
             dict(type=RandomCrop, size=64),
             dict(type=RandomFlip, prob=0.5),
             dict(type=BicubicCondition, scale=4),

@@ -1,5 +1,6 @@
 """From files to arrays."""
 
+import functools
 import io
 from pathlib import Path
 from typing import Literal
@@ -25,18 +26,24 @@ class LoadImages(BaseTransform):
 
     Args:
         map_color: what the maps are read as.
+        cache: keep what was read in memory, for data sets of a few images.
     """
 
-    def __init__(self, map_color: Literal['color', 'grayscale'] = 'grayscale') -> None:
+    def __init__(
+        self,
+        map_color: Literal['color', 'grayscale'] = 'grayscale',
+        cache: bool = False,
+    ) -> None:
         self.map_color = map_color
+        self.read = functools.cache(read_image) if cache else read_image
 
     def transform(self, results: dict) -> dict:
         """Add the arrays."""
-        results['img'] = read_image(results['img_path'], 'color')
+        results['img'] = self.read(results['img_path'], 'color')
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
         if 'seg_map_path' in results:
             path = results['seg_map_path']
-            results['gt_seg_map'] = read_image(path, self.map_color)
+            results['gt_seg_map'] = self.read(path, self.map_color)
         return results
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmadm.registry import TRANSFORMS
 from mmadm.structures import DiffusionSample
 
-_META_KEYS = ('img_path', 'sample_idx', 'seed', 'ori_shape')
+_META_KEYS = ('img_path', 'sample_idx', 'seed', 'ori_shape', 'flip')
 
 
 @TRANSFORMS.register_module()

@@ -22,15 +22,26 @@ class ShowDirHook(Hook):
     the answers of all runs to the same samples side by side.
 
     Args:
-        show_dir: where the pictures go.
-        interval: every how many samples one is written.
+        show_dir: where the pictures go, None to write none.
+        interval: every how many samples one is shown.
         sheet_rows: how many samples the sheet compares.
+        show: open a window for each.
+        wait_time: seconds a window stays.
     """
 
-    def __init__(self, show_dir: str, interval: int = 1, sheet_rows: int = 8) -> None:
-        self.show_dir = Path(show_dir)
+    def __init__(
+        self,
+        show_dir: str | None,
+        interval: int = 1,
+        sheet_rows: int = 8,
+        show: bool = False,
+        wait_time: float = 2.0,
+    ) -> None:
+        self.show_dir = None if show_dir is None else Path(show_dir)
         self.interval = interval
         self.sheet_rows = sheet_rows
+        self.show = show
+        self.wait_time = wait_time
         self.run = 'ADM'
         self._sheet: dict[int, dict[str, np.ndarray]] = defaultdict(dict)
 
@@ -46,17 +57,26 @@ class ShowDirHook(Hook):
             index = sample.sample_idx
             if index % self.interval:
                 continue
-            stem = Path(sample.get('img_path', 'sample')).stem
             shown = columns(sample)
-            picture = row([captioned(p, text) for text, p in shown.items()])
-            save(picture, self.show_dir / self.run / f'{index:05d}_{stem}.png')
+            self._show(runner, sample, shown)
             if index in self._sheet or len(self._sheet) < self.sheet_rows:
                 shown[self.run] = shown.pop('prediction')
                 self._sheet[index].update(shown)
 
+    def _show(
+        self, runner, sample: DiffusionSample, shown: dict[str, np.ndarray]
+    ) -> None:
+        picture = row([captioned(p, text) for text, p in shown.items()])
+        stem = Path(sample.get('img_path', 'sample')).stem
+        name = f'{sample.sample_idx:05d}_{stem}'
+        if self.show_dir is not None:
+            save(picture, self.show_dir / self.run / f'{name}.png')
+        if self.show:
+            runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
+
     def write_sheet(self) -> Path | None:
         """One row per sample, one column per run, the truth last; None if empty."""
-        if not self._sheet:
+        if not self._sheet or self.show_dir is None:
             return None
         rows = []
         for shown in self._sheet.values():

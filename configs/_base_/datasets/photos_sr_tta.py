@@ -1,0 +1,24 @@
+# Test-time augmentation for super-resolution: the answer and its mirror's, averaged.
+from mmcv.transforms import RandomFlip, TestTimeAug
+
+from mmadm.datasets.transforms import (
+    BicubicCondition,
+    CropToMultiple,
+    LoadImages,
+    PackDiffusionInputs,
+)
+from mmadm.models import FlipTTA
+
+tta_model = dict(type=FlipTTA)
+tta_pipeline = [
+    dict(type=LoadImages),
+    dict(type=CropToMultiple, divisor=4),
+    dict(
+        type=TestTimeAug,
+        transforms=[
+            [dict(type=RandomFlip, prob=0.0), dict(type=RandomFlip, prob=1.0)],
+            [dict(type=BicubicCondition, scale=4)],
+            [dict(type=PackDiffusionInputs, condition='condition')],
+        ],
+    ),
+]

@@ -1,0 +1,23 @@
+"""What the tools do, callable from Python."""
+
+from .launch import load_config, prepare_run, set_resume, use_amp, use_tta
+from .step_sweep import (
+    check_steps,
+    load_into,
+    score_table,
+    test_steps,
+    write_trajectory,
+)
+
+__all__ = [
+    'check_steps',
+    'load_config',
+    'load_into',
+    'prepare_run',
+    'score_table',
+    'set_resume',
+    'test_steps',
+    'use_amp',
+    'use_tta',
+    'write_trajectory',
+]

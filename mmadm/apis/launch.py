@@ -1,0 +1,119 @@
+"""From a config file and options to a config that can run."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from mmadm.engine import AutocastOptimWrapper, read_checkpoint
+from mmadm.utils.config_check import check_config
+
+
+def load_config(path: str, options: dict | None = None) -> Config:
+    """Read a config file, apply ``--cfg-options``, and check its keys.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a key is misspelt.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'Config not found: {path}. The shipped ones are in configs/adm/.'
+        )
+    cfg = Config.fromfile(path)
+    if options:
+        try:
+            cfg.merge_from_dict(options)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f'--cfg-options {options} do not fit {path}: {error}. Indices must be '
+                'within their lists, and parents must be dicts.'
+            ) from error
+    check_config(cfg)
+    return cfg
+
+
+def prepare_run(
+    cfg: Config,
+    config_path: str,
+    work_dir: str | None = None,
+    seed: int | None = None,
+    launcher: str = 'none',
+) -> None:
+    """Fill in what the command line and the machine decide, in place.
+
+    Args:
+        cfg: the config.
+        config_path: its file; names the default work directory.
+        work_dir: beats the config's.
+        seed: beats the config's; also the seed of sampling.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+    """
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(config_path).stem))
+    if seed is not None:
+        cfg.setdefault('randomness', {})['seed'] = seed
+        cfg.model.setdefault('test_cfg', {})['seed'] = seed
+    if launcher == 'pytorch' and not torch.cuda.is_available():
+        _use_gloo(cfg)
+
+
+def _use_gloo(cfg: Config) -> None:
+    """Several processes without GPUs, which MMEngine alone does not set up."""
+    torch.distributed.init_process_group('gloo')
+    cfg.setdefault(
+        'model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None)
+    )
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch the optimizer wrapper to bfloat16 autocast, in place."""
+    print_log(
+        'Training under bfloat16 autocast. The paper saw worse images with float16 '
+        '(Sec. V-A): compare before you rely on it.',
+        'current',
+    )
+    cfg.optim_wrapper.type = AutocastOptimWrapper
+
+
+def set_resume(cfg: Config, checkpoint: str) -> None:
+    """Go on from ``checkpoint``, or from the newest in the work directory ('auto').
+
+    Raises:
+        FileNotFoundError: the checkpoint does not exist.
+        ValueError: the checkpoint is broken.
+    """
+    cfg.resume = True
+    cfg.load_from = None
+    if checkpoint != 'auto':
+        cfg.load_from = checkpoint
+    elif Path(cfg.work_dir, 'last_checkpoint').is_file():
+        cfg.load_from = find_latest_checkpoint(cfg.work_dir)
+    else:
+        print_log(
+            f'No checkpoint in {cfg.work_dir} to resume from: starting from scratch.',
+            'current',
+        )
+    if cfg.load_from is not None:
+        read_checkpoint(cfg.load_from)
+
+
+def use_tta(cfg: Config) -> None:
+    """Wrap the model for test-time augmentation, in place.
+
+    Raises:
+        ValueError: the config does not describe it.
+    """
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        raise ValueError(
+            'Test-time augmentation needs tta_model and tta_pipeline, but the config '
+            'has not both. Write them like configs/_base_/datasets/photos_sr_tta.py, '
+            'or leave out --tta.'
+        )
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

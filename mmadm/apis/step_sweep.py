@@ -1,0 +1,113 @@
+"""Quality against the number of network calls: the paper's main axis."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+
+from mmadm.engine import ShowDirHook, load_weights
+from mmadm.visualization.pictures import captioned, column, row, to_picture
+from mmadm.visualization.visualizer import save
+
+
+def load_into(runner: Runner, path: str | Path) -> None:
+    """Load a checkpoint into the model of a runner, all weights or none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is broken or does not fit the model.
+    """
+    load_weights(_unwrapped(runner), path)
+
+
+def check_steps(steps: Sequence[int]) -> None:
+    """Refuse numbers of steps that no sampler can take, before anything is built."""
+    wrong = [n for n in steps if n < 1]
+    if wrong:
+        raise ValueError(
+            f'Numbers of sampling steps must be positive, but got {wrong}. '
+            'The paper uses 5 and 10.'
+        )
+
+
+def test_steps(runner: Runner, steps: Sequence[int] | None) -> dict[int, dict]:
+    """Test one loaded model with several numbers of steps.
+
+    Args:
+        runner: built, with the weights loaded.
+        steps: numbers of network calls; None takes the sampler's own.
+
+    Returns:
+        the metrics by number of steps.
+    """
+    model = _unwrapped(runner)
+    steps = steps or [model.test_cfg.get('num_steps') or model.sampler.num_steps]
+    hooks = [hook for hook in runner.hooks if isinstance(hook, ShowDirHook)]
+    results = {}
+    for n in steps:
+        model.test_cfg['num_steps'] = n
+        for hook in hooks:
+            hook.run = f'ADM {n}'
+        print_log(f'Testing with {n} network calls', 'current')
+        results[n] = runner.test()
+    return results
+
+
+test_steps.__test__ = False  # not a test of pytest's
+
+
+def score_table(results: dict[int, dict[str, float]]) -> str:
+    """Steps against metrics, as text; baselines (``name:metric``) below."""
+    first = next(iter(results.values()))
+    names = [key for key in first if ':' not in key and not key.endswith('time')]
+    rows = [(str(n), scores) for n, scores in results.items()]
+    for baseline in dict.fromkeys(key.split(':')[0] for key in first if ':' in key):
+        own = {k.split(':')[1]: v for k, v in first.items() if k.startswith(baseline)}
+        rows.append((baseline, own))
+
+    lines = [' | '.join([f'{"steps":>10}'] + [f'{name:>10}' for name in names])]
+    lines.append('-' * len(lines[0]))
+    for label, scores in rows:
+        cells = [f'{scores[k]:>10.4f}' if k in scores else ' ' * 10 for k in names]
+        lines.append(' | '.join([f'{label:>10}', *cells]))
+    return '\n'.join(lines)
+
+
+def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> None:
+    """Draw one test sample's way from noise to image, with the present step count.
+
+    Upper row: ``x_t``; lower row: the image that the network sees in it.
+    """
+    if not is_main_process():
+        return
+    model = _unwrapped(runner)
+    data = pseudo_collate([runner.test_dataloader.dataset[index]])
+    data = model.data_preprocessor(data)
+    (sample,) = data['data_samples']
+    condition = data['inputs']['condition']
+    batch = condition[0][None] if condition else None
+    frames = []
+
+    def record(i: int, t: float, x_t, x0) -> None:
+        pictures = []
+        for state, name in ((x_t, f't = {t:.3g}'), (x0, f'answer {i + 1}')):
+            image = model.first_stage.decode(state.float(), batch)[0]
+            image = model.data_preprocessor.to_uint8(image, sample)
+            pictures.append(captioned(to_picture(image), name))
+        frames.append(column(pictures))
+
+    model.eval()
+    model.predict(condition, [sample], callback=record)
+    save(row(frames), path)
+
+
+def _unwrapped(runner: Runner):
+    """The model itself, without the wrappers for ranks and for augmentation."""
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

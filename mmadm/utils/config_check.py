@@ -1,0 +1,113 @@
+"""Misspelt keys are found before anything is built.
+
+MMEngine ignores unknown top-level keys and adds unknown ``--cfg-options`` silently, so
+a typing error trains with defaults.
+"""
+
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.config import Config
+
+# Keys that MMEngine's tools and builders use beside the arguments of a class.
+_RUNNER_EXTRAS = {'auto_scale_lr', 'custom_imports', 'tta_model', 'tta_pipeline'}
+_BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority'}
+_LOADER_KEYS = {'dataset', 'sampler', 'batch_sampler', 'num_batch_per_epoch'}
+_SCHEDULER_KEYS = {'convert_to_iter_based'}
+_WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
+
+
+def check_config(cfg: Config) -> None:
+    """Refuse keys that nothing would read.
+
+    Raises:
+        ValueError: a key is unknown; names its place and the key that was meant.
+    """
+    from mmengine.runner import Runner
+
+    known = set(inspect.signature(Runner.__init__).parameters) | _RUNNER_EXTRAS
+    for key in cfg:
+        # Other names are allowed at the top: configs are Python and have variables.
+        close = get_close_matches(key, known, n=1, cutoff=0.85)
+        if key not in known and close:
+            raise ValueError(_message(key, 'the config', close[0]))
+    for key in cfg:
+        for place, node in _typed_nodes(cfg[key], key):
+            _check_node(place, node)
+
+
+def _typed_nodes(value: Any, place: str) -> Iterator[tuple[str, dict]]:
+    """Every dict that has a ``type``, or is a data loader, with its place."""
+    if isinstance(value, dict):
+        if 'type' in value or place.endswith('_dataloader'):
+            yield place, value
+        for key, item in value.items():
+            yield from _typed_nodes(item, f'{place}.{key}')
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _typed_nodes(item, f'{place}[{i}]')
+
+
+def _check_node(place: str, node: dict) -> None:
+    if 'type' not in node:
+        from torch.utils.data import DataLoader
+
+        target, extras = DataLoader, _LOADER_KEYS
+    else:
+        target, extras = _resolve(node['type']), set()
+    if place.startswith('optim_wrapper'):
+        extras = extras | _WRAPPER_KEYS
+    if place.startswith('param_scheduler'):
+        extras = extras | _SCHEDULER_KEYS
+
+    accepted = _accepted(target)
+    if accepted is None:
+        return
+    for key in node:
+        if key not in accepted | extras | _BUILDER_KEYS:
+            close = get_close_matches(key, accepted | extras, n=1, cutoff=0)
+            name = getattr(target, '__name__', target)
+            raise ValueError(_message(f'{place}.{key}', name, *close))
+
+
+def _message(key: str, target: str, *meant: str) -> str:
+    advice = f"Did you mean '{meant[0]}'?" if meant else 'Remove it.'
+    return f"Unknown config key '{key}': {target} has no such entry. {advice}"
+
+
+def _resolve(kind: Any) -> Any:
+    """The class behind a ``type``; None for a short name that others will look up."""
+    if not isinstance(kind, str):
+        return kind
+    from mmengine.utils import get_object_from_string
+
+    from mmadm import registry
+
+    if '.' in kind:
+        try:
+            return get_object_from_string(kind)
+        except ImportError:
+            return None
+    names = (name for name in registry.__all__ if name.isupper())
+    found = (getattr(registry, name).get(kind) for name in names)
+    return next((target for target in found if target is not None), None)
+
+
+def _accepted(target: Any) -> set[str] | None:
+    """Names of the arguments that ``target`` takes; None where that cannot be known."""
+    if not inspect.isclass(target):
+        return None
+    names: set[str] = set()
+    for cls in target.__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        try:
+            parameters = inspect.signature(cls.__init__).parameters.values()
+        except ValueError:
+            return None
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names - {'self'}
+    return None

@@ -1,0 +1,141 @@
+#!/usr/bin/env python
+"""Score a checkpoint on the benchmark of its config."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='where logs and scores go')
+    parser.add_argument(
+        '--num-steps',
+        type=int,
+        nargs='+',
+        help='numbers of network calls, tested one after the other',
+    )
+    parser.add_argument('--seed', type=int, help='seed of sampling')
+    parser.add_argument('--out', help='file for --out-item')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        default='metrics',
+        help='scores as JSON, or predictions as a pickle',
+    )
+    parser.add_argument('--show', action='store_true', help='show pictures in windows')
+    parser.add_argument('--show-dir', help='write pictures there')
+    parser.add_argument(
+        '--interval', type=int, default=1, help='show every how many samples'
+    )
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds a window stays'
+    )
+    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
+    parser.add_argument('--tta', action='store_true', help='average over flips')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override entries of the config: key=value, nested keys with dots',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def merge_args(cfg, args: argparse.Namespace) -> None:
+    """Apply the options that change the config."""
+    from mmadm.apis import prepare_run, use_tta
+    from mmadm.engine import ShowDirHook
+
+    prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
+    if args.tta:
+        use_tta(cfg)
+    if args.show_dir or args.show:
+        cfg.custom_hooks.append(
+            dict(
+                type=ShowDirHook,
+                show_dir=args.show_dir,
+                interval=args.interval,
+                show=args.show,
+                wait_time=args.wait_time,
+            )
+        )
+    if args.out and args.out_item == 'pred':
+        from mmengine.evaluator import DumpResults
+
+        evaluators = cfg.test_evaluator
+        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+        dump = dict(type=DumpResults, out_file_path=args.out)
+        cfg.test_evaluator = [*evaluators, dump]
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Refuse what cannot work, before anything is built."""
+    from mmadm.apis import check_steps
+    from mmadm.engine import read_checkpoint
+
+    check_steps(args.num_steps or [])
+    if args.out_item == 'pred' and len(args.num_steps or []) > 1:
+        raise ValueError(
+            f'Predictions of one run fit into {args.out}, but --num-steps asks for '
+            f'{len(args.num_steps)}. Give one number of steps, or --show-dir.'
+        )
+    read_checkpoint(args.checkpoint)
+
+
+def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
+    """Print the table; write the JSON and the pictures that were asked for."""
+    from pathlib import Path
+
+    from mmengine.dist import is_main_process
+    from mmengine.fileio import dump
+
+    from mmadm.apis import score_table, write_trajectory
+    from mmadm.engine import ShowDirHook
+
+    if not is_main_process():
+        return
+    print(f'\n{score_table(results)}\n')
+    if args.out and args.out_item == 'metrics':
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        dump({str(steps): scores for steps, scores in results.items()}, args.out)
+        print(f'Scores written to {args.out}')
+    if args.show_dir:
+        (hook,) = (hook for hook in runner.hooks if isinstance(hook, ShowDirHook))
+        trajectory = Path(args.show_dir, 'trajectory.png')
+        write_trajectory(runner, trajectory)
+        print(f'Pictures written to {hook.write_sheet()} and {trajectory}')
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors():
+        check_args(args)
+        import torch
+        from mmengine.runner import Runner
+
+        from mmadm.apis import load_config, load_into, test_steps
+
+        cfg = load_config(args.config, args.cfg_options)
+        merge_args(cfg, args)
+        runner = Runner.from_cfg(cfg)
+        load_into(runner, args.checkpoint)
+        device = next(runner.model.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=args.amp):
+            results = test_steps(runner, args.num_steps)
+        report(runner, results, args)
+
+
+if __name__ == '__main__':
+    main()
