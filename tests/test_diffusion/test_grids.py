@@ -115,6 +115,12 @@ def test_sigma_grid_is_uniform_in_the_noise_level_of_ddpm() -> None:
     torch.testing.assert_close(levels / levels[0], shares)
 
 
+def test_power_law_has_the_ends_of_the_design_as_default() -> None:
+    stated = PowerLawGrid(ratio_max=80.0, ratio_min=0.002, rho=7.0)
+    process = make_process()
+    assert torch.equal(PowerLawGrid()(10, process), stated(10, process))
+
+
 @every_noise
 @pytest.mark.parametrize('rho', [1.0, 3.0])
 def test_power_law_spaces_the_ratios_of_noise_to_image(noise: str, rho: float) -> None:
@@ -128,7 +134,7 @@ def test_power_law_spaces_the_ratios_of_noise_to_image(noise: str, rho: float) -
 
 
 @pytest.mark.parametrize(
-    'wrong', [dict(ratio_max=0.001), dict(ratio_min=0.0), dict(rho=0.0), dict(rho=-1)]
+    'wrong', [dict(ratio_max=0.002), dict(ratio_min=0.0), dict(rho=0.0), dict(rho=-1)]
 )
 def test_power_law_without_room_is_an_error(wrong: dict) -> None:
     (name, value), *_ = wrong.items()

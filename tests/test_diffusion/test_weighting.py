@@ -112,6 +112,7 @@ def test_cap_leaves_smaller_weights_as_they_are() -> None:
     t = torch.tensor([0.5, 0.999]).double()
     _, noise = weights(TimeWeighting('paper', cap=100.0), t)
     assert noise.tolist() == pytest.approx([EXPECTED['paper'][1](0.5), 100.0])
+    assert weights(TimeWeighting('paper', cap=0.5), t)[1].tolist() == [0.5, 0.5]
 
 
 def test_optimal_weights_of_unit_data_are_the_papers_best_pair() -> None:
