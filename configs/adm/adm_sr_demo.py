@@ -12,7 +12,7 @@ from mmadm.models import ADM, ConvEncoder, DualDecoderUNet, ResidualStage
 
 model = dict(
     type=ADM,
-    first_stage=dict(type=ResidualStage, gain=4.0, scale=4, patch=4),
+    first_stage=dict(type=ResidualStage, scale=4, patch=4),
     condition_encoder=dict(type=ConvEncoder, channels=(48, 64)),
     head=dict(
         type=DualDecoderUNet,
@@ -25,7 +25,7 @@ model = dict(
         condition_channels=(48, 64),
     ),
     process=dict(type=ADMProcess, t_min=1e-4),
-    preconditioner=dict(type=Preconditioner, sigma_data=0.5),
+    preconditioner=dict(type=Preconditioner, sigma_data=0.08),
     weighting=dict(type=OptimalWeighting),
     sampler=dict(type=ADMSampler, num_steps=5),
 )

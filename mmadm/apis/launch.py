@@ -8,7 +8,8 @@ from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
 from mmadm.engine import AutocastOptimWrapper, read_checkpoint
-from mmadm.utils.config_check import check_config
+
+from .config_check import check_config
 
 
 def load_config(path: str, options: dict | None = None) -> Config:

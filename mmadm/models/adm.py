@@ -22,7 +22,7 @@ from .autoencoders import PixelStage
 from .data_preprocessor import DiffusionPreprocessor
 from .losses import ADMLoss
 
-#: Edges of the times for which errors are logged apart.
+#: Borders between the times for which errors are logged apart.
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

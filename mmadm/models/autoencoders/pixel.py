@@ -36,32 +36,25 @@ class ResidualStage(PixelStage):
 
     For restoration tasks, where the condition is a poor version of the image: the
     network need not learn to repeat it. Expects a condition in [-1, 1] with the
-    image's channels; it is resized bicubically to the image's size.
+    image's channels; it is resized bicubically to the image's size. The preconditioner
+    wants the residual's standard deviation as ``sigma_data``.
 
     Args:
-        gain: the residual is multiplied by it, to have a standard deviation of the
-            order of the noise's.
         scale: image pixels per condition pixel, in each direction.
         patch: see :class:`PixelStage`.
     """
 
-    def __init__(self, gain: float = 1.0, scale: int = 1, patch: int = 1) -> None:
+    def __init__(self, scale: int = 1, patch: int = 1) -> None:
         super().__init__(patch)
-        if not gain > 0:
-            raise ValueError(
-                f'The gain of ResidualStage must be positive, but gain={gain}. '
-                'Give about 1 / (standard deviation of the residual).'
-            )
-        self.gain = gain
         self.scale = scale
 
     def encode(self, image: Tensor, condition: Tensor) -> Tensor:
-        """Image and condition to their scaled difference."""
-        return super().encode((image - self._base(condition)) * self.gain, condition)
+        """Image and condition to their difference."""
+        return super().encode(image - self._base(condition), condition)
 
     def decode(self, latent: Tensor, condition: Tensor) -> Tensor:
-        """The scaled difference and the condition to the image."""
-        return self._base(condition) + super().decode(latent, condition) / self.gain
+        """The difference and the condition to the image."""
+        return self._base(condition) + super().decode(latent, condition)
 
     def _base(self, condition: Tensor) -> Tensor:
         return F.interpolate(condition, scale_factor=self.scale, mode='bicubic')

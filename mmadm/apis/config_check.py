@@ -83,7 +83,7 @@ def _resolve(kind: Any) -> Any:
         return kind
     from mmengine.utils import get_object_from_string
 
-    from mmadm import registry
+    import mmadm.registry as registry
 
     if '.' in kind:
         try:

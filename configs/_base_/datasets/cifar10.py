@@ -1,0 +1,41 @@
+# CIFAR-10 (Sec. V-A): 50,000 images to train, seeds to sample from.
+#
+# Validation draws a few images for the log and scores nothing. The paper's score is the
+# FID of 50,000 samples, whose metric belongs into the two empty evaluators.
+from mmcv.transforms import RandomFlip
+from mmengine.dataset import DefaultSampler, pseudo_collate
+
+from mmadm.datasets import CIFAR10Images, SeedDataset, SeededInfiniteSampler
+from mmadm.datasets.transforms import PackDiffusionInputs
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type=SeededInfiniteSampler),
+    collate_fn=dict(type=pseudo_collate),
+    dataset=dict(
+        type=CIFAR10Images,
+        data_root='data/cifar10',
+        pipeline=[
+            dict(type=RandomFlip, prob=0.5),
+            dict(type=PackDiffusionInputs),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    sampler=dict(type=DefaultSampler, shuffle=False),
+    collate_fn=dict(type=pseudo_collate),
+    dataset=dict(type=SeedDataset, num_samples=16),
+)
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    sampler=dict(type=DefaultSampler, shuffle=False),
+    collate_fn=dict(type=pseudo_collate),
+    dataset=dict(type=SeedDataset, num_samples=50000),
+)
+val_evaluator = []
+test_evaluator = []

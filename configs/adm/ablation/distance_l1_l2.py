@@ -1,0 +1,7 @@
+# Table V, loss type, row "l1 + l2" (FID 11.57).
+from mmengine.config import read_base
+
+with read_base():
+    from ..adm_uncond_cifar10 import *
+
+model.loss.update(distance='l1_l2')

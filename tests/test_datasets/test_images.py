@@ -1,0 +1,226 @@
+"""Folders of images, their seeds and transforms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import RandomFlip
+from PIL import Image
+
+from mmadm.datasets import (
+    ImageDataset,
+    ScikitImagePhotos,
+    SeedDataset,
+    SeededIndex,
+    SeededInfiniteSampler,
+)
+from mmadm.datasets.transforms import (
+    BicubicCondition,
+    CropToMultiple,
+    LoadImages,
+    PackDiffusionInputs,
+    RandomCrop,
+)
+from tests.conftest import draw_photo
+
+
+def make_dataset(folder: Path, *transforms, **options) -> ImageDataset:
+    pipeline = [LoadImages(), *transforms, PackDiffusionInputs(**options)]
+    return ImageDataset(str(folder), pipeline=pipeline)
+
+
+def test_an_image_arrives_as_rgb_bytes(photo_folder):
+    item = make_dataset(photo_folder)[2]
+    assert item['inputs'].keys() == {'image'}
+    expected = torch.from_numpy(draw_photo(2)).permute(2, 0, 1)
+    assert torch.equal(item['inputs']['image'], expected)
+    sample = item['data_samples']
+    assert torch.equal(sample.gt_img, expected)
+    assert sample.sample_idx == 2
+    assert sample.target_shape == (40, 48)
+    assert Path(sample.img_path).name == 'photo_2.png'
+
+
+def test_folders_are_searched_deeply_and_sorted(photo_folder):
+    below = photo_folder / 'below'
+    below.mkdir()
+    (photo_folder / 'photo_3.png').rename(below / 'a.PNG')
+    (photo_folder / 'notes.txt').write_text('no image')
+    names = [
+        Path(x['img_path']).name for x in make_dataset(photo_folder).load_data_list()
+    ]
+    assert names == [
+        'a.PNG',
+        'photo_0.png',
+        'photo_1.png',
+        'photo_2.png',
+        'photo_4.png',
+    ]
+
+
+def make_pairs(root: Path, images=('a', 'b'), maps=('a', 'b')) -> dict:
+    for folder, names, suffix in (('img', images, '.jpg'), ('map', maps, '.png')):
+        (root / folder).mkdir()
+        for i, name in enumerate(names):
+            photo = draw_photo(i)
+            photo = photo if folder == 'img' else photo[..., 0]
+            Image.fromarray(photo).save(root / folder / f'{name}{suffix}')
+    return dict(
+        data_root=str(root), data_prefix=dict(img_path='img', seg_map_path='map')
+    )
+
+
+def test_pairs_meet_by_name_and_flip_together(tmp_path):
+    flip = RandomFlip(prob=1.0)
+    pack = PackDiffusionInputs(image='gt_seg_map', condition='img')
+    dataset = ImageDataset(**make_pairs(tmp_path), pipeline=[LoadImages(), flip, pack])
+    item = dataset[1]
+    truth = np.ascontiguousarray(draw_photo(1)[:, ::-1, 0])
+    assert torch.equal(item['inputs']['image'][0], torch.from_numpy(truth))
+    assert item['inputs']['condition'].shape == (3, 40, 48)
+
+
+def test_lonely_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no partner.*'c'.*remove or rename"):
+        ImageDataset(**make_pairs(tmp_path, images=('a', 'b', 'c')))
+
+
+@pytest.mark.parametrize('make', [None, 'folder'])
+def test_a_missing_or_empty_folder_is_named(tmp_path, make):
+    folder = tmp_path / 'nowhere'
+    if make:
+        folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=r'nowhere.*Check data_root'):
+        ImageDataset(str(folder))
+
+
+@pytest.mark.parametrize('kept', [0, 20, 400])
+def test_a_broken_image_is_named(photo_folder, kept):
+    path = photo_folder / 'photo_1.png'
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r'Broken image file: .*photo_1\.png'):
+        make_dataset(photo_folder)[1]
+
+
+def test_a_truncated_jpeg_is_not_half_read(photo_folder):
+    path = photo_folder / 'photo_9.jpg'
+    Image.fromarray(draw_photo(0, 200, 200)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match='Broken image file'):
+        make_dataset(photo_folder)[5]
+
+
+@pytest.mark.parametrize('mode', ['L', 'CMYK', 'P', 'RGBA', 'LA'])
+def test_other_colour_modes_become_rgb(photo_folder, mode):
+    suffix = 'jpg' if mode == 'CMYK' else 'png'
+    Image.fromarray(draw_photo(0)).convert(mode).save(photo_folder / f'a.{suffix}')
+    assert make_dataset(photo_folder)[0]['inputs']['image'].shape == (3, 40, 48)
+
+
+def test_sixteen_bits_are_refused_by_name(photo_folder):
+    deep = Image.fromarray(np.full((8, 8), 40000, np.uint16))
+    deep.save(photo_folder / 'a.png')
+    with pytest.raises(ValueError, match=r'more than 8 bits.*a\.png.*Convert'):
+        make_dataset(photo_folder)[0]
+
+
+def test_the_cache_reads_a_file_once(photo_folder):
+    load = LoadImages(cache=True)
+    path = str(photo_folder / 'photo_0.png')
+    first = load({'img_path': path})['img']
+    Path(path).unlink()
+    assert load({'img_path': path})['img'] is first
+
+
+def test_crops_cut_image_and_map_at_the_same_place():
+    image = np.arange(20 * 30 * 3, dtype=np.uint32).reshape(20, 30, 3)
+    results = dict(img=image, gt_seg_map=image[..., 0].copy())
+    out = RandomCrop((8, 12))(results)
+    assert out['img'].shape == (8, 12, 3) and out['img_shape'] == (8, 12)
+    assert (out['img'][..., 0] == out['gt_seg_map']).all()
+
+
+def test_random_crops_reach_every_place():
+    image = np.arange(4 * 4 * 3).reshape(4, 4, 3)
+    corners = {RandomCrop(3)(dict(img=image))['img'][0, 0, 0] for _ in range(100)}
+    assert corners == {image[y, x, 0] for y in (0, 1) for x in (0, 1)}
+
+
+def test_an_image_smaller_than_the_crop_is_named():
+    results = dict(img=np.zeros((8, 20, 3)), img_path='small.png')
+    with pytest.raises(ValueError, match=r'small\.png is 8x20, the crop 16x16'):
+        RandomCrop(16)(results)
+
+
+def test_the_condition_is_the_image_reduced():
+    image = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, np.ones((8, 8)))
+    image = np.repeat(image.astype(np.uint8)[..., None], 3, axis=2)
+    condition = BicubicCondition(scale=4)(dict(img=image))['condition']
+    assert condition.shape == (4, 6, 3)
+    assert abs(condition.astype(int).mean() - image.mean()) < 2
+
+
+def test_an_image_that_the_scale_does_not_divide_is_refused():
+    results = dict(img=np.zeros((10, 12, 3), np.uint8), img_path='odd.png')
+    with pytest.raises(ValueError, match=r'10x12.*reduced by 4: odd\.png.*CropToMult'):
+        BicubicCondition(4)(results)
+    results = CropToMultiple(4)(results)
+    assert BicubicCondition(4)(results)['condition'].shape == (2, 3, 3)
+
+
+def test_the_same_seeded_index_gives_the_same_crop_anywhere(photo_folder):
+    dataset = make_dataset(photo_folder, RandomCrop(16))
+    index = SeededIndex(3, seed=12345)
+    first = dataset[index]
+    np.random.rand(7)
+    again = dataset[index]
+    assert torch.equal(first['inputs']['image'], again['inputs']['image'])
+    assert first['data_samples'].seed == 12345
+    other = dataset[SeededIndex(3, seed=54321)]
+    assert not torch.equal(first['inputs']['image'], other['inputs']['image'])
+
+
+def stream(sampler: SeededInfiniteSampler, count: int) -> list[SeededIndex]:
+    iterator = iter(sampler)
+    return [next(iterator) for _ in range(count)]
+
+
+def test_every_pass_visits_every_item_with_new_seeds():
+    items = stream(SeededInfiniteSampler(range(5), seed=3), 15)
+    for start in (0, 5, 10):
+        assert sorted(x.index for x in items[start : start + 5]) == list(range(5))
+    assert len({x.seed for x in items}) == 15
+
+
+def test_skipping_continues_the_stream():
+    whole = stream(SeededInfiniteSampler(range(5), seed=3), 12)
+    sampler = SeededInfiniteSampler(range(5), seed=3)
+    sampler.skip(7)
+    assert stream(sampler, 5) == whole[7:]
+
+
+def test_ranks_share_one_stream(monkeypatch):
+    whole = stream(SeededInfiniteSampler(range(5), seed=3), 10)
+    for rank in range(2):
+        monkeypatch.setattr(
+            'mmengine.dataset.sampler.get_dist_info', lambda rank=rank: (rank, 2)
+        )
+        assert stream(SeededInfiniteSampler(range(5), seed=3), 5) == whole[rank::2]
+
+
+def test_scikit_images_photographs_are_there():
+    names = ('coffee', 'astronaut')
+    dataset = ScikitImagePhotos(names, pipeline=[LoadImages()])
+    assert [Path(item['img_path']).stem for item in dataset] == list(names)
+    with pytest.raises(ValueError, match=r"no picture named \['cofee'\].*coffee"):
+        ScikitImagePhotos(('cofee',))
+
+
+def test_generation_is_a_data_set_of_seeds():
+    dataset = SeedDataset(3, target_shape=(8, 6))
+    samples = [item['data_samples'] for item in dataset]
+    assert [s.sample_idx for s in samples] == [0, 1, 2]
+    assert {s.target_shape for s in samples} == {(8, 6)}
+    with pytest.raises(ValueError, match='num_samples=0'):
+        SeedDataset(0)

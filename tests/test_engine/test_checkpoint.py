@@ -1,0 +1,83 @@
+"""Checkpoints: safe to read, plain inside, refused when they do not fit."""
+
+import pickle
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from mmadm.engine import load_weights, read_checkpoint
+from mmadm.engine.hooks.plain_checkpoint import from_plain, to_plain
+
+
+class Payload:
+    """Touches a file when it is unpickled the usual way."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+def test_a_file_that_would_run_code_is_refused_and_runs_nothing(tmp_path):
+    path, trace = tmp_path / 'bad.pth', tmp_path / 'trace'
+    torch.save(dict(state_dict={}, extra=Payload(str(trace))), path)
+    with pytest.raises(ValueError, match='Refused to load'):
+        read_checkpoint(path)
+    assert not trace.exists()
+    torch.load(path, weights_only=False)
+    assert trace.exists(), 'the payload works, so its silence above means something'
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'not found: .*none\.pth'):
+        read_checkpoint(tmp_path / 'none.pth')
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5, 0.95])
+def test_a_truncated_file_is_noticed(tmp_path, share):
+    path = tmp_path / 'half.pth'
+    torch.save(dict(state_dict=nn.Linear(50, 50).state_dict()), path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match='truncated or broken'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'no checkpoint', pickle.dumps([1, 2])])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / 'odd.pth'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=str(path)):
+        read_checkpoint(path)
+
+
+def test_weights_that_do_not_fit_change_nothing(tmp_path):
+    path, model = tmp_path / 'other.pth', nn.Linear(3, 3)
+    before = model.weight.clone()
+    other = dict(weight=torch.zeros(2, 3), scale=torch.ones(1))
+    torch.save(dict(state_dict=other), path)
+    message = (
+        r'1 weights missing.*bias.*unknown to the model.*scale.*'
+        r'weight \(model \(3, 3\), file \(2, 3\)\)'
+    )
+    with pytest.raises(ValueError, match=message):
+        load_weights(model, path)
+    assert torch.equal(model.weight, before)
+
+
+def test_log_histories_survive_as_plain_data():
+    history = HistoryBuffer([1.0, 2.0, 4.0], [1, 2, 1], max_length=10)
+    plain = to_plain(dict(log_scalars={'loss': history}, runtime_info={'iter': 3}))
+    assert isinstance(plain['log_scalars']['loss'], dict)
+    back = from_plain(plain)
+    assert back['runtime_info'] == {'iter': 3}
+    for one, other in zip(back['log_scalars']['loss'].data, history.data):
+        assert (one == other).all()
+
+
+def test_checkpoints_of_a_run_need_no_code_to_be_read(make_runner, tmp_path):
+    make_runner('run', train_cfg__max_iters=2).train()
+    checkpoint = torch.load(tmp_path / 'run' / 'iter_2.pth', weights_only=True)
+    assert {'state_dict', 'ema_state_dict', 'optimizer'} <= checkpoint.keys()

@@ -1,0 +1,264 @@
+"""The model: Algorithm 1 and 2 around the networks."""
+
+import copy
+
+import pytest
+import torch
+
+from mmadm.diffusion import ADMProcess, ADMSampler, LinearAttenuation, LinearNoise
+from mmadm.models import (
+    ADM,
+    ConvEncoder,
+    CrossAttentionFusion,
+    DualDecoderUNet,
+    ResidualStage,
+)
+from mmadm.structures import DiffusionSample
+
+
+def make_model(**changes) -> ADM:
+    torch.manual_seed(0)
+    head = dict(
+        type=DualDecoderUNet,
+        base_channels=8,
+        channel_mult=(1, 2),
+        num_blocks=1,
+        attention_levels=(1,),
+        condition_channels=(8, 16),
+    )
+    head.update(changes.pop('head', {}))
+    encoder = dict(type=ConvEncoder, channels=(8, 16))
+    model = ADM(head=head, condition_encoder=encoder, **changes)
+    # Zero-initialised layers would hide what passes through them.
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+def make_data(count: int = 7, size=(17, 22), scale: int = 1) -> dict:
+    rng = torch.Generator().manual_seed(1)
+    small = tuple(side // scale for side in size)
+    draw = dict(generator=rng, dtype=torch.uint8)
+    samples = [
+        DiffusionSample(metainfo=dict(sample_idx=i, target_shape=size, seed=100 + i))
+        for i in range(count)
+    ]
+    inputs = dict(
+        image=[torch.randint(0, 256, (3, *size), **draw) for _ in samples],
+        condition=[torch.randint(0, 256, (3, *small), **draw) for _ in samples],
+    )
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def part(data: dict, members: slice) -> dict:
+    inputs = {key: value[members] for key, value in data['inputs'].items()}
+    return dict(inputs=inputs, data_samples=data['data_samples'][members])
+
+
+def losses_of(model: ADM, data: dict) -> dict:
+    return model(**model.data_preprocessor(data, True), mode='loss')
+
+
+def answers(model: ADM, data: dict) -> list[torch.Tensor]:
+    model.eval()
+    return [sample.pred_img for sample in model.test_step(copy.deepcopy(data))]
+
+
+@pytest.mark.parametrize('batch', [1, 3])
+def test_a_sample_is_the_same_picture_in_any_batch(batch):
+    model, data = make_model(), make_data()
+    together = answers(model, data)
+    for start in range(0, 7, batch):
+        members = slice(start, start + batch)
+        for one, other in zip(answers(model, part(data, members)), together[members]):
+            assert torch.equal(one, other)
+
+
+def test_pictures_of_several_sizes_in_one_batch_do_not_disturb_each_other():
+    model = make_model()
+    small, large = make_data(2, (9, 12)), make_data(2, (16, 20))
+    mixed = dict(
+        inputs={k: small['inputs'][k] + large['inputs'][k] for k in small['inputs']},
+        data_samples=small['data_samples'] + large['data_samples'],
+    )
+    expected = answers(model, small) + answers(model, large)
+    for one, other in zip(answers(model, mixed), expected):
+        assert torch.equal(one, other)
+
+
+def test_another_seed_or_sample_gives_another_picture():
+    model, data = make_model(), make_data(1)
+    first = answers(model, data)[0]
+    model.test_cfg['seed'] = 1
+    second = answers(model, data)[0]
+    assert not torch.equal(first, second)
+    model.test_cfg['seed'] = 0
+    data['data_samples'][0].set_metainfo(dict(sample_idx=1))
+    assert torch.equal(answers(model, data)[0], second), 'noise is seed + sample_idx'
+
+
+def test_the_condition_changes_the_answer():
+    model, data = make_model(), make_data(1)
+    first = answers(model, data)[0]
+    data['inputs']['condition'][0] = 255 - data['inputs']['condition'][0]
+    assert not torch.equal(first, answers(model, data)[0])
+
+
+def test_the_condition_is_encoded_once_per_picture_not_once_per_step():
+    model, data = make_model(), make_data(2)
+    calls = []
+    model.condition_encoder.register_forward_hook(lambda *_: calls.append(1))
+    model.test_cfg['num_steps'] = 5
+    answers(model, data)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize('steps', [1, 2, 5])
+def test_n_steps_are_n_network_calls(steps):
+    model, data = make_model(), make_data(1)
+    calls = []
+    model.head.register_forward_hook(lambda *_: calls.append(1))
+    model.test_cfg['num_steps'] = steps
+    answers(model, data)
+    assert len(calls) == steps
+
+
+def test_gradient_reaches_both_decoders_and_the_encoders():
+    model, data = make_model(), make_data(2)
+    losses = losses_of(model, data)
+    (losses['loss_image'] + losses['loss_noise']).backward()
+    dead = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()
+    ]
+    assert dead == []
+
+
+def test_each_loss_term_trains_its_own_decoder():
+    model, data = make_model(), make_data(2)
+    losses_of(model, data)['loss_image'].backward()
+    first, second = model.head.decoders
+    assert all(p.grad is not None for p in first.parameters())
+    assert all(p.grad is None for p in second.parameters())
+
+
+def test_losses_follow_the_samples_not_the_batch():
+    """Time and noise come from each sample's seed: halves average to the whole."""
+    model, data = make_model(), make_data(4)
+    whole = losses_of(model, data)
+    halves = [losses_of(model, part(data, slice(i, i + 2))) for i in (0, 2)]
+    for key in ('loss_image', 'loss_noise'):
+        mean = sum(half[key] for half in halves) / 2
+        torch.testing.assert_close(whole[key], mean)
+
+
+def test_errors_by_time_are_logged_but_not_trained_on():
+    model, data = make_model(), make_data(7)
+    losses = losses_of(model, data)
+    monitors = [key for key in losses if '_t' in key]
+    assert {'loss_image', 'loss_noise'} == set(losses) - set(monitors)
+    assert monitors and not any('loss' in key for key in monitors)
+    total, _ = model.parse_losses(losses)
+    torch.testing.assert_close(total, losses['loss_image'] + losses['loss_noise'])
+
+
+def test_a_constant_attenuation_learns_minus_the_image():
+    """With both outputs known, phi is -x0 and eps the sample's noise (Sec. V-A)."""
+    model, data = make_model(), make_data(3)
+    seen = {}
+
+    def criterion(pred, target, weight):
+        seen[len(seen)] = target
+        return pred.square().flatten(1).mean(1)
+
+    del model.criterion
+    model.criterion = criterion
+    losses_of(model, data)
+    images = torch.stack(data['inputs']['image']).float() / 127.5 - 1
+    torch.testing.assert_close(seen[0], -images)
+    assert abs(seen[1].std() - 1) < 0.05 and abs(seen[1].mean()) < 0.05
+
+
+def test_cross_attention_and_other_processes_train_and_sample():
+    model = make_model(
+        head=dict(
+            fusion=dict(type=CrossAttentionFusion, head_channels=8),
+            out_channels=(6, 3),
+        ),
+        process=dict(
+            type=ADMProcess,
+            attenuation=dict(type=LinearAttenuation),
+            noise=dict(type=LinearNoise),
+        ),
+        sampler=dict(type=ADMSampler, num_steps=3, eta=0.0),
+    )
+    data = make_data(2)
+    total, _ = model.parse_losses(losses_of(model, data))
+    assert total.isfinite()
+    assert answers(model, data)[0].shape == (3, 17, 22)
+
+
+def test_a_residual_model_that_predicts_nothing_answers_with_the_condition():
+    stage = dict(type=ResidualStage, scale=2)
+    model = make_model(first_stage=stage)
+    latent = torch.zeros(1, 3, 16, 20)
+    condition = torch.rand(1, 3, 8, 10) * 2 - 1
+    image = model.first_stage.decode(latent, condition)
+    expected = torch.nn.functional.interpolate(
+        condition, scale_factor=2, mode='bicubic'
+    )
+    torch.testing.assert_close(image, expected)
+    again = model.first_stage.decode(
+        model.first_stage.encode(image, condition), condition
+    )
+    torch.testing.assert_close(again, image)
+
+
+@pytest.mark.parametrize('patch', [1, 2, 4])
+def test_patches_as_channels_lose_nothing(patch):
+    from mmadm.models import PixelStage
+
+    stage, image = PixelStage(patch), torch.randn(2, 3, 8, 12)
+    latent = stage.encode(image, None)
+    assert latent.shape == (2, 3 * patch**2, 8 // patch, 12 // patch)
+    assert torch.equal(stage.decode(latent, None), image)
+
+
+def test_known_pixels_are_pasted_exactly():
+    model, data = make_model(), make_data(1)
+    (sample,) = data['data_samples']
+    sample.mask = torch.zeros(1, 17, 22, dtype=torch.uint8)
+    sample.mask[:, 4:9, 3:11] = 1
+    sample.condition = data['inputs']['condition'][0]
+    answer = answers(model, data)[0]
+    known = ~sample.mask.bool().expand_as(answer)
+    assert torch.equal(answer[known], sample.condition[known])
+    assert not torch.equal(answer, sample.condition)
+
+
+def test_eight_bits_are_rounded_never_truncated():
+    model = make_model()
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    sample = DiffusionSample(metainfo=dict(target_shape=(16, 16)))
+    image = levels.float() / 127.5 - 1
+    assert torch.equal(model.data_preprocessor.to_uint8(image, sample), levels)
+
+
+def test_training_images_of_several_sizes_are_refused_by_name():
+    model = make_model()
+    data = make_data(1, (8, 8))
+    data['inputs']['image'] += make_data(1, (8, 12))['inputs']['image']
+    with pytest.raises(ValueError, match=r'one size.*\(3, 8, 12\).*crop or a resize'):
+        model.data_preprocessor(data, True)
+
+
+def test_features_that_do_not_fit_the_head_are_refused_with_both_sides():
+    model = make_model(head=dict(condition_channels=(8, 8)))
+    with pytest.raises(ValueError, match=r'\(8, 8\).*\(8, 16\)'):
+        losses_of(model, make_data(1))
+
+
+def test_a_conditional_model_without_condition_says_so():
+    model, data = make_model(), make_data(1)
+    del data['inputs']['condition']
+    with pytest.raises(ValueError, match=r'gives? no condition'):
+        losses_of(model, data)

@@ -1,0 +1,154 @@
+"""Heads and their layers."""
+
+import pytest
+import torch
+
+from mmadm.models import (
+    ConvBranchUNet,
+    ConvEncoder,
+    CrossAttentionFusion,
+    DualDecoderUNet,
+    SingleDecoderUNet,
+)
+from mmadm.models.heads.layers import (
+    SelfAttention,
+    SpatialAttention,
+    TimeEmbedding,
+    attend,
+)
+
+TOY = dict(base_channels=8, channel_mult=(1, 2, 2), num_blocks=1, attention_levels=(1,))
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ('decoders', 'settings', 'expected'),
+    [
+        # Table I, CIFAR-10 and the CelebA-HQ latents; one decoder is the paper's "90M".
+        ((3, 3), dict(base_channels=160, augment_dim=9), 150_134_896),
+        ((3,), dict(base_channels=160, augment_dim=9), 90_095_048),
+        ((3, 3), dict(base_channels=128), 96_120_592),
+        ((3,), dict(base_channels=128), 57_681_544),
+    ],
+)
+def test_parameter_counts_are_those_of_table_1(decoders, settings, expected):
+    with torch.device('meta'):
+        assert count(DualDecoderUNet(out_channels=decoders, **settings)) == expected
+
+
+@pytest.mark.parametrize('size', [(8, 8), (9, 13), (5, 5), (16, 7)])
+def test_any_size_goes_in_and_comes_out(size):
+    head = DualDecoderUNet(out_channels=(6, 3), **TOY)
+    phi, eps = head(torch.randn(2, 3, *size), torch.randn(2))
+    assert phi.shape == (2, 6, *size)
+    assert eps.shape == (2, 3, *size)
+
+
+@pytest.mark.parametrize('head_type', [SingleDecoderUNet, ConvBranchUNet])
+def test_variants_have_their_outputs(head_type):
+    outputs = head_type(**TOY)(torch.randn(2, 3, 9, 9), torch.randn(2))
+    expected = {SingleDecoderUNet: 1, ConvBranchUNet: 2}[head_type]
+    assert [tuple(out.shape) for out in outputs] == [(2, 3, 9, 9)] * expected
+
+
+def test_one_time_serves_the_whole_batch():
+    head, x = DualDecoderUNet(**TOY), torch.randn(3, 3, 8, 8)
+    one = head(x, torch.tensor([0.3]))
+    each = head(x, torch.full((3,), 0.3))
+    torch.testing.assert_close(one, each)
+
+
+def test_the_time_changes_the_answer_once_trained():
+    head, x = DualDecoderUNet(**TOY), torch.randn(1, 3, 8, 8)
+    for parameter in head.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    early, late = head(x, torch.tensor([-5.0]))[0], head(x, torch.tensor([-0.1]))[0]
+    assert (early - late).abs().max() > 1e-3
+
+
+def test_the_time_code_is_cosines_then_sines_of_falling_frequencies():
+    embedding = TimeEmbedding(8)
+    embedding.mlp = torch.nn.Identity()
+    code = embedding(torch.tensor([0.7]))[0]
+    frequencies = torch.tensor([10000 ** (-k / 4) for k in range(4)])
+    expected = torch.cat([(0.7 * frequencies).cos(), (0.7 * frequencies).sin()])
+    torch.testing.assert_close(code, expected)
+
+
+def test_attention_equals_the_written_out_softmax():
+    q, k, v = torch.randn(2, 8, 3, 4), torch.randn(2, 8, 2, 5), torch.randn(2, 8, 2, 5)
+    out = attend(q, k, v, num_heads=2)
+    for n in range(2):
+        for head in range(2):
+            rows = slice(4 * head, 4 * head + 4)
+            scores = q[n, rows].flatten(1).T @ k[n, rows].flatten(1) / 4**0.5
+            expected = scores.softmax(1) @ v[n, rows].flatten(1).T
+            torch.testing.assert_close(out[n, rows].flatten(1).T, expected)
+
+
+def test_spatial_attention_equals_its_formula():
+    gate, x = SpatialAttention(6), torch.randn(2, 6, 5, 4)
+    a = gate.map(x).flatten(1)
+    q = gate.query.weight.item() * a + gate.query.bias.item()
+    k = gate.key.weight.item() * a + gate.key.bias.item()
+    gathered = torch.einsum('nij,nj->ni', (q[:, :, None] * k[:, None, :]).softmax(2), a)
+    soft = (gathered / (1 + gathered.abs())).view(2, 1, 5, 4)
+    torch.testing.assert_close(gate(x), soft * x)
+
+
+def test_attention_never_disappears():
+    assert SelfAttention(8, head_channels=64).num_heads == 1
+    with pytest.raises(ValueError, match='130 channels'):
+        SelfAttention(130, head_channels=32)
+
+
+def test_cross_attention_starts_as_identity_and_learns_from_the_condition():
+    fusion = CrossAttentionFusion(16, 8, head_channels=8)
+    h, features = torch.randn(2, 16, 4, 4), torch.randn(2, 8, 3, 3)
+    assert torch.equal(fusion(h, features), h)
+    torch.nn.init.normal_(fusion.proj.weight)
+    assert not torch.allclose(fusion(h, features), h)
+
+
+def test_the_conv_encoder_halves_from_level_to_level():
+    features = ConvEncoder(channels=(4, 8, 16))(torch.randn(1, 3, 13, 20))
+    assert [tuple(f.shape[1:]) for f in features] == [
+        (4, 13, 20),
+        (8, 7, 10),
+        (16, 4, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(base_channels=6), 'multiple of 4.*base_channels=6'),
+        (dict(condition_channels=(8, 8)), r'3 levels.*2 entries: \(8, 8\)'),
+        (dict(attention_levels=(3,)), r'levels 0 to 2.*\(3,\)'),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DualDecoderUNet(**{**TOY, **settings})
+
+
+@pytest.mark.parametrize('size', [64, 96, 70])
+def test_swin_of_mmpretrain_encodes_conditions_of_any_size(size):
+    from mmadm.registry import MODELS
+
+    with torch.no_grad():
+        swin = MODELS.build(
+            dict(
+                type='mmpretrain.SwinTransformer',
+                arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
+                out_indices=(0, 1, 2, 3),
+                pad_small_map=True,
+            )
+        )
+        swin.eval()
+        features = swin(torch.randn(1, 3, size, size))
+    assert [f.shape[1] for f in features] == [8, 16, 32, 64]
+    assert features[0].shape[-1] == -(-size // 4)
