@@ -1,0 +1,357 @@
+"""Table VI at toy size: what x0 prediction and image attenuation each contribute.
+
+The four rows (DDPM, with x0 prediction, with analytical image attenuation, with both)
+are built from their configs in ``configs/adm/``, narrowed to networks of about equally
+many parameters, and trained with the same images, times and noise on CIFAR-10. Each is
+then sampled with the paper's rule for it (Euler-Maruyama for the DDPM rows, Algorithm 2
+for the others) and, beside the paper, with the deterministic rule, which separates what
+the training gives from what the sampler gives.
+
+The score is the Frechet distance to held-out images over the 64 pooled features of a
+ResNet-56 that classifies CIFAR-10. It is not the FID: only compare it with itself.
+
+    python benchmarks/table6_small.py --data-root data/cifar10 --weights resnet56.th
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from mmengine.optim import OptimWrapper
+from PIL import Image
+from torch import Tensor, nn
+
+from mmadm.apis import load_config
+from mmadm.datasets.cifar10 import BATCHES, FOLDER, read_batch
+from mmadm.diffusion import ADMSampler, Sampler
+from mmadm.engine import ClampedPolyLR
+from mmadm.models import ADM, PixelStage, TrainableEMA
+from mmadm.registry import MODELS
+from mmadm.structures import DiffusionSample
+from mmadm.utils import mix_seed
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'adm'
+# Row of Table VI: its config, and the width relative to that of one decoder.
+ROWS = {
+    'DDPM': ('ablation/ddpm.py', 1.0),
+    'with x0 prediction': ('ablation/ddpm_x0.py', 1.0),
+    'with AIA': ('ablation/aia_only.py', 1.0),
+    'with both': ('adm_uncond_cifar10.py', 0.75),
+}
+COLORS = ('#777777', '#ee8866', '#4477aa', '#cc3311')
+PAPER, DETERMINISTIC = "paper's rule", 'deterministic'
+
+#: Images (N, 3, H, W), uint8, to features (N, D), float64.
+Features = Callable[[Tensor], Tensor]
+
+
+# Data
+
+
+def load_images(data_root: Path, size: int) -> tuple[Tensor, Tensor]:
+    """Training and test images, (N, 3, size, size), uint8, reduced by means."""
+    if list(data_root.glob('*.webp')):
+        with tempfile.TemporaryDirectory() as folder:
+            script = data_root / 'unpack_cifar10.py'
+            subprocess.run([sys.executable, script, data_root, folder], check=True)
+            return load_images(Path(folder), size)
+    train = [data_root / FOLDER / name for name in BATCHES['train']]
+    found = [path for path in train if path.is_file()] or train[:1]
+    test = [data_root / FOLDER / name for name in BATCHES['test']]
+    return _read(found, size), _read(test, size)
+
+
+def _read(paths: list[Path], size: int) -> Tensor:
+    images = torch.cat([torch.tensor(read_batch(path)) for path in paths])
+    images = F.avg_pool2d(images.permute(0, 3, 1, 2).float(), 32 // size)
+    return images.round().byte()
+
+
+def make_batch(images: Tensor, i: int, args: argparse.Namespace) -> dict:
+    """The i-th batch: images, half of them mirrored, and a seed for each.
+
+    It depends on nothing else, so that all rows see the same.
+    """
+    generator = torch.Generator().manual_seed(mix_seed(args.seed, i))
+
+    def draw(high: int) -> Tensor:
+        return torch.randint(high, (args.batch_size,), generator=generator)
+
+    chosen, flips, seeds = images[draw(len(images))], draw(2), draw(2**62)
+    chosen = torch.where(flips.view(-1, 1, 1, 1) == 1, chosen.flip(-1), chosen)
+    samples = [DiffusionSample(metainfo=dict(seed=seed)) for seed in seeds.tolist()]
+    return dict(inputs=dict(image=list(chosen)), data_samples=samples)
+
+
+# Models
+
+
+def build_model(config: str, width: float, args: argparse.Namespace) -> ADM:
+    """A config's model with a small head on patches of pixels."""
+    cfg = load_config(str(CONFIGS / config)).model
+    outputs = cfg.head.out_channels
+    share = args.patch**2
+    cfg.first_stage = dict(type=PixelStage, patch=args.patch)
+    cfg.head.update(
+        in_channels=3 * share,
+        out_channels=(
+            share * outputs
+            if isinstance(outputs, int)
+            else tuple(share * channels for channels in outputs)
+        ),
+        base_channels=round(args.width * width),
+        channel_mult=(1, 2),
+        num_blocks=args.blocks,
+        attention_levels=(0, 1),
+    )
+    torch.manual_seed(args.seed)
+    return MODELS.build(cfg).to(args.device)
+
+
+def train(model: ADM, images: Tensor, args: argparse.Namespace) -> ADM:
+    """Algorithm 1; the averaged model."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
+    wrapper = OptimWrapper(optimizer, clip_grad=dict(max_norm=1.0))
+    schedule = ClampedPolyLR(wrapper, eta_min=args.lr / 10, end=args.iters)
+    average = TrainableEMA(model, momentum=1e-3, ramp=2 / 3).to(args.device)
+    model.train()
+    for i in range(args.iters):
+        log = model.train_step(make_batch(images, i, args), wrapper)
+        average.update_parameters(model)
+        schedule.step()
+        if (i + 1) % 500 == 0:
+            print(f'  {i + 1:6d} iterations, loss {float(log["loss"]):.4f}', flush=True)
+    return average.module.eval()
+
+
+@torch.no_grad()
+def draw_samples(
+    model: ADM, sampler: Sampler, steps: int, args: argparse.Namespace
+) -> Tensor:
+    """Samples (N, 3, size, size), uint8, of ``steps`` network calls each."""
+    model.sampler = sampler
+    model.test_cfg.update(num_steps=steps, seed=mix_seed(args.seed, 1) >> 1)
+    size = (args.size, args.size)
+    images = []
+    for start in range(0, args.samples, 250):
+        indices = range(start, min(start + 250, args.samples))
+        asked = [DiffusionSample(metainfo=dict(sample_idx=i)) for i in indices]
+        images.append(((model.sample(size, asked) + 1) * 127.5).clamp(0, 255))
+    return torch.cat(images).round().byte().cpu()
+
+
+# Score
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions; a shortcut without weights where the width grows."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.stride = channels // in_channels
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, self.stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        extra = (h.shape[1] - x.shape[1]) // 2
+        shortcut = x[..., :: self.stride, :: self.stride]
+        return F.relu(h + F.pad(shortcut, (0, 0, 0, 0, extra, extra)))
+
+
+class ResNet56(nn.Module):
+    """He et al.'s residual network for CIFAR-10: three levels of nine blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        widths = [(16, 16), (16, 32), (32, 64)]
+        for i, (before, width) in enumerate(widths, 1):
+            blocks = [ResidualBlock(before, width)]
+            blocks += [ResidualBlock(width, width) for _ in range(8)]
+            self.add_module(f'layer{i}', nn.Sequential(*blocks))
+        self.linear = nn.Linear(64, 10)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(N, 3, 32, 32), ImageNet's mean and deviation, to (N, 64)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+
+
+def resnet_features(path: Path) -> Features:
+    """Pooled features of the trained classifier; smaller images are enlarged."""
+    state = torch.load(path, map_location='cpu', weights_only=True)['state_dict']
+    network = ResNet56()
+    network.load_state_dict({k.removeprefix('module.'): v for k, v in state.items()})
+    network.eval()
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+    @torch.no_grad()
+    def features(images: Tensor) -> Tensor:
+        answers = []
+        for part in images.split(250):
+            x = F.interpolate(part.float() / 255, (32, 32), mode='bicubic')
+            answers.append(network.features((x - mean) / std))
+        return torch.cat(answers).double()
+
+    return features
+
+
+def pixel_features(images: Tensor) -> Tensor:
+    """Means of 8x8 fields of the picture, in [-1, 1]: no weights needed."""
+    x = F.adaptive_avg_pool2d(images.double() / 127.5 - 1, 8)
+    return x.flatten(1)
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Squared Frechet distance of two sets of features, (N, D) and (M, D)."""
+    cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+    shift = (a.mean(0) - b.mean(0)).square().sum()
+    return float(shift + cov_a.trace() + cov_b.trace() - 2 * cross)
+
+
+# Comparison
+
+
+def run_row(
+    name: str,
+    images: Tensor,
+    score: Callable[[Tensor], float],
+    args: argparse.Namespace,
+) -> dict:
+    """Train one row, sample it, score it, draw its picture."""
+    config, width = ROWS[name]
+    model = build_model(config, width, args)
+    count = sum(p.numel() for p in model.head.parameters())
+    print(f'{name}: {config}, {count:,} parameters', flush=True)
+
+    start = time.perf_counter()
+    model = train(model, images, args)
+    seconds = time.perf_counter() - start
+    rules = {PAPER: model.sampler, DETERMINISTIC: ADMSampler(clip=1.0, eta=0.0)}
+    result = dict(parameters=count, train_seconds=round(seconds))
+    pictures = []
+    for rule, sampler in rules.items():
+        result[rule] = {}
+        for steps in args.steps:
+            samples = draw_samples(model, sampler, steps, args)
+            result[rule][steps] = round(score(samples), 3)
+            pictures.append(samples[:16])
+        print(f'  {rule}: {result[rule]}', flush=True)
+    save_grid(pictures, args.out / f'samples_{name.replace(" ", "_")}.png')
+    return result
+
+
+def save_grid(rows: list[Tensor], path: Path) -> None:
+    """One line of pictures per rule and number of calls, enlarged four times."""
+    lines = [torch.cat(list(F.pad(row, (1, 1, 1, 1), value=255)), 2) for row in rows]
+    sheet = torch.cat(lines, 1).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(sheet)
+    factor = 128 // rows[0].shape[-1] // 2
+    width, height = (factor * side for side in picture.size)
+    picture.resize((width, height), Image.Resampling.NEAREST).save(path)
+
+
+def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> str:
+    """The results as a Markdown table."""
+    lines = [
+        f'| | parameters | sampler | {" | ".join(map(str, args.steps))} |',
+        f'|---|--:|---|{"--:|" * len(args.steps)}',
+    ]
+    for rule in (PAPER, DETERMINISTIC):
+        for name, result in results.items():
+            scores = ' | '.join(f'{value:.2f}' for value in result[rule].values())
+            lines.append(f'| {name} | {result["parameters"]:,} | {rule} | {scores} |')
+    real = ' | '.join([f'{floor:.2f}'] * len(args.steps))
+    lines.append(f'| real images | | | {real} |')
+    return '\n'.join(lines)
+
+
+def plot(
+    results: dict[str, dict], floor: float, title: str, args: argparse.Namespace
+) -> None:
+    """Distance against network calls, one colour per row."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout='constrained')
+    for (name, result), color in zip(results.items(), COLORS):
+        for rule, style in ((PAPER, '-o'), (DETERMINISTIC, '--s')):
+            label = name if rule == PAPER else f'{name}, {rule}'
+            axes.plot(
+                args.steps, result[rule].values(), style, color=color, label=label
+            )
+    axes.set(xlabel='network calls', ylabel=title, yscale='log')
+    axes.set_title(f'real images: {floor:.2f}', fontsize=9, color='0.4')
+    axes.yaxis.set_minor_formatter('{x:g}')
+    axes.set_xticks(args.steps)
+    axes.grid(color='0.93', which='both')
+    axes.spines[['top', 'right']].set_visible(False)
+    figure.legend(loc='outside right upper', frameon=False, fontsize=9)
+    figure.savefig(args.out / 'table6_small.png', dpi=150)
+    plt.close(figure)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data-root', type=Path, default=Path('data/cifar10'))
+    parser.add_argument('--weights', type=Path, help='ResNet-56 trained on CIFAR-10')
+    parser.add_argument('--iters', type=int, default=2500, help='per row')
+    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--lr', type=float, default=1e-3)
+    parser.add_argument('--size', type=int, default=16, choices=[8, 16, 32])
+    parser.add_argument('--patch', type=int, default=2, help='pixels per position')
+    parser.add_argument('--width', type=int, default=32, help='of one decoder')
+    parser.add_argument('--blocks', type=int, default=1, help='per level')
+    parser.add_argument('--steps', type=int, nargs='+', default=[10, 20, 30])
+    parser.add_argument('--samples', type=int, default=1000)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/table6_small'))
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    images, held_out = load_images(args.data_root, args.size)
+    features, title = pixel_features, 'FD (8x8 pixel means)'
+    if args.weights is not None:
+        features, title = resnet_features(args.weights), 'FD (ResNet-56 features)'
+
+    reference = features(held_out[::2])
+    real = features(held_out[1::2][: args.samples])
+    floor = frechet_distance(real, reference)
+    print(f'{title}; {args.samples} real images have {floor:.3f}', flush=True)
+
+    results = {}
+    for name in ROWS:
+        results[name] = run_row(
+            name, images, lambda x: frechet_distance(features(x), reference), args
+        )
+        report = dict(vars(args), score=title, floor=floor, rows=results)
+        text = json.dumps(report, indent=2, default=str)
+        (args.out / 'table6_small.json').write_text(text)
+        (args.out / 'table6_small.md').write_text(table(results, floor, args) + '\n')
+        plot(results, floor, title, args)
+    print(f'\n{title}\n\n{table(results, floor, args)}\n\nIn {args.out}')
+
+
+if __name__ == '__main__':
+    main()
