@@ -26,3 +26,22 @@ test: $(VENV)/.tests
 lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+demo: $(VENV)/.runtime
+	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(WORK)
+	$(BIN)/python tools/test.py $(CONFIG) $(WORK)/iter_1200.pth --work-dir $(WORK) \
+	    --num-steps 5 10 --show-dir $(WORK)/pictures --out $(WORK)/scores.json
+	$(BIN)/python tools/analysis_tools/analyze_logs.py plot_curve $(WORK) \
+	    --keys loss_image loss_noise --out $(WORK)/pictures/loss.png
+	@echo
+	@echo 'Steps against quality:      $(WORK)/scores.json (table above)'
+	@echo 'LR | bicubic | ADM | truth: $(WORK)/pictures/comparison.png'
+	@echo 'From noise to image:        $(WORK)/pictures/trajectory.png'
+	@echo 'Loss curves:                $(WORK)/pictures/loss.png'
+
+docs: $(VENV)/.runtime requirements/docs.txt
+	$(BIN)/python -m pip install -q -r requirements/docs.txt
+	$(BIN)/sphinx-build -W -b html docs/en docs/en/_build
+
+clean:
+	rm -rf build dist *.egg-info docs/en/_build

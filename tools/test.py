@@ -18,6 +18,12 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         help='numbers of network calls, tested one after the other',
     )
+    parser.add_argument(
+        '--sampler',
+        choices=['adm', 'deterministic', 'multistep'],
+        help='Algorithm 2, its deterministic form, or the second-order solver with '
+        'corrector; in place of the sampler of the config',
+    )
     parser.add_argument('--seed', type=int, help='seed of sampling')
     parser.add_argument('--out', help='file for --out-item')
     parser.add_argument(
@@ -53,10 +59,12 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Apply the options that change the config."""
-    from mmadm.apis import prepare_run, use_tta
+    from mmadm.apis import prepare_run, use_sampler, use_tta
     from mmadm.engine import ShowDirHook
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
+    if args.sampler:
+        use_sampler(cfg, args.sampler)
     if args.tta:
         use_tta(cfg)
     if args.show_dir or args.show:

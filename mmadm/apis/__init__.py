@@ -1,6 +1,6 @@
 """What the tools do, callable from Python."""
 
-from .launch import load_config, prepare_run, set_resume, use_amp, use_tta
+from .launch import load_config, prepare_run, set_resume, use_amp, use_sampler, use_tta
 from .step_sweep import (
     check_steps,
     load_into,
@@ -18,6 +18,7 @@ __all__ = [
     'set_resume',
     'test_steps',
     'use_amp',
+    'use_sampler',
     'use_tta',
     'write_trajectory',
 ]

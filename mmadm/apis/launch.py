@@ -104,6 +104,22 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         read_checkpoint(cfg.load_from)
 
 
+_SAMPLERS = {
+    'adm': dict(type='ADMSampler', eta=1.0),
+    'deterministic': dict(type='ADMSampler', eta=0.0, correct=False),
+    'multistep': dict(type='MultistepSampler', order=2, corrector=True),
+}
+
+
+def use_sampler(cfg: Config, name: str) -> None:
+    """Sample in another way than the config says, with its clipping, in place."""
+    sampler = dict(_SAMPLERS[name])
+    for key in ('num_steps', 'clip'):
+        if key in cfg.model.get('sampler', {}):
+            sampler[key] = cfg.model.sampler[key]
+    cfg.model.sampler = sampler
+
+
 def use_tta(cfg: Config) -> None:
     """Wrap the model for test-time augmentation, in place.
 

@@ -10,7 +10,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from mmadm.engine import ShowDirHook, load_weights
-from mmadm.visualization.pictures import captioned, column, row, to_picture
+from mmadm.visualization.pictures import captioned, column, detail, row, to_picture
 from mmadm.visualization.visualizer import save
 
 
@@ -80,7 +80,8 @@ def score_table(results: dict[int, dict[str, float]]) -> str:
 def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> None:
     """Draw one test sample's way from noise to image, with the present step count.
 
-    Upper row: ``x_t``; lower row: the image that the network sees in it.
+    Upper row: ``x_t``; lower row: the image that the network sees in it; of large
+    images the middle.
     """
     if not is_main_process():
         return
@@ -97,7 +98,7 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> None:
         for state, name in ((x_t, f't = {t:.3g}'), (x0, f'answer {i + 1}')):
             image = model.first_stage.decode(state.float(), batch)[0]
             image = model.data_preprocessor.to_uint8(image, sample)
-            pictures.append(captioned(to_picture(image), name))
+            pictures.append(captioned(detail(to_picture(image), side=160), name))
         frames.append(column(pictures))
 
     model.eval()

@@ -17,6 +17,13 @@ def to_picture(image: Tensor) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
+def detail(picture: np.ndarray, side: int = 224) -> np.ndarray:
+    """The middle of a large picture, at most ``side`` pixels in each direction."""
+    height, width = picture.shape[:2]
+    top, left = max(0, height - side) // 2, max(0, width - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
     """A white line with ``text`` above the picture."""
     line = np.full((_CAPTION, picture.shape[1], 3), _WHITE, np.uint8)

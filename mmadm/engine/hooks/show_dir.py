@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmadm.registry import HOOKS
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import columns
-from mmadm.visualization.pictures import captioned, column, row
+from mmadm.visualization.pictures import captioned, column, detail, row
 from mmadm.visualization.visualizer import save
 
 
@@ -75,13 +75,17 @@ class ShowDirHook(Hook):
             runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
 
     def write_sheet(self) -> Path | None:
-        """One row per sample, one column per run, the truth last; None if empty."""
+        """Details: one row per sample, one column per run, the truth last.
+
+        Returns:
+            its path, or None where nothing was shown.
+        """
         if not self._sheet or self.show_dir is None:
             return None
         rows = []
         for shown in self._sheet.values():
             ordered = sorted(shown.items(), key=lambda item: item[0] == 'truth')
-            rows.append(row([captioned(picture, text) for text, picture in ordered]))
+            rows.append(row([captioned(detail(p), text) for text, p in ordered]))
         path = self.show_dir / 'comparison.png'
         save(column(rows), path)
         return path

@@ -1,0 +1,28 @@
+#!/usr/bin/env python
+"""Print a config with everything it inherits."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override entries of the config: key=value, nested keys with dots',
+    )
+    args = parser.parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors():
+        from mmadm.apis import load_config
+
+        print(load_config(args.config, args.cfg_options).pretty_text)
+
+
+if __name__ == '__main__':
+    main()
