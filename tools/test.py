@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds a window stays'
     )
-    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
+    parser.add_argument('--amp', action='store_true', help='half precision')
     parser.add_argument('--tta', action='store_true', help='average over flips')
     parser.add_argument(
         '--cfg-options',
@@ -63,6 +63,8 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     from mmadm.engine import ShowDirHook
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
+    if args.amp:
+        cfg.test_cfg.fp16 = True
     if args.sampler:
         use_sampler(cfg, args.sampler)
     if args.tta:
@@ -130,7 +132,6 @@ def main() -> None:
 
     with readable_errors():
         check_args(args)
-        import torch
         from mmengine.runner import Runner
 
         from mmadm.apis import load_config, load_into, test_steps
@@ -139,9 +140,7 @@ def main() -> None:
         merge_args(cfg, args)
         runner = Runner.from_cfg(cfg)
         load_into(runner, args.checkpoint)
-        device = next(runner.model.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=args.amp):
-            results = test_steps(runner, args.num_steps)
+        results = test_steps(runner, args.num_steps)
         report(runner, results, args)
 
 

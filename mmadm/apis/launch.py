@@ -58,8 +58,8 @@ def prepare_run(
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(config_path).stem))
     if seed is not None:
-        cfg.setdefault('randomness', {})['seed'] = seed
-        cfg.model.setdefault('test_cfg', {})['seed'] = seed
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)
     if launcher == 'pytorch' and not torch.cuda.is_available():
         _use_gloo(cfg)
 

@@ -31,7 +31,7 @@ def ssim(pred: np.ndarray, truth: np.ndarray) -> float:
     if min(truth.shape[:2]) < 11:
         raise ValueError(
             'SSIM needs images of at least 11 x 11 pixels, but this one is '
-            f'{truth.shape[0]} x {truth.shape[1]}. Score larger images or metrics='
+            f'{truth.shape[0]} x {truth.shape[1]}. Score larger images or measures='
             "('psnr',)."
         )
     from skimage.metrics import structural_similarity
@@ -59,7 +59,7 @@ class ImageFidelity(BaseMetric):
     ``crop_border`` equal to the scale.
 
     Args:
-        metrics: 'psnr' and 'ssim', or one of them.
+        measures: 'psnr' and 'ssim', or one of them.
         color: score RGB, or the luma of BT.601.
         crop_border: pixels left out at each side.
         baseline: score the bicubically enlarged condition too, the line to beat; its
@@ -70,7 +70,7 @@ class ImageFidelity(BaseMetric):
 
     def __init__(
         self,
-        metrics: Sequence[str] = ('psnr', 'ssim'),
+        measures: Sequence[str] = ('psnr', 'ssim'),
         color: Literal['rgb', 'y'] = 'rgb',
         crop_border: int = 0,
         baseline: Literal['bicubic'] | None = None,
@@ -78,12 +78,12 @@ class ImageFidelity(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        unknown = set(metrics) - set(_MEASURES)
+        unknown = set(measures) - set(_MEASURES)
         if unknown:
             raise ValueError(
-                f'Unknown metrics {sorted(unknown)}. Use some of {sorted(_MEASURES)}.'
+                f'Unknown measures {sorted(unknown)}. Use some of {sorted(_MEASURES)}.'
             )
-        self.metrics = tuple(metrics)
+        self.measures = tuple(measures)
         self.color = color
         self.crop_border = crop_border
         self.baseline = baseline
@@ -107,7 +107,7 @@ class ImageFidelity(BaseMetric):
         self, pred: np.ndarray, truth: np.ndarray, prefix: str = ''
     ) -> dict[str, float]:
         pred = self._prepare(pred)
-        return {prefix + name: _MEASURES[name](pred, truth) for name in self.metrics}
+        return {prefix + name: _MEASURES[name](pred, truth) for name in self.measures}
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
         if self.color == 'y':

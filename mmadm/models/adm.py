@@ -69,6 +69,16 @@ class ADM(BaseModel):
         self.condition_encoder = build(MODELS, condition_encoder)
         self.first_stage = build(MODELS, first_stage).requires_grad_(False)
         self.test_cfg = dict(test_cfg or {})
+        self._check_divisor()
+
+    def _check_divisor(self) -> None:
+        divisor, factor = self.data_preprocessor.size_divisor, self.first_stage.factor
+        if divisor % factor:
+            raise ValueError(
+                f'The first stage reduces images {factor} times, but size_divisor='
+                f'{divisor} lets sizes through that it cannot divide. Set size_divisor '
+                f'of the data preprocessor to a multiple of {factor}.'
+            )
 
     def train(self, mode: bool = True) -> 'ADM':
         """Switch the trained parts; the first stage stays in evaluation mode."""

@@ -22,6 +22,8 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
         size_divisor: heights and widths are padded to multiples of it (by repeating the
             last row and column) and answers are cropped again. A first stage of factor
             f needs f; the heads themselves take any size.
+        condition_scale: image pixels per condition pixel, in each direction: 4 for
+            4x super-resolution.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
         mean: Sequence[float] = (127.5,),
         std: Sequence[float] = (127.5,),
         size_divisor: int = 1,
+        condition_scale: int = 1,
     ) -> None:
         super().__init__()
         shape = (-1, 1, 1)
         self.register_buffer('mean', torch.tensor(mean).view(shape), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(shape), persistent=False)
         self.size_divisor = size_divisor
+        self.condition_scale = condition_scale
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device and normalise.
@@ -49,17 +53,20 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
             the same structure, float32.
         """
         data = self.cast_data(data)
-        inputs = {
-            'image': [x.float() / 127.5 - 1 for x in data['inputs'].get('image', ())],
-            'condition': [
-                (x.float() - self.mean) / self.std
-                for x in data['inputs'].get('condition', ())
+        images = data['inputs'].get('image', ())
+        conditions = data['inputs'].get('condition', ())
+        for condition, sample in zip(conditions, data['data_samples']):
+            self._check_scale(condition, sample)
+        inputs = dict(
+            image=[self._pad(x.float() / 127.5 - 1) for x in images],
+            condition=[
+                self._pad((x.float() - self.mean) / self.std, self.condition_scale)
+                for x in conditions
             ],
-        }
-        inputs = {key: [self._pad(x) for x in value] for key, value in inputs.items()}
+        )
         if training:
             inputs = {key: _stack(key, value) for key, value in inputs.items()}
-        return dict(inputs=inputs, data_samples=data.get('data_samples'))
+        return dict(inputs=inputs, data_samples=data['data_samples'])
 
     def padded(self, size: Sequence[int]) -> tuple[int, int]:
         """(H, W) rounded up to multiples of ``size_divisor``."""
@@ -81,10 +88,23 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
             image = torch.where(sample.mask.to(image.device).bool(), image, known)
         return image
 
-    def _pad(self, x: Tensor) -> Tensor:
-        height, width = self.padded(x.shape[-2:])
-        extra = (0, width - x.shape[-1], 0, height - x.shape[-2])
+    def _pad(self, x: Tensor, scale: int = 1) -> Tensor:
+        """Pad to what the padded image is when reduced by ``scale``."""
+        height, width = x.shape[-2:]
+        padded = self.padded((height * scale, width * scale))
+        extra = (0, padded[1] // scale - width, 0, padded[0] // scale - height)
         return F.pad(x[None], extra, mode='replicate')[0] if any(extra) else x
+
+    def _check_scale(self, condition: Tensor, sample: DiffusionSample) -> None:
+        size = tuple(condition.shape[-2:])
+        expected = tuple(side * self.condition_scale for side in size)
+        if tuple(sample.target_shape) != expected:
+            raise ValueError(
+                f'The condition of {sample.get("img_path", "a sample")} has the size '
+                f'{size} and condition_scale={self.condition_scale}, but the image has '
+                f'{tuple(sample.target_shape)}, not {expected}. Pair images of fitting '
+                'size, or set condition_scale of the data preprocessor.'
+            )
 
 
 def _stack(key: str, tensors: list[Tensor]) -> Tensor | None:

@@ -59,16 +59,17 @@ def test_folders_are_searched_deeply_and_sorted(photo_folder):
     ]
 
 
-def make_pairs(root: Path, images=('a', 'b'), maps=('a', 'b')) -> dict:
-    for folder, names, suffix in (('img', images, '.jpg'), ('map', maps, '.png')):
+def make_pairs(
+    root: Path, images=('a', 'b'), maps=('a', 'b'), folders=('img', 'map')
+) -> dict:
+    img_path, map_path = folders
+    for folder, names, suffix in ((img_path, images, 'jpg'), (map_path, maps, 'png')):
         (root / folder).mkdir()
         for i, name in enumerate(names):
-            photo = draw_photo(i)
-            photo = photo if folder == 'img' else photo[..., 0]
-            Image.fromarray(photo).save(root / folder / f'{name}{suffix}')
-    return dict(
-        data_root=str(root), data_prefix=dict(img_path='img', seg_map_path='map')
-    )
+            photo = draw_photo(i) if folder == img_path else draw_photo(i)[..., 0]
+            Image.fromarray(photo).save(root / folder / f'{name}.{suffix}')
+    prefix = dict(img_path=img_path, seg_map_path=map_path)
+    return dict(data_root=str(root), data_prefix=prefix)
 
 
 def test_pairs_meet_by_name_and_flip_together(tmp_path):

@@ -92,4 +92,4 @@ def test_tiny_images_and_unknown_metrics_are_refused():
     with pytest.raises(ValueError, match=r'11 x 11.*8 x 8'):
         ssim(np.zeros((8, 8, 3)), np.zeros((8, 8, 3)))
     with pytest.raises(ValueError, match='pnsr'):
-        ImageFidelity(metrics=('pnsr',))
+        ImageFidelity(measures=('pnsr',))

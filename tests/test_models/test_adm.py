@@ -10,7 +10,9 @@ from mmadm.models import (
     ADM,
     ConvEncoder,
     CrossAttentionFusion,
+    DiffusionPreprocessor,
     DualDecoderUNet,
+    PixelStage,
     ResidualStage,
 )
 from mmadm.structures import DiffusionSample
@@ -198,25 +200,24 @@ def test_cross_attention_and_other_processes_train_and_sample():
 
 
 def test_a_residual_model_that_predicts_nothing_answers_with_the_condition():
-    stage = dict(type=ResidualStage, scale=2)
-    model = make_model(first_stage=stage)
-    latent = torch.zeros(1, 3, 16, 20)
+    stage = ResidualStage()
     condition = torch.rand(1, 3, 8, 10) * 2 - 1
-    image = model.first_stage.decode(latent, condition)
+    image = stage.decode(torch.zeros(1, 3, 16, 20), condition)
     expected = torch.nn.functional.interpolate(
         condition, scale_factor=2, mode='bicubic'
     )
     torch.testing.assert_close(image, expected)
-    again = model.first_stage.decode(
-        model.first_stage.encode(image, condition), condition
-    )
+
+
+def test_a_residual_and_its_condition_are_the_image_again():
+    stage = ResidualStage(patch=2)
+    image, condition = torch.rand(1, 3, 16, 20), torch.rand(1, 3, 8, 10)
+    again = stage.decode(stage.encode(image, condition), condition)
     torch.testing.assert_close(again, image)
 
 
 @pytest.mark.parametrize('patch', [1, 2, 4])
 def test_patches_as_channels_lose_nothing(patch):
-    from mmadm.models import PixelStage
-
     stage, image = PixelStage(patch), torch.randn(2, 3, 8, 12)
     latent = stage.encode(image, None)
     assert latent.shape == (2, 3 * patch**2, 8 // patch, 12 // patch)
@@ -262,3 +263,21 @@ def test_a_conditional_model_without_condition_says_so():
     del data['inputs']['condition']
     with pytest.raises(ValueError, match=r'gives? no condition'):
         losses_of(model, data)
+
+
+def test_a_condition_of_the_wrong_size_is_refused_with_both_sizes():
+    model, data = make_model(), make_data(1, scale=2)
+    with pytest.raises(ValueError, match=r'\(8, 11\).*\(17, 22\).*condition_scale'):
+        model.test_step(data)
+
+
+def test_padded_images_are_cropped_again():
+    """A first stage that needs multiples of 4 still answers 17 x 22 pixels."""
+    model = make_model(
+        head=dict(in_channels=48, out_channels=(48, 48)),
+        first_stage=dict(type=PixelStage, patch=4),
+        data_preprocessor=dict(type=DiffusionPreprocessor, size_divisor=4),
+    )
+    assert answers(model, make_data(1))[0].shape == (3, 17, 22)
+    with pytest.raises(ValueError, match=r'reduces images 4 times.*size_divisor=1'):
+        make_model(first_stage=dict(type=PixelStage, patch=4))

@@ -38,23 +38,17 @@ class ResidualStage(PixelStage):
     network need not learn to repeat it. Expects a condition in [-1, 1] with the
     image's channels; it is resized bicubically to the image's size. The preconditioner
     wants the residual's standard deviation as ``sigma_data``.
-
-    Args:
-        scale: image pixels per condition pixel, in each direction.
-        patch: see :class:`PixelStage`.
     """
-
-    def __init__(self, scale: int = 1, patch: int = 1) -> None:
-        super().__init__(patch)
-        self.scale = scale
 
     def encode(self, image: Tensor, condition: Tensor) -> Tensor:
         """Image and condition to their difference."""
-        return super().encode(image - self._base(condition), condition)
+        return super().encode(image - _enlarged(condition, image), condition)
 
     def decode(self, latent: Tensor, condition: Tensor) -> Tensor:
         """The difference and the condition to the image."""
-        return self._base(condition) + super().decode(latent, condition)
+        residual = super().decode(latent, condition)
+        return _enlarged(condition, residual) + residual
 
-    def _base(self, condition: Tensor) -> Tensor:
-        return F.interpolate(condition, scale_factor=self.scale, mode='bicubic')
+
+def _enlarged(condition: Tensor, image: Tensor) -> Tensor:
+    return F.interpolate(condition, image.shape[-2:], mode='bicubic')

@@ -1,0 +1,269 @@
+"""The tools as people call them."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+from PIL import Image
+
+from mmadm.visualization import DiffusionVisualizer
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def call(tool: str, *args) -> None:
+    """Run a tool in this process, with a command line."""
+    argv = sys.argv
+    sys.argv = [tool, *map(str, args)]
+    # MMEngine names a run by the second in which it starts; these are faster.
+    for kind in (DefaultScope, MessageHub, MMLogger, Visualizer, DiffusionVisualizer):
+        kind._instance_dict.clear()
+    try:
+        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    finally:
+        sys.argv = argv
+
+
+def refused(capsys, tool: str, *args) -> str:
+    """What a tool says before it exits with code 1."""
+    with pytest.raises(SystemExit) as exit_info:
+        call(tool, *args)
+    assert exit_info.value.code == 1
+    message = capsys.readouterr().err
+    assert 'Traceback' not in message
+    return message
+
+
+def launch(processes: int, tool: str, *args) -> str:
+    """Run a tool as a program, with torchrun where there are several processes."""
+    start = [sys.executable]
+    if processes > 1:
+        start += ['-m', 'torch.distributed.run', '--standalone']
+        start += [f'--nproc_per_node={processes}']
+        args = (*args, '--launcher', 'pytorch')
+    command = [*start, str(ROOT / 'tools' / tool), *map(str, args)]
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return run.stdout
+
+
+@pytest.fixture
+def checkpoint(toy_config, tmp_path) -> Path:
+    """Two iterations of the toy model."""
+    call('train.py', toy_config, '--work-dir', tmp_path / 'trained', '--seed', 3)
+    return tmp_path / 'trained' / 'iter_4.pth'
+
+
+def test_test_writes_table_scores_and_pictures(
+    checkpoint, toy_config, tmp_path, capsys
+):
+    shown, scores = tmp_path / 'shown', tmp_path / 'deep' / 'scores.json'
+    options = ('--show-dir', shown, '--out', scores, '--work-dir', tmp_path / 'w')
+    call('test.py', toy_config, checkpoint, '--num-steps', 2, 3, *options)
+
+    results = json.loads(scores.read_text())
+    assert results.keys() == {'2', '3'}
+    assert results['2']['psnr'] != results['3']['psnr']
+    assert results['2']['bicubic:psnr'] == results['3']['bicubic:psnr']
+    table = capsys.readouterr().out
+    assert f'{results["3"]["psnr"]:.4f}' in table and 'bicubic' in table
+
+    # condition, bicubic, two answers, truth: five columns of 48 pixels, five rows.
+    sheet = Image.open(shown / 'comparison.png')
+    assert sheet.size == (5 * 48 + 4 * 4, 5 * (40 + 22) + 4 * 4)
+    assert len(list((shown / 'ADM 2').glob('*.png'))) == 5
+    trajectory = Image.open(shown / 'trajectory.png')
+    assert trajectory.size == (3 * 48 + 2 * 4, 2 * (40 + 22) + 4)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        ('--sampler', 'multistep'),
+        ('--sampler', 'deterministic'),
+        ('--tta',),
+        ('--amp',),
+        ('--seed', 7),
+    ],
+    ids=lambda options: options[0] + str(options[-1]),
+)
+def test_options_of_test_change_the_answer(checkpoint, toy_config, tmp_path, options):
+    work = ('--work-dir', tmp_path / 'w', '--num-steps', 2, '--out')
+    call('test.py', toy_config, checkpoint, *work, tmp_path / 'a.json')
+    call('test.py', toy_config, checkpoint, *work, tmp_path / 'b.json', *options)
+    a, b = (json.loads((tmp_path / f'{x}.json').read_text())['2'] for x in 'ab')
+    assert a['bicubic:psnr'] == b['bicubic:psnr']
+    assert a['psnr'] != b['psnr']
+
+
+def test_predictions_are_dumped(checkpoint, toy_config, tmp_path):
+    out = tmp_path / 'pred.pkl'
+    options = ('--out', out, '--out-item', 'pred', '--work-dir', tmp_path / 'w')
+    call('test.py', toy_config, checkpoint, '--num-steps', 1, *options)
+    from mmengine.fileio import load
+
+    samples = load(out)
+    assert [sample['sample_idx'] for sample in samples] == list(range(5))
+    assert samples[0]['pred_img'].dtype == torch.uint8
+
+
+def test_train_takes_every_option(toy_config, tmp_path):
+    work = tmp_path / 'work'
+    options = ('--amp', '--no-validate', '--auto-scale-lr', '--seed', '5')
+    override = ('--cfg-options', 'auto_scale_lr.base_batch_size=4')
+    call('train.py', toy_config, '--work-dir', work, *options, *override)
+    scalars = next(work.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    assert json.loads(scalars[0])['lr'] == pytest.approx(1e-3 * 2 / 4)
+
+    call('train.py', toy_config, '--work-dir', work, '--resume', *override)
+    call('train.py', toy_config, '--work-dir', work, '--resume', work / 'iter_2.pth')
+
+
+def test_two_processes_train_and_score_like_one(toy_config, tmp_path):
+    """Two ranks of two samples each see what one process sees in batches of four."""
+    scores = {}
+    for processes, batch in ((1, 4), (2, 2)):
+        work = tmp_path / f'ranks_{processes}'
+        size = ('--cfg-options', f'train_dataloader.batch_size={batch}')
+        launch(processes, 'train.py', toy_config, '--work-dir', work, *size)
+        out = ('--out', work / 'scores.json', '--work-dir', work, '--num-steps', 2)
+        trained = tmp_path / 'ranks_1' / 'iter_4.pth'
+        launch(processes, 'test.py', toy_config, trained, *out)
+        scores[processes] = json.loads((work / 'scores.json').read_text())
+    assert scores[1] == scores[2], 'five samples over two ranks, each counted once'
+
+    one, two = (
+        torch.load(tmp_path / f'ranks_{n}' / 'iter_4.pth', weights_only=True)
+        for n in (1, 2)
+    )
+    for key, weight in one['state_dict'].items():
+        torch.testing.assert_close(
+            two['state_dict'][key], weight, rtol=1e-3, atol=1e-4, msg=key
+        )
+
+
+def test_curves_and_times_come_from_the_log(checkpoint, tmp_path, capsys):
+    out = tmp_path / 'plots' / 'loss.png'
+    work = checkpoint.parent
+    tool = 'analysis_tools/analyze_logs.py'
+    call(tool, 'plot_curve', work, '--keys', 'loss', 'loss_image', '--out', out)
+    assert Image.open(out).size[0] > 500
+    call(tool, 'cal_train_time', work)
+    assert 'mean' in capsys.readouterr().out
+    message = refused(capsys, tool, 'plot_curve', work, '--keys', 'lss', '--out', out)
+    assert "['lss']" in message and 'loss_image' in message
+
+
+def test_print_config_prints_what_is_inherited(toy_config, capsys):
+    call('misc/print_config.py', toy_config, '--cfg-options', 'train_cfg.max_iters=7')
+    text = capsys.readouterr().out
+    assert 'max_iters=7' in text and 'DualDecoderUNet' in text
+
+
+def test_mistakes_before_training_are_one_message_each(toy_config, tmp_path, capsys):
+    def train(*options) -> str:
+        work = ('--work-dir', tmp_path / 'w')
+        return refused(capsys, 'train.py', toy_config, *work, *options)
+
+    assert 'Config not found' in refused(capsys, 'train.py', tmp_path / 'no.py')
+    message = train('--cfg-options', 'optim_wraper.clip_grad=None')
+    assert "'optim_wraper'" in message and "'optim_wrapper'" in message
+    message = train('--cfg-options', 'model.head.base_chanels=16')
+    assert "Did you mean 'base_channels'?" in message
+    message = train('--cfg-options', 'train_dataloader.batchsize=16')
+    assert "Did you mean 'batch_size'?" in message
+    message = train('--cfg-options', f'train_dataloader.dataset.data_root={tmp_path}/x')
+    assert 'Data folder not found' in message and f'{tmp_path}/x' in message
+    (tmp_path / 'empty').mkdir()
+    empty = f'train_dataloader.dataset.data_root={tmp_path}/empty'
+    assert 'No image' in train('--cfg-options', empty)
+    assert 'Checkpoint not found' in train('--resume', tmp_path / 'none.pth')
+    assert not (tmp_path / 'w').exists() or not list((tmp_path / 'w').glob('*.pth'))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_broken_image_is_named_from_any_process(
+    toy_config, photo_folder, tmp_path, capsys, workers
+):
+    for i in range(4):
+        (photo_folder / f'photo_{i}.png').write_bytes(b'no picture')
+    options = ('--cfg-options', f'train_dataloader.num_workers={workers}')
+    work = ('--work-dir', tmp_path / 'w')
+    message = refused(capsys, 'train.py', toy_config, *work, *options)
+    assert 'Broken image file' in message and 'photo_' in message
+    assert len(message.splitlines()) < 6
+
+
+def test_mistakes_before_testing_are_one_message_each(
+    checkpoint, toy_config, photo_folder, tmp_path, capsys
+):
+    def test(*args) -> str:
+        work = ('--work-dir', tmp_path / 'w')
+        return refused(capsys, 'test.py', toy_config, *args, *work)
+
+    assert 'positive, but got [0]' in test(checkpoint, '--num-steps', 5, 0)
+    assert 'positive, but got [-2]' in test(checkpoint, '--num-steps', -2)
+    assert 'Checkpoint not found' in test(tmp_path / 'none.pth')
+    short = tmp_path / 'short.pth'
+    short.write_bytes(checkpoint.read_bytes()[:5000])
+    assert 'truncated or broken' in test(short)
+    message = test(checkpoint, '--cfg-options', 'model.head.num_blocks=2')
+    assert 'does not fit the model' in message and 'missing' in message
+    dump = ('--out', tmp_path / 'p.pkl', '--out-item', 'pred', '--num-steps', 1, 2)
+    assert 'one number of steps' in test(checkpoint, *dump)
+
+
+def test_a_condition_of_the_wrong_size_is_refused(
+    checkpoint, toy_config, tmp_path, capsys
+):
+    options = ('test_dataloader.dataset.pipeline.2.scale=2', '--work-dir', tmp_path)
+    message = refused(
+        capsys, 'test.py', toy_config, checkpoint, '--cfg-options', *options
+    )
+    assert '(20, 24)' in message and '(40, 48)' in message
+
+
+def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
+    """Pictures in, maps out: trained for a step, and no file of the package changes."""
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    from tests.test_datasets.test_images import make_pairs
+
+    root = tmp_path / 'cracks'
+    root.mkdir()
+    make_pairs(root, folders=('images', 'maps'))
+    config = tmp_path / 'configs' / 'adm' / 'cracks.py'
+    config.write_text(NEW_TASK.format(root=root))
+    assert len(NEW_TASK.strip().splitlines()) <= 10
+    short = (
+        'train_cfg.max_iters=1',
+        'train_cfg.val_interval=1',
+        'train_dataloader.dataset.pipeline.1.size=32',
+    )
+    call('train.py', config, '--work-dir', tmp_path / 'w', '--cfg-options', *short)
+    assert (tmp_path / 'w' / 'iter_1.pth').is_file()
+    scalars = next((tmp_path / 'w').glob('*/vis_data/scalars.json')).read_text()
+    assert 'psnr' in scalars, 'validated with sampled maps'
+
+
+NEW_TASK = """\
+from mmengine.config import read_base
+with read_base():
+    from .._base_.datasets.image_pairs import *
+    from .._base_.default_runtime import *
+    from .._base_.models.adm_small import *
+    from .._base_.schedules.adamw_poly import *
+train_dataloader.dataset.data_root = '{root}'
+val_dataloader.dataset.data_root = '{root}'
+model.head.update(in_channels=1, out_channels=(1, 1))
+work_dir = 'work_dirs/cracks'
+"""
