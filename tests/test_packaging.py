@@ -1,0 +1,112 @@
+"""What is installed, and what a version gate says."""
+
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import mmadm
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp('wheel')
+    build = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
+    subprocess.run([*build, '-q', '-w', folder, ROOT], check=True, capture_output=True)
+    (path,) = folder.glob('mmadm-*.whl')
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_holds_package_configs_and_tools(wheel):
+    inside = set(wheel.namelist())
+    for source, target in (
+        ('mmadm', 'mmadm'),
+        ('configs', 'mmadm/.mim/configs'),
+        ('tools', 'mmadm/.mim/tools'),
+    ):
+        files = (ROOT / source).rglob('*.py')
+        expected = {
+            f'{target}/{path.relative_to(ROOT / source).as_posix()}'
+            for path in files
+            if '.mim' not in path.parts
+        }
+        assert expected - inside == set()
+    assert 'mmadm/.mim/tools/dist_train.sh' in inside
+    assert not [name for name in inside if 'tests/' in name or '__pycache__' in name]
+
+
+def test_the_wheel_names_its_requirements_and_no_others(wheel):
+    (name,) = (n for n in wheel.namelist() if n.endswith('METADATA'))
+    lines = wheel.read(name).decode().splitlines()
+    needed = {line[15:] for line in lines if line.startswith('Requires-Dist: ')}
+    needed = {item for item in needed if 'extra ==' not in item}
+    listed = {
+        line.replace(' ', '')
+        for file in ('mminstall', 'runtime')
+        for line in (ROOT / 'requirements' / f'{file}.txt').read_text().split()
+    }
+
+    def normalised(items):
+        return {''.join(sorted(item.replace(' ', ''))) for item in items}
+
+    assert normalised(needed) == normalised(listed)
+
+
+def gate(monkeypatch, installed: dict[str, str]) -> None:
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(metadata, 'version', version)
+    mmadm._check_dependencies()
+
+
+GOOD = {
+    'onedl-mmengine': '0.10.12',
+    'onedl-mmcv': '2.3.6',
+    'onedl-mmpretrain': '1.3.6',
+    'torch': '2.13.0+cpu',
+}
+
+
+def test_tested_versions_pass_silently(monkeypatch, recwarn):
+    gate(monkeypatch, GOOD)
+    gate(monkeypatch, {**GOOD, 'torch': '2.4.1'})
+    assert not list(recwarn)
+
+
+def test_upstream_alone_passes(monkeypatch, recwarn):
+    upstream = {'mmengine': '0.10.7', 'mmcv-lite': '2.2.0', 'mmpretrain': '1.2.0'}
+    gate(monkeypatch, {**upstream, 'torch': '2.15.0'})
+    assert not list(recwarn)
+
+
+@pytest.mark.parametrize('name', GOOD)
+def test_too_old_and_missing_are_errors_with_a_command(monkeypatch, name):
+    with pytest.raises(ImportError, match=rf'{name} 0\.1\.0 is installed.*pip install'):
+        gate(monkeypatch, {**GOOD, name: '0.1.0'})
+    missing = {key: value for key, value in GOOD.items() if key != name}
+    with pytest.raises(ImportError, match=rf'none of .*{name}.*pip install'):
+        gate(monkeypatch, missing)
+
+
+@pytest.mark.parametrize('name', GOOD)
+def test_newer_only_warns(monkeypatch, name):
+    with pytest.warns(UserWarning, match=f'{name} 9.0.0 is newer'):
+        gate(monkeypatch, {**GOOD, name: '9.0.0'})
+
+
+def test_fork_and_upstream_together_are_noticed_with_the_repair(monkeypatch):
+    with pytest.warns(UserWarning, match='pip uninstall -y mmengine && pip install'):
+        gate(monkeypatch, {**GOOD, 'mmengine': '0.10.7'})
+
+
+def test_no_compiled_operator_is_used():
+    sources = [path.read_text() for path in (ROOT / 'mmadm').rglob('*.py')]
+    assert not [source for source in sources if 'mmcv.ops' in source]
