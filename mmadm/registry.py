@@ -8,16 +8,8 @@ first look-up, so nothing has to be imported by hand.
 
 from typing import Any
 
+from mmengine import registry as roots
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.registry import DATA_SAMPLERS as _DATA_SAMPLERS
-from mmengine.registry import DATASETS as _DATASETS
-from mmengine.registry import HOOKS as _HOOKS
-from mmengine.registry import METRICS as _METRICS
-from mmengine.registry import MODELS as _MODELS
-from mmengine.registry import OPTIM_WRAPPERS as _OPTIM_WRAPPERS
-from mmengine.registry import PARAM_SCHEDULERS as _PARAM_SCHEDULERS
-from mmengine.registry import TRANSFORMS as _TRANSFORMS
-from mmengine.registry import VISUALIZERS as _VISUALIZERS
 from mmengine.registry import Registry
 
 __all__ = [
@@ -43,20 +35,35 @@ def _registry(name: str, parent: Registry | None, *locations: str) -> Registry:
     return Registry(name, parent=parent, scope='mmadm', locations=list(locations))
 
 
-MODELS = _registry('model', _MODELS, 'mmadm.models', 'mmadm.diffusion')
-DATASETS = _registry('dataset', _DATASETS, 'mmadm.datasets')
-DATA_SAMPLERS = _registry('data sampler', _DATA_SAMPLERS, 'mmadm.datasets')
-TRANSFORMS = _registry('transform', _TRANSFORMS, 'mmadm.datasets.transforms')
-METRICS = _registry('metric', _METRICS, 'mmadm.evaluation')
-HOOKS = _registry('hook', _HOOKS, 'mmadm.engine')
-OPTIM_WRAPPERS = _registry('optimizer wrapper', _OPTIM_WRAPPERS, 'mmadm.engine')
-PARAM_SCHEDULERS = _registry('parameter scheduler', _PARAM_SCHEDULERS, 'mmadm.engine')
-VISUALIZERS = _registry('visualizer', _VISUALIZERS, 'mmadm.visualization')
+MODELS = _registry('model', roots.MODELS, 'mmadm.models', 'mmadm.diffusion')
+DATASETS = _registry('dataset', roots.DATASETS, 'mmadm.datasets')
+DATA_SAMPLERS = _registry('data sampler', roots.DATA_SAMPLERS, 'mmadm.datasets')
+TRANSFORMS = _registry('transform', roots.TRANSFORMS, 'mmadm.datasets.transforms')
+METRICS = _registry('metric', roots.METRICS, 'mmadm.evaluation')
+HOOKS = _registry('hook', roots.HOOKS, 'mmadm.engine')
+OPTIM_WRAPPERS = _registry('optimizer wrapper', roots.OPTIM_WRAPPERS, 'mmadm.engine')
+PARAM_SCHEDULERS = _registry(
+    'parameter scheduler', roots.PARAM_SCHEDULERS, 'mmadm.engine'
+)
+VISUALIZERS = _registry('visualizer', roots.VISUALIZERS, 'mmadm.visualization')
 
 #: Attenuation functions h_t of Eq. (6).
 ATTENUATIONS = _registry('attenuation', None, 'mmadm.diffusion')
 #: Reverse-time samplers (Algorithm 2 and its relatives) and their time grids.
 SAMPLERS = _registry('sampler', None, 'mmadm.diffusion')
+
+# MMEngine looks for a child of the default scope in whatever it builds, and warns where
+# there is none. Nothing of mmadm is in these.
+for _root in (
+    roots.EVALUATOR,
+    roots.LOG_PROCESSORS,
+    roots.LOOPS,
+    roots.OPTIM_WRAPPER_CONSTRUCTORS,
+    roots.OPTIMIZERS,
+    roots.RUNNERS,
+    roots.VISBACKENDS,
+):
+    _registry(_root.name, _root)
 
 
 def build(registry: Registry, spec: Any) -> Any:

@@ -68,6 +68,9 @@ class ImageFidelity(BaseMetric):
         prefix: put before the names of the results.
     """
 
+    # MMEngine warns of metrics without a prefix.
+    default_prefix = ''
+
     def __init__(
         self,
         measures: Sequence[str] = ('psnr', 'ssim'),

@@ -145,7 +145,7 @@ class ADM(BaseModel):
         for name, output, target, weight in zip(names, pred, targets, weights):
             losses[f'loss_{name}'] = self.criterion(output, target, weight).mean()
             error = (output.detach().float() - target).square().flatten(1).mean(1)
-            losses.update(_by_time(f'{name}_error', error, t_host))
+            losses.update(_by_time(f'{name}_mse', error, t_host))
         return losses
 
     @torch.no_grad()
@@ -225,10 +225,10 @@ class ADM(BaseModel):
 
 
 def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:
-    """Mean error of each quarter of the time axis; quarters that do not occur lack."""
+    """Mean error up to t = 0.25, 0.5, ... from the border before; absent if no t is."""
     errors = {}
     for low, high in pairwise(_BUCKETS):
         inside = (t > low) & (t <= high)
         if inside.any():
-            errors[f'{name}_t{low:g}-{high:g}'] = error[inside.to(error.device)].mean()
+            errors[f'{name}_t{high:g}'] = error[inside.to(error.device)].mean()
     return errors
