@@ -105,8 +105,9 @@ class ADM(BaseModel):
         if mode == 'predict':
             return self.predict(inputs['condition'], data_samples)
         if mode == 'tensor':
-            features = self.encode_condition(inputs['condition'])
-            return self.denoise(inputs['image'], torch.ones(1), features)
+            image, condition = inputs['image'], inputs['condition']
+            x_1 = self.first_stage.encode(image, condition)
+            return self.denoise(x_1, torch.ones(1), self.encode_condition(condition))
         raise ValueError(f"Unknown mode={mode!r}. Use 'loss', 'predict' or 'tensor'.")
 
     def loss(
@@ -228,7 +229,7 @@ def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:
     """Mean error up to t = 0.25, 0.5, ... from the border before; absent if no t is."""
     errors = {}
     for low, high in pairwise(_BUCKETS):
-        inside = (t > low) & (t <= high)
-        if inside.any():
-            errors[f'{name}_t{high:g}'] = error[inside.to(error.device)].mean()
+        members = ((t > low) & (t <= high)).nonzero().flatten()
+        if len(members):
+            errors[f'{name}_t{high:g}'] = error[members.to(error.device)].mean()
     return errors

@@ -271,6 +271,16 @@ def test_a_condition_of_the_wrong_size_is_refused_with_both_sizes():
         model.test_step(data)
 
 
+def test_one_call_of_the_networks_for_profiling():
+    model = make_model(
+        head=dict(in_channels=12, out_channels=(12, 12)),
+        first_stage=dict(type=PixelStage, patch=2),
+        data_preprocessor=dict(type=DiffusionPreprocessor, size_divisor=2),
+    )
+    phi, eps = model(**model.data_preprocessor(make_data(2), True))
+    assert phi.shape == eps.shape == (2, 12, 9, 11)
+
+
 def test_padded_images_are_cropped_again():
     """A first stage that needs multiples of 4 still answers 17 x 22 pixels."""
     model = make_model(
