@@ -1,0 +1,34 @@
+"""Noise and seeds."""
+
+import torch
+from scipy.stats import kstest
+
+from mmadm.utils import SampleNoise, mix_seed
+
+
+def test_noise_belongs_to_the_seed_not_to_the_batch():
+    together = SampleNoise([3, 4, 5], (2, 4, 4))
+    alone = SampleNoise([4], (2, 4, 4))
+    for _ in range(3):
+        assert torch.equal(together()[1:2], alone())
+
+
+def test_each_call_and_each_seed_is_new():
+    noise = SampleNoise([0, 1], (3, 8, 8))
+    first, second = noise(), noise()
+    draws = [first[0], first[1], second[0], second[1]]
+    for i, one in enumerate(draws):
+        assert all(not torch.equal(one, other) for other in draws[i + 1 :])
+
+
+def test_noise_is_standard_normal_and_uniform_is_uniform():
+    noise = SampleNoise(range(400), (1, 5, 5))
+    assert kstest(noise().flatten().numpy(), 'norm').pvalue > 0.01
+    assert kstest(noise.uniform().numpy(), 'uniform').pvalue > 0.01
+
+
+def test_seeds_are_mixed_apart():
+    seeds = {mix_seed(a, b, c) for a in range(10) for b in range(10) for c in range(10)}
+    assert len(seeds) == 1000
+    assert mix_seed(1, 2) != mix_seed(2, 1)
+    assert all(0 <= seed < 2**63 for seed in seeds)

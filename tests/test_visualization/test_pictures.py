@@ -1,0 +1,90 @@
+"""Pictures are looked at, so their layout is tested by their pixels."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmadm.structures import DiffusionSample
+from mmadm.visualization import DiffusionVisualizer, columns
+from mmadm.visualization.curves import plot_curves, read_scalars
+from mmadm.visualization.pictures import captioned, column, detail, row, to_picture
+
+
+def solid(height: int, width: int, value: int) -> np.ndarray:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def make_sample(scale: int = 2) -> DiffusionSample:
+    sample = DiffusionSample(metainfo=dict(target_shape=(8, 12), sample_idx=0))
+    sample.condition = torch.full((3, 8 // scale, 12 // scale), 10, dtype=torch.uint8)
+    sample.pred_img = torch.full((3, 8, 12), 20, dtype=torch.uint8)
+    sample.gt_img = torch.full((3, 8, 12), 30, dtype=torch.uint8)
+    return sample
+
+
+def test_columns_come_in_order_and_in_one_size():
+    shown = columns(make_sample())
+    assert list(shown) == ['condition', 'bicubic', 'prediction', 'truth']
+    assert {picture.shape for picture in shown.values()} == {(8, 12, 3)}
+    assert list(columns(make_sample(scale=1))) == ['condition', 'prediction', 'truth']
+
+
+def test_a_row_and_a_column_keep_every_pixel():
+    small, large = solid(4, 5, 1), solid(6, 3, 2)
+    wide = row([small, large])
+    assert wide.shape == (6, 5 + 4 + 3, 3)
+    assert (wide[:4, :5] == 1).all() and (wide[:, 9:] == 2).all()
+    assert (wide[4:, :5] == 255).all(), 'the rest is white'
+    tall = column([small, large])
+    assert tall.shape == (4 + 4 + 6, 5, 3)
+    assert (tall[8:, :3] == 2).all()
+
+
+def test_a_caption_stands_above_and_changes_nothing_below():
+    picture = solid(5, 60, 7)
+    out = captioned(picture, 'truth')
+    assert (out[-5:] == picture).all()
+    assert (out[:-5] < 255).any(), 'something is written'
+
+
+def test_maps_are_shown_grey_and_details_are_the_middle():
+    map_ = torch.arange(12, dtype=torch.uint8).view(1, 3, 4)
+    picture = to_picture(map_)
+    assert picture.shape == (3, 4, 3) and (picture[..., 0] == picture[..., 2]).all()
+    large = np.arange(100 * 100 * 3).reshape(100, 100, 3)
+    assert (detail(large, 10) == large[45:55, 45:55]).all()
+    assert detail(large, 200) is not None and detail(large, 200).shape == large.shape
+
+
+def test_the_visualizer_writes_a_file(tmp_path):
+    out = tmp_path / 'deep' / 'sample.png'
+    visualizer = DiffusionVisualizer(name='pictures')
+    visualizer.add_datasample('sample', None, make_sample(), out_file=str(out))
+    assert Image.open(out).size == (4 * 12 + 3 * 4, 8 + 22)
+
+
+def test_curves_need_a_log_and_a_known_key(tmp_path):
+    with pytest.raises(FileNotFoundError, match='Log not found'):
+        read_scalars(tmp_path)
+    log = tmp_path / 'run' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    lines = [dict(loss=1 / i, step=i) for i in range(1, 9)]
+    log.write_text('\n'.join(map(json.dumps, lines)))
+    assert read_scalars(tmp_path) == lines
+    plot_curves({'run': lines}, ['loss'], str(tmp_path / 'loss.png'))
+    assert Image.open(tmp_path / 'loss.png').size[0] > 300
+    with pytest.raises(ValueError, match=r"\['psnr'\].*loss"):
+        plot_curves({'run': lines}, ['psnr'], str(tmp_path / 'no.png'))
+    assert not (tmp_path / 'no.png').exists()
+
+
+def test_each_validation_logs_a_grid_of_its_samples(make_runner, tmp_path):
+    runner = make_runner('run', train_cfg__val_interval=2, train_cfg__max_iters=4)
+    runner.train()
+    grids = sorted((tmp_path / 'run').glob('*/vis_data/vis_image/samples_*.png'))
+    assert [grid.stem for grid in grids] == ['samples_2', 'samples_4']
+    # condition, bicubic, prediction, truth; four rows.
+    assert Image.open(grids[0]).size == (4 * 48 + 3 * 4, 4 * (40 + 22) + 3 * 4)
