@@ -36,6 +36,7 @@ from .grids import (
     UniformSigmaGrid,
 )
 from .inversion import encode, slerp
+from .likelihood import bits_per_dim, log_likelihood, rademacher
 from .noise_path import LinearNoise, NoisePath, WienerNoise
 from .preconditioner import (
     Coefficients,
@@ -84,6 +85,9 @@ __all__ = [
     'VPNoise',
     'VPProcess',
     'WienerNoise',
+    'bits_per_dim',
     'encode',
+    'log_likelihood',
+    'rademacher',
     'slerp',
 ]

@@ -112,15 +112,15 @@ class PowerLawGrid(TimeGrid):
 
     Args:
         ratio_max: where the spacing starts; 80 lies at t = 0.988 for ``b = sqrt(t)``.
-        ratio_min: ratio of the last call; 0.002 lies at t = 4e-6, so a model trained
-            from a larger ``t_min`` on wants a larger one, about ``b(t_min)``.
+        ratio_min: ratio of the last call; None takes that of the process's ``t_min``,
+            below which networks know nothing.
         rho: 1 spaces the ratios evenly, larger values crowd them at the image's end.
     """
 
     def __init__(
-        self, ratio_max: float = 80.0, ratio_min: float = 0.002, rho: float = 7.0
+        self, ratio_max: float = 80.0, ratio_min: float | None = None, rho: float = 7.0
     ) -> None:
-        if not (ratio_max > ratio_min > 0 and rho > 0):
+        if not (ratio_max > (ratio_min or 0) >= 0 and ratio_min != 0 and rho > 0):
             raise ValueError(
                 'A power-law grid needs ratio_max > ratio_min > 0 and rho > 0, but '
                 f'ratio_max={ratio_max}, ratio_min={ratio_min}, rho={rho}.'
@@ -130,7 +130,11 @@ class PowerLawGrid(TimeGrid):
         self.rho = rho
 
     def times(self, num_steps: int, process: ADMProcess) -> Tensor:
-        top, bottom = self.ratio_max ** (1 / self.rho), self.ratio_min ** (1 / self.rho)
+        ratio_min = self.ratio_min
+        if ratio_min is None:
+            t_min = torch.tensor(process.t_min, dtype=torch.float64)
+            ratio_min = float(process.noise.std(t_min) / (1 - t_min))
+        top, bottom = self.ratio_max ** (1 / self.rho), ratio_min ** (1 / self.rho)
         ratios = (top + _fractions(num_steps) * (bottom - top)) ** self.rho
         times = self._invert(ratios, process)
         times[0] = 1.0

@@ -106,9 +106,19 @@ class Preconditioner:
 
         Returns:
             phi (N, P*C, H, W) and eps (N, C, H, W).
+
+        Raises:
+            ValueError: a time is outside [t_min, 1], where no network is trained
+                (checked for times on the CPU, where looking costs no wait).
         """
+        if t.device.type == 'cpu' and not _within(t, process.t_min):
+            raise ValueError(
+                f'Networks are trained for times from t_min={process.t_min} to 1, but '
+                f't={t.flatten().tolist()[:8]}. Choose a time grid whose last call is '
+                'not below t_min.'
+            )
         c = self.coefficients(process, t)
-        outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise.to(x_t.dtype))
+        outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise.to(x_t))
         return self.combine(outputs, c, process, x_t, t)
 
     def combine(
@@ -208,6 +218,11 @@ class PlainPreconditioner(Preconditioner):
             eps_skip=torch.zeros_like(c.eps_skip),
             eps_out=torch.ones_like(c.eps_out),
         )
+
+
+def _within(t: Tensor, t_min: float) -> bool:
+    """Whether all times are in [t_min, 1], up to the rounding of float32."""
+    return bool((t >= t_min * (1 - 1e-6)).all() and (t <= 1).all())
 
 
 def _over(value: Tensor, x: Tensor) -> Tensor:

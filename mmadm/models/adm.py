@@ -222,7 +222,7 @@ class ADM(BaseModel):
         def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
             return self.head(x.float(), c_noise.float(), features)
 
-        return self.preconditioner(network, self.process, x_t, t.to(x_t.device))
+        return self.preconditioner(network, self.process, x_t, t)
 
 
 def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:

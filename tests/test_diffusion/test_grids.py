@@ -115,10 +115,14 @@ def test_sigma_grid_is_uniform_in_the_noise_level_of_ddpm() -> None:
     torch.testing.assert_close(levels / levels[0], shares)
 
 
-def test_power_law_has_the_ends_of_the_design_as_default() -> None:
-    stated = PowerLawGrid(ratio_max=80.0, ratio_min=0.002, rho=7.0)
-    process = make_process()
-    assert torch.equal(PowerLawGrid()(10, process), stated(10, process))
+@every_noise
+def test_power_law_ends_at_t_min_where_no_other_end_is_given(noise: str) -> None:
+    process = make_process(noise=noise)
+    times = PowerLawGrid()(10, process)
+    assert times[-2].item() == pytest.approx(process.t_min)
+    ratio = math.sqrt(NOISE_VARIANCE[noise](process.t_min)) / (1 - process.t_min)
+    stated = PowerLawGrid(ratio_max=80.0, ratio_min=ratio, rho=7.0)
+    torch.testing.assert_close(times, stated(10, process))
 
 
 @every_noise
@@ -134,7 +138,7 @@ def test_power_law_spaces_the_ratios_of_noise_to_image(noise: str, rho: float) -
 
 
 @pytest.mark.parametrize(
-    'wrong', [dict(ratio_max=0.002), dict(ratio_min=0.0), dict(rho=0.0), dict(rho=-1)]
+    'wrong', [dict(ratio_max=0.0), dict(ratio_min=0.0), dict(rho=0.0), dict(rho=-1)]
 )
 def test_power_law_without_room_is_an_error(wrong: dict) -> None:
     (name, value), *_ = wrong.items()

@@ -14,8 +14,7 @@ from mmadm.diffusion import (
     log_likelihood,
     rademacher,
 )
-
-from ..oracles import GaussianDenoiser, make_images, make_noise, make_process
+from tests.oracles import GaussianDenoiser, make_images, make_noise, make_process
 
 CENTRES = make_images(3, 1, 2, 2, seed=5)
 #: Variance of a drawn parameter: any will do, if the oracle answers for the same.
@@ -72,9 +71,9 @@ class Mixture:
         return self.process.attenuation.solve(x0, *free), b * rest
 
 
-def points(count: int = 6) -> Tensor:
-    """Images of the mixture and some far from it."""
-    return CENTRES.repeat(2, 1, 1, 1)[:count] + 0.7 * make_noise(count, 1, 2, 2)
+def points() -> Tensor:
+    """Six images, spread more widely than those of the mixture."""
+    return CENTRES.repeat(2, 1, 1, 1) + 0.7 * make_noise(6, 1, 2, 2)
 
 
 def error(mixture: Mixture, num_steps: int) -> float:
@@ -85,39 +84,29 @@ def error(mixture: Mixture, num_steps: int) -> float:
 
 
 @pytest.mark.parametrize(('name', 'noise'), ADM_CASES)
-def test_the_likelihood_is_the_density_of_the_mixture_at_t_min(
-    name, noise, record_property
-):
-    for t_min in (1e-4, 0.1):
-        found = error(Mixture(make_process(name, noise, t_min), name), 32)
-        record_property(f'error_{t_min}', found)
-        assert found < 2e-5
+def test_the_likelihood_is_the_density_of_the_mixture_at_t_min(name, noise):
+    for t_min, num_steps in ((1e-4, 32), (0.1, 16)):
+        mixture = Mixture(make_process(name, noise, t_min), name)
+        assert error(mixture, num_steps) < 5e-5
 
 
 @pytest.mark.parametrize('noise', ['wiener', 'linear'])
-def test_the_default_steps_suffice_for_images_close_to_their_centres(
-    noise, record_property
-):
+def test_the_default_steps_suffice_for_images_close_to_their_centres(noise):
     mixture = Mixture(make_process('constant', noise), 'constant', std=0.05)
     x_t = CENTRES + 0.05 * make_noise(3, 1, 2, 2)
     found = log_likelihood(mixture, mixture.process, x_t)
     exact = mixture.log_density(x_t, mixture.process.t_min)
-    record_property('error', float((found - exact).abs().max()))
-    torch.testing.assert_close(found, exact, atol=0.1, rtol=0)
+    torch.testing.assert_close(found, exact, atol=2e-3, rtol=0)
 
 
 def test_for_the_vp_process_the_likelihood_holds_up_to_what_is_left_of_the_image():
     assert error(Mixture(VPProcess(), 'vp'), 32) < 0.03
 
 
-@pytest.mark.parametrize(('name', 'noise'), ADM_CASES)
-def test_the_error_falls_sixteenfold_when_the_steps_double(
-    name, noise, record_property
-):
+@pytest.mark.parametrize(('name', 'noise'), ADM_CASES[:4])
+def test_the_error_falls_sixteenfold_when_the_steps_double(name, noise):
     mixture = Mixture(make_process(name, noise), name)
-    order = math.log2(error(mixture, 16) / error(mixture, 32))
-    record_property('order', order)
-    assert 3.5 < order < 5.5
+    assert 3.7 < math.log2(error(mixture, 16) / error(mixture, 32)) < 4.7
 
 
 def test_with_all_signs_as_probes_the_estimate_is_the_exact_divergence():
@@ -132,10 +121,10 @@ def test_with_all_signs_as_probes_the_estimate_is_the_exact_divergence():
 
 def test_the_mean_of_many_estimates_is_the_likelihood():
     mixture = Mixture(make_process(), 'constant')
-    x_t = points(1).expand(1000, -1, -1, -1)
+    x_t = points()[:1].expand(1000, -1, -1, -1)
     probes = rademacher(x_t, range(1000))
     estimates = log_likelihood(mixture, mixture.process, x_t, 4, probes)
-    exact = log_likelihood(mixture, mixture.process, points(1), 4)
+    exact = log_likelihood(mixture, mixture.process, points()[:1], 4)
     deviation = float(estimates.std())
     assert deviation > 0.01
     assert abs(float(estimates.mean() - exact)) < 3 * deviation / 1000**0.5
@@ -143,7 +132,7 @@ def test_the_mean_of_many_estimates_is_the_likelihood():
 
 def test_more_probes_of_the_same_image_spread_less():
     mixture = Mixture(make_process(), 'constant')
-    x_t = points(1).expand(400, -1, -1, -1)
+    x_t = points()[:1].expand(400, -1, -1, -1)
     spread = [
         float(log_likelihood(mixture, mixture.process, x_t, 2, probes).std())
         for probes in (rademacher(x_t, range(400), count) for count in (1, 16))

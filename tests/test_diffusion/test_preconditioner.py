@@ -349,3 +349,13 @@ def test_preconditioners_are_built_by_their_registered_names(
     built = build(MODELS, dict(type=kind.__name__))
     assert type(built) is kind
     assert built.sigma_data == 0.5
+
+
+@pytest.mark.parametrize('t', [0.0, 5e-5, 1.0001, float('nan')])
+def test_networks_are_not_asked_where_they_were_not_trained(t: float) -> None:
+    def network(x, c_noise):
+        raise AssertionError('asked')
+
+    x_t, process = torch.zeros(1, 1, 2, 2), ADMProcess(t_min=1e-4)
+    with pytest.raises(ValueError, match=r'from t_min=0\.0001 to 1, but t=\['):
+        Preconditioner()(network, process, x_t, torch.tensor([t]))
