@@ -23,7 +23,7 @@ model.head.update(
     condition_channels=(48, 64),
 )
 # Standard deviation of image - enlarged condition on these photographs.
-model.preconditioner.update(sigma_data=0.08)
+model.preconditioner.update(sigma_data=0.04)
 model.sampler.update(clip=None)
 
 train_cfg.update(max_iters=1200, val_interval=600)

@@ -53,3 +53,19 @@ def test_no_top_level_name_is_a_copy_of_what_is_embedded(path):
         if isinstance(value, dict | list) and len(value) > 1 and value in embedded
     ]
     assert stale == []
+
+
+def test_the_model_index_names_every_config_once():
+    import yaml
+
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    models = []
+    for file in index['Import']:
+        content = yaml.safe_load((ROOT / file).read_text())
+        collections = {collection['Name'] for collection in content['Collections']}
+        models += content['Models']
+        assert {model['In Collection'] for model in content['Models']} <= collections
+    assert sorted(model['Config'] for model in models) == [
+        path.relative_to(ROOT).as_posix() for path in SHIPPED
+    ]
+    assert all(model['Name'] == Path(model['Config']).stem for model in models)
