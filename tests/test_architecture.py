@@ -38,7 +38,7 @@ ALLOWED = {
     ),
     'visualization': (
         {'visualization', 'registry', 'structures', 'utils'},
-        {'torch', 'mmengine', 'numpy', 'PIL', 'cv2'},
+        {'torch', 'mmengine', 'numpy', 'PIL', 'cv2', 'matplotlib'},
     ),
     'apis': (
         {'apis', 'engine', 'registry', 'structures', 'utils', 'visualization'},

@@ -23,12 +23,12 @@ model.head.update(
     condition_channels=(48, 64),
 )
 # Standard deviation of image - enlarged condition on these photographs.
-model.preconditioner.update(sigma_data=0.04)
+model.preconditioner.update(sigma_data=0.06)
 model.sampler.update(clip=None)
 
-train_cfg.update(max_iters=1200, val_interval=600)
+train_cfg.update(max_iters=2000, val_interval=500)
 optim_wrapper.optimizer.update(lr=1e-3)
-param_scheduler.update(eta_min=1e-4, end=1200)
+param_scheduler.update(eta_min=1e-4, end=2000)
 custom_hooks[1].update(momentum=5e-3)
 default_hooks.logger.update(interval=20)
-default_hooks.checkpoint.update(interval=600)
+default_hooks.checkpoint.update(interval=500)

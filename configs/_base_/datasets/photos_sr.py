@@ -13,7 +13,7 @@ from mmadm.datasets.transforms import (
 from mmadm.evaluation import ImageFidelity
 
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=0,
     sampler=dict(type=SeededInfiniteSampler),
     collate_fn=dict(type=pseudo_collate),
