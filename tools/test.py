@@ -40,7 +40,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds a window stays'
     )
-    parser.add_argument('--amp', action='store_true', help='half precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='half precision (bfloat16 on CPUs)'
+    )
     parser.add_argument('--tta', action='store_true', help='average over flips')
     parser.add_argument(
         '--cfg-options',
@@ -59,7 +61,7 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Apply the options that change the config."""
-    from mmadm.apis import prepare_run, use_sampler, use_tta
+    from mmadm.apis import merge_options, prepare_run, use_sampler, use_tta
     from mmadm.engine import ShowDirHook
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
@@ -86,6 +88,8 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
         dump = dict(type=DumpResults, out_file_path=args.out)
         cfg.test_evaluator = [*evaluators, dump]
+    # Once more, so that they beat the other options.
+    merge_options(cfg, args.cfg_options)
 
 
 def check_args(args: argparse.Namespace) -> None:

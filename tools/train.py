@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Apply the options that change the config."""
-    from mmadm.apis import prepare_run, set_resume, use_amp
+    from mmadm.apis import merge_options, prepare_run, scale_lr, set_resume, use_amp
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
     if args.amp:
@@ -53,9 +53,11 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.auto_scale_lr:
-        cfg.auto_scale_lr.enable = True
+        scale_lr(cfg)
     if args.resume:
         set_resume(cfg, args.resume)
+    # Once more, so that they beat the other options.
+    merge_options(cfg, args.cfg_options)
 
 
 def main() -> None:

@@ -1,6 +1,15 @@
 """What the tools do, callable from Python."""
 
-from .launch import load_config, prepare_run, set_resume, use_amp, use_sampler, use_tta
+from .launch import (
+    load_config,
+    merge_options,
+    prepare_run,
+    scale_lr,
+    set_resume,
+    use_amp,
+    use_sampler,
+    use_tta,
+)
 from .step_sweep import (
     check_steps,
     load_into,
@@ -13,7 +22,9 @@ __all__ = [
     'check_steps',
     'load_config',
     'load_into',
+    'merge_options',
     'prepare_run',
+    'scale_lr',
     'score_table',
     'set_resume',
     'test_steps',

@@ -24,16 +24,24 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'Config not found: {path}. The shipped ones are in configs/adm/.'
         )
     cfg = Config.fromfile(path)
-    if options:
-        try:
-            cfg.merge_from_dict(options)
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f'--cfg-options {options} do not fit {path}: {error}. Indices must be '
-                'within their lists, and parents must be dicts.'
-            ) from error
+    merge_options(cfg, options)
     check_config(cfg)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict | None) -> None:
+    """Apply ``--cfg-options``, in place.
+
+    Raises:
+        ValueError: an option has no place in the config.
+    """
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'--cfg-options {options} do not fit the config: {error}. Indices must be '
+            'within their lists, and parents must be dicts.'
+        ) from error
 
 
 def prepare_run(
@@ -80,6 +88,21 @@ def use_amp(cfg: Config) -> None:
         'current',
     )
     cfg.optim_wrapper.type = AutocastOptimWrapper
+
+
+def scale_lr(cfg: Config) -> None:
+    """Let MMEngine scale the rate to the batch size that is really used, in place.
+
+    Raises:
+        ValueError: the config does not say for which batch its rate is meant.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr must know for which total batch the rate is meant, but '
+            'the config has no auto_scale_lr.base_batch_size. Add auto_scale_lr = '
+            'dict(base_batch_size=...) or leave the option out.'
+        )
+    cfg.auto_scale_lr.enable = True
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:

@@ -1,8 +1,8 @@
 """Attenuation functions: the analytic path from the image to zero (Sec. IV-B, Fig. 7).
 
-The paper names five functions and writes out two, the constant and the linear one
-(Sec. V-A). The forms of the other three follow its rule: draw all parameters but one,
-solve ``x0 + H_1 = 0`` for the last.
+The paper compares five functions and writes out two, the constant and the linear one
+(Sec. V-A). The others here are candidates for the rest of Fig. 7, by its rule: draw all
+parameters but one, solve ``x0 + H_1 = 0`` for the last.
 """
 
 import math

@@ -19,7 +19,7 @@ _RATE_0, _RATE_1 = 0.1, 20.0
 
 
 def _beta(t: Tensor) -> Tensor:
-    """DDPM's variance per time, ``g_t^2 = -2 f_t``."""
+    """DDPM's variance per time, ``g_t^2 = -2 f_t`` in Eq. (2)."""
     return _RATE_0 + t * (_RATE_1 - _RATE_0)
 
 

@@ -12,12 +12,13 @@ from .heads import (
     DualDecoderUNet,
     SingleDecoderUNet,
 )
-from .losses import ADMLoss
+from .losses import ADMLoss, AuthorsLoss
 from .tta import FlipTTA
 
 __all__ = [
     'ADM',
     'ADMLoss',
+    'AuthorsLoss',
     'ConcatFusion',
     'ConvBranchUNet',
     'ConvEncoder',

@@ -124,8 +124,9 @@ class ADM(BaseModel):
             data_samples: where they have a ``seed``, time and noise follow from it.
 
         Returns:
-            ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), and for each
-            quarter of the time axis that occurs, the unweighted errors.
+            ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), what the loss
+            adds to them, and for each quarter of the time axis that occurs, the
+            unweighted errors.
         """
         process = self.process
         with torch.no_grad():
@@ -147,7 +148,11 @@ class ADM(BaseModel):
             losses[f'loss_{name}'] = self.criterion(output, target, weight).mean()
             error = (output.detach().float() - target).square().flatten(1).mean(1)
             losses.update(_by_time(f'{name}_mse', error, t_host))
-        return losses
+
+        def reconstruct() -> Tensor:
+            return process.denoised(x_t, *pred, t)
+
+        return losses | self.criterion.extra(reconstruct, x0, t)
 
     @torch.no_grad()
     def predict(

@@ -188,6 +188,8 @@ def test_mistakes_before_training_are_one_message_each(toy_config, tmp_path, cap
     empty = f'train_dataloader.dataset.data_root={tmp_path}/empty'
     assert 'No image' in train('--cfg-options', empty)
     assert 'Checkpoint not found' in train('--resume', tmp_path / 'none.pth')
+    assert 'auto_scale_lr.base_batch_size' in train('--auto-scale-lr')
+    assert 'do not fit' in train('--cfg-options', 'custom_hooks.9.type=Nothing')
     assert not (tmp_path / 'w').exists() or not list((tmp_path / 'w').glob('*.pth'))
 
 
@@ -239,8 +241,9 @@ def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
     from tests.test_datasets.test_images import make_pairs
 
     root = tmp_path / 'cracks'
-    root.mkdir()
-    make_pairs(root, folders=('images', 'maps'))
+    for split in ('train', 'val'):
+        (root / split).mkdir(parents=True)
+        make_pairs(root / split, folders=('images', 'maps'))
     config = tmp_path / 'configs' / 'adm' / 'cracks.py'
     config.write_text(NEW_TASK.format(root=root))
     assert len(NEW_TASK.strip().splitlines()) <= 10
@@ -253,6 +256,8 @@ def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
     assert (tmp_path / 'w' / 'iter_1.pth').is_file()
     scalars = next((tmp_path / 'w').glob('*/vis_data/scalars.json')).read_text()
     assert 'psnr' in scalars, 'validated with sampled maps'
+    steps = ('--num-steps', 1, '--work-dir', tmp_path / 'w')
+    call('test.py', config, tmp_path / 'w' / 'iter_1.pth', *steps)
 
 
 NEW_TASK = """\
@@ -262,8 +267,8 @@ with read_base():
     from .._base_.default_runtime import *
     from .._base_.models.adm_small import *
     from .._base_.schedules.adamw_poly import *
-train_dataloader.dataset.data_root = '{root}'
-val_dataloader.dataset.data_root = '{root}'
+train_dataloader.dataset.data_root = '{root}/train'
+val_dataloader.dataset.data_root = '{root}/val'
+test_dataloader.dataset.data_root = '{root}/val'
 model.head.update(in_channels=1, out_channels=(1, 1))
-work_dir = 'work_dirs/cracks'
 """

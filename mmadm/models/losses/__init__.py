@@ -1,5 +1,5 @@
 """Training objectives."""
 
-from .adm_loss import ADMLoss
+from .adm_loss import ADMLoss, AuthorsLoss
 
-__all__ = ['ADMLoss']
+__all__ = ['ADMLoss', 'AuthorsLoss']
