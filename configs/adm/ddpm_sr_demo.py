@@ -1,5 +1,5 @@
-# Table IV, row "DDPM", at the demo's size: the demo's task with DDPM's process and noise
-# prediction, sampled by Euler-Maruyama; `tools/test.py --sampler deterministic` is DDIM.
+# Table IV, row "DDPM", at the demo's size: its task with DDPM's process and noise
+# prediction, by Euler-Maruyama; with `tools/test.py --sampler deterministic` by DDIM.
 from mmengine.config import read_base
 
 with read_base():
