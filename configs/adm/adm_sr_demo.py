@@ -13,7 +13,7 @@ from mmadm.models import ResidualStage
 
 # The model runs at the resolution of the condition: 4x4 pixels become 48 channels.
 model.data_preprocessor.update(size_divisor=4, condition_scale=4)
-model.first_stage.update(type=ResidualStage, patch=4)
+model.first_stage.update(type=ResidualStage, patch=4, gain=0.3)
 model.condition_encoder.update(channels=(48, 64))
 model.head.update(
     in_channels=48,
@@ -22,13 +22,14 @@ model.head.update(
     channel_mult=(1, 2),
     condition_channels=(48, 64),
 )
-# Standard deviation of image - enlarged condition on these photographs.
-model.preconditioner.update(sigma_data=0.06)
+# The residual of these photographs has a standard deviation of about 0.1.
+model.preconditioner.update(sigma_data=0.025)
+model.process.update(t_min=1e-5)
 model.sampler.update(clip=None)
 
 train_cfg.update(max_iters=2000, val_interval=500)
 optim_wrapper.optimizer.update(lr=1e-3)
-param_scheduler.update(eta_min=1e-4, end=2000)
+param_scheduler.update(eta_min=2e-5, end=2000)
 custom_hooks[1].update(momentum=5e-3)
 default_hooks.logger.update(interval=20)
 default_hooks.checkpoint.update(interval=500)

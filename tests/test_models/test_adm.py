@@ -211,10 +211,18 @@ def test_a_residual_model_that_predicts_nothing_answers_with_the_condition():
 
 
 def test_a_residual_and_its_condition_are_the_image_again():
-    stage = ResidualStage(patch=2)
+    stage = ResidualStage(patch=2, gain=0.3)
     image, condition = torch.rand(1, 3, 16, 20), torch.rand(1, 3, 8, 10)
     again = stage.decode(stage.encode(image, condition), condition)
     torch.testing.assert_close(again, image)
+
+
+def test_the_gain_scales_what_is_diffused():
+    image, condition = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 4, 4)
+    plain, loud = (ResidualStage(gain=gain).encode(image, condition) for gain in (1, 3))
+    torch.testing.assert_close(loud, 3 * plain)
+    with pytest.raises(ValueError, match='gain=0'):
+        ResidualStage(gain=0)
 
 
 @pytest.mark.parametrize('patch', [1, 2, 4])

@@ -37,16 +37,32 @@ class ResidualStage(PixelStage):
     For restoration tasks, where the condition is a poor version of the image: the
     network need not learn to repeat it. Expects a condition in [-1, 1] with the
     image's channels; it is resized bicubically to the image's size. The preconditioner
-    wants the residual's standard deviation as ``sigma_data``.
+    wants the standard deviation of ``gain`` times the residual as ``sigma_data``.
+
+    Args:
+        patch: see :class:`PixelStage`.
+        gain: how strong the residual is beside the noise. Small values keep answers of
+            few steps near the mean of all that is possible (higher PSNR), large ones
+            let the sampler choose details.
     """
+
+    def __init__(self, patch: int = 1, gain: float = 1.0) -> None:
+        super().__init__(patch)
+        if not gain > 0:
+            raise ValueError(
+                f'The gain of ResidualStage must be positive, but gain={gain}. '
+                'Give 1, less for smoother answers or more for more detail.'
+            )
+        self.gain = gain
 
     def encode(self, image: Tensor, condition: Tensor) -> Tensor:
         """Image and condition to their difference."""
-        return super().encode(image - _enlarged(condition, image), condition)
+        residual = image - _enlarged(condition, image)
+        return super().encode(self.gain * residual, condition)
 
     def decode(self, latent: Tensor, condition: Tensor) -> Tensor:
         """The difference and the condition to the image."""
-        residual = super().decode(latent, condition)
+        residual = super().decode(latent, condition) / self.gain
         return _enlarged(condition, residual) + residual
 
 
