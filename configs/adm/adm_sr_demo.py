@@ -24,7 +24,8 @@ model.head.update(
 )
 # The residual of these photographs has a standard deviation of about 0.1.
 model.preconditioner.update(sigma_data=0.025)
-model.process.update(t_min=1e-5)
+# The last noise, sqrt(t_min) / gain in [-1, 1], is less than half a grey level.
+model.process.update(t_min=1e-6)
 model.sampler.update(clip=None)
 
 train_cfg.update(max_iters=2000, val_interval=500)
