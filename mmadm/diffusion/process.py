@@ -54,6 +54,7 @@ class ADMProcess:
             eps: standard normal noise (N, C, H, W).
             t: time.
         """
+        self._check_channels(phi, x0)
         t = self._time(t, x0)
         return x0 + self.attenuation.integral(phi, t) + self.noise.std(t) * eps
 
@@ -61,6 +62,7 @@ class ADMProcess:
         self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
     ) -> Tensor:
         """The image that both outputs together say ``x_t`` came from (Eq. 7 solved)."""
+        self._check_channels(phi, x_t)
         t = self._time(t, x_t)
         return x_t - self.attenuation.integral(phi, t) - self.noise.std(t) * eps
 
@@ -106,9 +108,11 @@ class ADMProcess:
                 sigma is 0 (eta = 0, or t - s = 0), else the mean of the step.
 
         Raises:
-            ValueError: ``eta`` is outside [0, 1]: more noise than there is variance.
+            ValueError: ``eta`` is outside [0, 1]: more noise than there is variance;
+                or ``phi`` has not P times the channels of ``x_t``.
         """
         check_eta(eta)
+        self._check_channels(phi, x_t)
         t, r = self._time(t, x_t), self._time(t - s, x_t)
         sigma = eta * self.bridge_variance(t, r).sqrt()
         std_t, std_r = self.noise.std(t), self.noise.std(r)
@@ -132,6 +136,16 @@ class ADMProcess:
         rate = self.noise.variance_rate(t)
         drift = self.attenuation.rate(phi, t) + rate / self.noise.std(t) * eps
         return drift, rate.sqrt()
+
+    def _check_channels(self, phi: Tensor, x: Tensor) -> None:
+        expected = self.attenuation.num_params * x.shape[1]
+        if phi.shape[1] != expected:
+            raise ValueError(
+                f'{type(self.attenuation).__name__} has {self.attenuation.num_params} '
+                f'parameters for each of {x.shape[1]} image channels, but phi has '
+                f'{phi.shape[1]} channels, not {expected}. Set the first entry of '
+                f"the head's out_channels to {expected}."
+            )
 
     def _time(self, t: Tensor | float, x: Tensor) -> Tensor:
         """``t`` shaped to broadcast against ``x``; checked on CPUs (no wait there)."""

@@ -356,3 +356,16 @@ def test_process_is_built_from_names_with_the_papers_choice_as_default() -> None
     assert isinstance(process.attenuation, LinearAttenuation)
     assert isinstance(process.noise, LinearNoise)
     assert process.t_min == 1e-3
+
+
+@pytest.mark.parametrize('channels', [1, 4, 6])
+def test_phi_of_the_wrong_channel_count_is_refused(channels: int) -> None:
+    process, x = ADMProcess(), torch.zeros(2, 3, 4, 4)
+    phi = torch.zeros(2, channels, 4, 4)
+    message = rf'phi has {channels} channels, not 3.*out_channels to 3'
+    with pytest.raises(ValueError, match=message):
+        process.diffuse(x, phi, x, 0.5)
+    with pytest.raises(ValueError, match=message):
+        process.denoised(x, phi, x, 0.5)
+    with pytest.raises(ValueError, match=message):
+        process.step(x, phi, x, 0.5, 0.1)
