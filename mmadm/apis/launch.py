@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -17,13 +18,28 @@ def load_config(path: str, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a key is misspelt.
+        ValueError: the file is no config, or a key is misspelt.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
             f'Config not found: {path}. The shipped ones are in configs/adm/.'
         )
-    cfg = Config.fromfile(path)
+    if Path(path).suffix not in ('.py', '.json'):
+        raise ValueError(
+            f'Not a config: {path}. Configs are Python files (.py), or JSON.'
+        )
+    try:
+        cfg = Config.fromfile(path)
+    except (SyntaxError, ImportError, ConfigParsingError) as error:
+        raise ValueError(
+            f'Config cannot be read: {path} ({error}). Mend this line, or look at '
+            'docs/en/user_guides/configs.md.'
+        ) from error
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError(
+            f'The config has no model: {path}. Import one of configs/_base_/models/ or '
+            'begin from a config in configs/adm/.'
+        )
     merge_options(cfg, options)
     check_config(cfg)
     return cfg

@@ -20,6 +20,13 @@ from mmadm.visualization import DiffusionVisualizer
 ROOT = Path(__file__).parent.parent.parent
 
 
+LOST_BASE = """\
+from mmengine.config import read_base
+with read_base():
+    from .nothing import *
+"""
+
+
 def call(tool: str, *args) -> None:
     """Run a tool in this process, with a command line."""
     argv = sys.argv
@@ -191,6 +198,22 @@ def test_mistakes_before_training_are_one_message_each(toy_config, tmp_path, cap
     assert 'auto_scale_lr.base_batch_size' in train('--auto-scale-lr')
     assert 'do not fit' in train('--cfg-options', 'custom_hooks.9.type=Nothing')
     assert not (tmp_path / 'w').exists() or not list((tmp_path / 'w').glob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.py', 'model = (', 'never closed'),
+        ('a.py', 'import no_such_package\nx = no_such_package.x', 'no model'),
+        ('a.py', 'train_cfg = dict()', 'no model'),
+        ('a.yaml', 'model: 3', 'Python files'),
+        ('a.py', LOST_BASE, 'nothing'),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path, capsys, name, content, message):
+    (tmp_path / name).write_text(content)
+    said = refused(capsys, 'train.py', tmp_path / name)
+    assert message in said and str(tmp_path / name) in said
 
 
 @pytest.mark.parametrize('workers', [0, 1])
