@@ -125,9 +125,12 @@ def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
         print(f'Scores written to {args.out}')
     if args.show_dir:
         (hook,) = (hook for hook in runner.hooks if isinstance(hook, ShowDirHook))
-        trajectory = Path(args.show_dir, 'trajectory.png')
-        write_trajectory(runner, trajectory)
-        print(f'Pictures written to {hook.write_sheet()} and {trajectory}')
+        print(f'Comparison written to {hook.write_sheet()}')
+        # An augmented answer is a mean of several: it has no way of its own.
+        if not args.tta:
+            trajectory = Path(args.show_dir, 'trajectory.png')
+            write_trajectory(runner, trajectory)
+            print(f'Way from noise to image written to {trajectory}')
 
 
 def main() -> None:

@@ -98,13 +98,16 @@ def test_test_writes_table_scores_and_pictures(
     [
         ('--sampler', 'multistep'),
         ('--sampler', 'deterministic'),
-        ('--tta',),
+        ('--tta', '--show-dir', 'shown'),
         ('--amp',),
         ('--seed', 7),
     ],
     ids=lambda options: options[0] + str(options[-1]),
 )
-def test_options_of_test_change_the_answer(checkpoint, toy_config, tmp_path, options):
+def test_options_of_test_change_the_answer(
+    checkpoint, toy_config, tmp_path, options, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     work = ('--work-dir', tmp_path / 'w', '--num-steps', 2, '--out')
     call('test.py', toy_config, checkpoint, *work, tmp_path / 'a.json')
     call('test.py', toy_config, checkpoint, *work, tmp_path / 'b.json', *options)
