@@ -46,7 +46,7 @@ from .preconditioner import (
     Preconditioner,
 )
 from .process import ADMProcess
-from .samplers import ADMSampler, EulerMaruyamaSampler, Sampler
+from .samplers import ADMSampler, EulerMaruyamaSampler, RecomposingSampler, Sampler
 from .solver import MultistepSampler
 from .vp import VPAttenuation, VPNoise, VPProcess
 from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
@@ -73,6 +73,7 @@ __all__ = [
     'PowerLawGrid',
     'Preconditioner',
     'QuadraticAttenuation',
+    'RecomposingSampler',
     'Sampler',
     'SineAttenuation',
     'SplitStepGrid',

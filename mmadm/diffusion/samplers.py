@@ -117,6 +117,35 @@ class ADMSampler(Sampler):
 
 
 @SAMPLERS.register_module()
+class RecomposingSampler(Sampler):
+    """The authors' deterministic rule for pixels: ``x_r`` from the clipped estimate.
+
+        x_r = x0_hat + H_r(phi) + b(r) eps
+
+    Without clipping it is ``ADMSampler(eta=0, correct=False)``; with it, the state
+    follows the clipped image.
+    """
+
+    def __call__(
+        self,
+        denoise: Denoiser,
+        process: ADMProcess,
+        noise: NoiseSource,
+        num_steps: int | None = None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Draw images; arguments as in :meth:`ADMSampler.__call__`."""
+        x_t = noise()
+        for i, (t, r) in enumerate(pairwise(self.times(process, num_steps))):
+            phi, eps = denoise(x_t, t)
+            x0 = self.estimate(process, x_t, phi, eps, t)
+            if callback is not None:
+                callback(i, t, x_t, x0)
+            x_t = process.diffuse(x0, phi, eps, r)
+        return x_t
+
+
+@SAMPLERS.register_module()
 class EulerMaruyamaSampler(Sampler):
     """Euler-Maruyama steps of the reverse SDE, Eq. (3) to (5): Table II's baseline.
 
