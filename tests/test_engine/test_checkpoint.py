@@ -71,6 +71,7 @@ def test_log_histories_survive_as_plain_data():
     history = HistoryBuffer([1.0, 2.0, 4.0], [1, 2, 1], max_length=10)
     plain = to_plain(dict(log_scalars={'loss': history}, runtime_info={'iter': 3}))
     assert isinstance(plain['log_scalars']['loss'], dict)
+    assert type(plain) is dict, 'MMEngine compares the types of what it resumes'
     back = from_plain(plain)
     assert back['runtime_info'] == {'iter': 3}
     for one, other in zip(back['log_scalars']['loss'].data, history.data):

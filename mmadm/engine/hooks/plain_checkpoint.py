@@ -46,7 +46,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return OrderedDict((key, to_plain(item)) for key, item in value.items())
+        kind = OrderedDict if isinstance(value, OrderedDict) else dict
+        return kind((key, to_plain(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
         return type(value)(to_plain(item) for item in value)
     return value
@@ -58,5 +59,5 @@ def from_plain(value: Any) -> Any:
         data = value[_BUFFER_KEY]
         return HistoryBuffer(data['log'], data['count'], data['length'])
     if isinstance(value, dict):
-        return OrderedDict((key, from_plain(item)) for key, item in value.items())
+        return type(value)((key, from_plain(item)) for key, item in value.items())
     return value
