@@ -46,7 +46,13 @@ from .preconditioner import (
     Preconditioner,
 )
 from .process import ADMProcess
-from .samplers import ADMSampler, EulerMaruyamaSampler, RecomposingSampler, Sampler
+from .samplers import (
+    ADMSampler,
+    EulerMaruyamaSampler,
+    RecomposingSampler,
+    Sampler,
+    SingleStepSampler,
+)
 from .solver import MultistepSampler
 from .vp import VPAttenuation, VPNoise, VPProcess
 from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
@@ -76,6 +82,7 @@ __all__ = [
     'RecomposingSampler',
     'Sampler',
     'SineAttenuation',
+    'SingleStepSampler',
     'SplitStepGrid',
     'SquareRootAttenuation',
     'TimeGrid',

@@ -71,7 +71,7 @@ class ADMProcess:
         return -self.attenuation.integral(phi, self._time(1.0, phi))
 
     def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
-        """Variance of ``x_r`` given ``x_t`` and ``x0``, r < t: a Brownian bridge.
+        """Variance of q(x_r | x_t, x0), r < t, Eq. (8): a Brownian bridge.
 
         With ``b^2(t) = t`` and r = t - s it is ``s (t - s) / t``, Eq. (9) and (11).
         """

@@ -1,7 +1,9 @@
 """Samplers: from noise to an image along the reverse process."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -55,8 +57,61 @@ class Sampler:
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
 
+class Moment(NamedTuple):
+    """What is known when a step is taken."""
+
+    x_t: Tensor
+    phi: Tensor
+    eps: Tensor
+    #: The image that phi and eps together predict, clipped.
+    x0: Tensor
+    t: float
+    #: Where the step goes.
+    r: float
+
+
+class SingleStepSampler(Sampler, ABC):
+    """Samplers whose step needs the present answer alone: the loop of Algorithm 2."""
+
+    def __call__(
+        self,
+        denoise: Denoiser,
+        process: ADMProcess,
+        noise: NoiseSource,
+        num_steps: int | None = None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Draw images.
+
+        Args:
+            denoise: (x_t, t) -> (phi, eps).
+            process: the process to reverse.
+            noise: source of standard normal noise; its first answer is ``x_1`` and
+                decides shape, device and precision of the sampling state.
+            num_steps: N; None takes the sampler's own.
+            callback: sees every step.
+
+        Returns:
+            images (N, C, H, W) in the range of the training data.
+        """
+        x_t = noise()  # Alg. 2, line 1
+        times = self.times(process, num_steps)
+        for i, (t, r) in enumerate(pairwise(times)):  # line 2
+            phi, eps = denoise(x_t, t)  # line 3
+            x0 = self.estimate(process, x_t, phi, eps, t)
+            if callback is not None:
+                callback(i, t, x_t, x0)
+            now = Moment(x_t, phi, eps, x0, t, r)
+            x_t = self.advance(process, now, noise)  # line 4 to 9
+        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)  # line 10
+
+    @abstractmethod
+    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
+        """``x_r`` (N, C, H, W)."""
+
+
 @SAMPLERS.register_module()
-class ADMSampler(Sampler):
+class ADMSampler(SingleStepSampler):
     """Algorithm 2 on a time grid; with ``eta = 0`` the deterministic rule.
 
     Args:
@@ -81,43 +136,16 @@ class ADMSampler(Sampler):
         self.eta = eta
         self.correct = correct
 
-    def __call__(
-        self,
-        denoise: Denoiser,
-        process: ADMProcess,
-        noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Draw images.
-
-        Args:
-            denoise: (x_t, t) -> (phi, eps).
-            process: the process to reverse.
-            noise: source of standard normal noise; its first answer is ``x_1`` and
-                decides shape, device and precision of the sampling state.
-            num_steps: N; None takes the sampler's own.
-            callback: sees every step.
-
-        Returns:
-            images (N, C, H, W) in the range of the training data.
-        """
-        x_t = noise()  # Alg. 2, line 1
-        for i, (t, r) in enumerate(pairwise(self.times(process, num_steps))):
-            phi, eps = denoise(x_t, t)  # line 3
-            x0 = self.estimate(process, x_t, phi, eps, t)
-            if callback is not None:
-                callback(i, t, x_t, x0)
-            if self.correct:
-                phi = process.attenuation.correct(phi, x0)
-
-            xi = noise() if self.eta > 0 and r > 0 else None
-            x_t = process.step(x_t, phi, eps, t, t - r, self.eta, xi)  # line 4 to 8
-        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)  # line 10
+    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
+        """Eq. (11); Alg. 2, line 4 to 8."""
+        phi = process.attenuation.correct(now.phi, now.x0) if self.correct else now.phi
+        xi = noise() if self.eta > 0 and now.r > 0 else None
+        s = now.t - now.r
+        return process.step(now.x_t, phi, now.eps, now.t, s, self.eta, xi)
 
 
 @SAMPLERS.register_module()
-class RecomposingSampler(Sampler):
+class RecomposingSampler(SingleStepSampler):
     """The authors' deterministic rule for pixels: ``x_r`` from the clipped estimate.
 
         x_r = x0_hat + H_r(phi) + b(r) eps
@@ -126,48 +154,21 @@ class RecomposingSampler(Sampler):
     follows the clipped image.
     """
 
-    def __call__(
-        self,
-        denoise: Denoiser,
-        process: ADMProcess,
-        noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Draw images; arguments as in :meth:`ADMSampler.__call__`."""
-        x_t = noise()
-        for i, (t, r) in enumerate(pairwise(self.times(process, num_steps))):
-            phi, eps = denoise(x_t, t)
-            x0 = self.estimate(process, x_t, phi, eps, t)
-            if callback is not None:
-                callback(i, t, x_t, x0)
-            x_t = process.diffuse(x0, phi, eps, r)
-        return x_t
+    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
+        """Eq. (7) at the time r."""
+        return process.diffuse(now.x0, now.phi, now.eps, now.r)
 
 
 @SAMPLERS.register_module()
-class EulerMaruyamaSampler(Sampler):
+class EulerMaruyamaSampler(SingleStepSampler):
     """Euler-Maruyama steps of the reverse SDE, Eq. (3) to (5): Table II's baseline.
 
     x_{t-s} = x_t - s drift + sqrt(s) diffusion xi
     """
 
-    def __call__(
-        self,
-        denoise: Denoiser,
-        process: ADMProcess,
-        noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """Draw images; arguments as in :meth:`ADMSampler.__call__`."""
-        x_t = noise()
-        for i, (t, r) in enumerate(pairwise(self.times(process, num_steps))):
-            phi, eps = denoise(x_t, t)
-            if callback is not None:
-                callback(i, t, x_t, self.estimate(process, x_t, phi, eps, t))
-            drift, diffusion = process.reverse_sde(x_t, phi, eps, t)
-            x_t = x_t - (t - r) * drift
-            if r > 0:
-                x_t = x_t + diffusion * (t - r) ** 0.5 * noise()
-        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)
+    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
+        """One step of the SDE; the last one draws no noise."""
+        drift, diffusion = process.reverse_sde(now.x_t, now.phi, now.eps, now.t)
+        s = now.t - now.r
+        mean = now.x_t - s * drift
+        return mean + s**0.5 * diffusion * noise() if now.r > 0 else mean
