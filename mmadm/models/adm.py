@@ -173,9 +173,8 @@ class ADM(BaseModel):
         """
         groups = defaultdict(list)
         for i, sample in enumerate(data_samples):
-            shape = tuple(condition[i].shape) if condition else None
-            groups[tuple(sample.target_shape), shape].append(i)
-        for (size, _), members in groups.items():
+            groups[tuple(sample.target_shape)].append(i)
+        for size, members in groups.items():
             batch = torch.stack([condition[i] for i in members]) if condition else None
             samples = [data_samples[i] for i in members]
             images = self.sample(size, samples, batch, callback)

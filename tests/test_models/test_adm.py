@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from scipy.stats import kstest
 
 from mmadm.diffusion import ADMProcess, ADMSampler, LinearAttenuation, LinearNoise
 from mmadm.models import (
@@ -13,6 +14,7 @@ from mmadm.models import (
     CrossAttentionFusion,
     DiffusionPreprocessor,
     DualDecoderUNet,
+    FlipTTA,
     PixelStage,
     ResidualStage,
 )
@@ -164,21 +166,48 @@ def test_errors_by_time_are_logged_but_not_trained_on():
     torch.testing.assert_close(total, losses['loss_image'] + losses['loss_noise'])
 
 
+class Recorder(ADMLoss):
+    """Keeps what the loss is given: first for phi, then for eps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list = []
+
+    def forward(self, pred, target, weight):
+        self.seen.append((pred, target))
+        return super().forward(pred, target, weight)
+
+
+def record_losses(model: ADM, data: dict) -> tuple[dict, list, torch.Tensor]:
+    """The losses, what they were made of, and the times that were drawn."""
+    times = []
+    model.head.register_forward_hook(lambda _, args, out: times.append(args[1].exp()))
+    model.criterion = Recorder()
+    return losses_of(model, data), model.criterion.seen, times[0]
+
+
+def test_times_are_uniform_from_t_min_to_one():
+    process = dict(type=ADMProcess, t_min=0.2)
+    *_, times = record_losses(make_model(process=process), make_data(300, (4, 4)))
+    assert kstest(times.numpy(), 'uniform', args=(0.2, 0.8)).pvalue > 0.01
+
+
+def test_errors_are_sorted_by_their_time():
+    losses, seen, times = record_losses(make_model(), make_data(40, (4, 4)))
+    for name, (pred, target) in zip(('image', 'noise'), seen):
+        errors = (pred - target).square().flatten(1).mean(1)
+        for low, high in ((0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)):
+            expected = errors[(times > low) & (times <= high)].mean()
+            torch.testing.assert_close(losses[f'{name}_mse_t{high:g}'], expected)
+
+
 def test_a_constant_attenuation_learns_minus_the_image():
     """With both outputs known, phi is -x0 and eps the sample's noise (Sec. V-A)."""
     model, data = make_model(), make_data(3)
-    seen = []
-
-    class Recording(ADMLoss):
-        def forward(self, pred, target, weight):
-            seen.append(target)
-            return super().forward(pred, target, weight)
-
-    model.criterion = Recording()
-    losses_of(model, data)
+    _, ((_, phi), (_, eps)), _ = record_losses(model, data)
     images = torch.stack(data['inputs']['image']).float() / 127.5 - 1
-    torch.testing.assert_close(seen[0], -images)
-    assert abs(seen[1].std() - 1) < 0.05 and abs(seen[1].mean()) < 0.05
+    torch.testing.assert_close(phi, -images)
+    assert abs(eps.std() - 1) < 0.05 and abs(eps.mean()) < 0.05
 
 
 def test_cross_attention_and_other_processes_train_and_sample():
@@ -300,3 +329,14 @@ def test_padded_images_are_cropped_again():
     assert answers(model, make_data(1))[0].shape == (3, 17, 22)
     with pytest.raises(ValueError, match=r'reduces images 4 times.*size_divisor=1'):
         make_model(first_stage=dict(type=PixelStage, patch=4))
+
+
+def test_flipped_answers_are_flipped_back_before_they_are_averaged():
+    versions = []
+    plain = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8)
+    for flip in (False, True):
+        sample = DiffusionSample(metainfo=dict(flip=flip))
+        sample.pred_img = plain.flip(-1) if flip else plain
+        versions.append(sample)
+    (merged,) = FlipTTA(module=make_model()).merge_preds([versions])
+    assert merged is versions[0] and torch.equal(merged.pred_img, plain)

@@ -23,13 +23,15 @@ def move(model: nn.Module, step: float) -> None:
 
 def test_it_follows_the_formula():
     model = make_model()
-    ema = TrainableEMA(model, momentum=0.1)
+    ema = TrainableEMA(model, momentum=0.05)
     expected = model['trained'].weight.clone()
     for step in range(5):
         move(model, 1.0)
         ema.update_parameters(model)
         weight = model['trained'].weight
-        expected = weight.clone() if step == 0 else expected + 0.1 * (weight - expected)
+        expected = (
+            weight.clone() if step == 0 else expected + 0.05 * (weight - expected)
+        )
     torch.testing.assert_close(ema.module['trained'].weight, expected)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub, MMLogger
@@ -16,6 +17,7 @@ from mmengine.visualization import Visualizer
 from PIL import Image
 
 from mmadm.visualization import DiffusionVisualizer
+from tests.conftest import draw_photo
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -88,6 +90,8 @@ def test_test_writes_table_scores_and_pictures(
     # condition, bicubic, two answers, truth: five columns of 48 pixels, five rows.
     sheet = Image.open(shown / 'comparison.png')
     assert sheet.size == (5 * 48 + 4 * 4, 5 * (40 + 22) + 4 * 4)
+    truth = np.array(sheet)[22:62, -48:]
+    assert (truth == draw_photo(0)).all(), 'the truth stands last'
     assert len(list((shown / 'ADM 2').glob('*.png'))) == 5
     trajectory = Image.open(shown / 'trajectory.png')
     assert trajectory.size == (3 * 48 + 2 * 4, 2 * (40 + 22) + 4)
