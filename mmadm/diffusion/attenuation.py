@@ -191,6 +191,14 @@ class SineAttenuation(Attenuation):
 
     num_free = 1
 
+    def __init__(self, free_limit: float = 1.0) -> None:
+        super().__init__(free_limit)
+        if not free_limit < 2 * math.pi:
+            raise ValueError(
+                'The sine must not turn within the time axis, so free_limit must be '
+                f'below 2 pi, but free_limit={free_limit}. The default 1 is safe.'
+            )
+
     def solve(self, x0: Tensor, a: Tensor) -> Tensor:
         b = torch.asin((-x0 / _sinc(a / 2)).clamp(-1, 1)) - a / 2
         return torch.cat([a, b], dim=1)

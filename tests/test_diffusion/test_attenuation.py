@@ -313,3 +313,9 @@ def test_function_of_the_guide_is_as_short_as_promised(guide: dict[str, Path]) -
     lines = guide['my_attenuation.py'].read_text().split('\n')
     code = [line for line in lines if line.strip()]
     assert len(code) <= 20
+
+
+@pytest.mark.parametrize('limit', [2 * math.pi, 10.0, float('inf')])
+def test_a_sine_that_turns_is_refused(limit: float) -> None:
+    with pytest.raises(ValueError, match=f'free_limit={limit}'):
+        SineAttenuation(free_limit=limit)
