@@ -29,7 +29,7 @@ lint: $(VENV)/.tests
 
 demo: $(VENV)/.runtime
 	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(WORK)
-	$(BIN)/python tools/test.py $(CONFIG) $(WORK)/iter_2000.pth --work-dir $(WORK) \
+	$(BIN)/python tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" --work-dir $(WORK) \
 	    --num-steps 5 10 --show-dir $(WORK)/pictures --out $(WORK)/scores.json
 	$(BIN)/python tools/analysis_tools/analyze_logs.py plot_curve $(WORK) \
 	    --keys loss_image loss_noise --out $(WORK)/pictures/loss.png

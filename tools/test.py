@@ -103,6 +103,17 @@ def check_args(args: argparse.Namespace) -> None:
             f'Predictions of one run fit into {args.out}, but --num-steps asks for '
             f'{len(args.num_steps)}. Give one number of steps, or --show-dir.'
         )
+    if args.interval < 1:
+        raise ValueError(
+            f'Every how many samples one is shown must be positive, but --interval '
+            f'{args.interval}. Give 1 to show all.'
+        )
+    suffix = {'metrics': '.json', 'pred': '.pkl'}[args.out_item]
+    if args.out and (not args.out.endswith(suffix) or os.path.isdir(args.out)):
+        raise ValueError(
+            f'--out-item {args.out_item} is written to a {suffix} file, but --out '
+            f'{args.out}. Give a file name that ends in {suffix}.'
+        )
     read_checkpoint(args.checkpoint)
 
 

@@ -59,7 +59,8 @@ class UniformGrid(TimeGrid):
 
     Args:
         t_last: time of the last call. None takes the process's ``t_min``; the authors'
-            samplers use ``sigma_min ** 2``, 1e-4.
+            samplers use ``sigma_min ** 2``, 1e-4, which a network trained from a larger
+            ``t_min`` on refuses.
     """
 
     def __init__(self, t_last: float | None = None) -> None:

@@ -253,6 +253,10 @@ def test_mistakes_before_testing_are_one_message_each(
     assert 'does not fit the model' in message and 'missing' in message
     dump = ('--out', tmp_path / 'p.pkl', '--out-item', 'pred', '--num-steps', 1, 2)
     assert 'one number of steps' in test(checkpoint, *dump)
+    assert '--out s.txt. Give a file name that ends in .json' in test(
+        checkpoint, '--out', 's.txt'
+    )
+    assert '--interval 0' in test(checkpoint, '--interval', 0)
 
 
 def test_a_condition_of_the_wrong_size_is_refused(
