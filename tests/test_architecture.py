@@ -18,19 +18,25 @@ ALLOWED = {
         {'models.condition_encoders', 'registry'},
         {'torch', 'mmengine'},
     ),
-    'models/autoencoders': ({'models.autoencoders', 'registry'}, {'torch', 'mmengine'}),
-    'models/losses': ({'models.losses', 'registry'}, {'torch', 'mmengine'}),
+    'models/autoencoders': (
+        {'models.autoencoders', 'registry', 'utils'},
+        {'torch', 'mmengine', 'safetensors'},
+    ),
+    'models/losses': ({'models.losses', 'registry'}, {'torch', 'mmengine', 'lpips'}),
     'models': (
         {'diffusion', 'models', 'registry', 'structures', 'utils'},
         {'torch', 'mmengine'},
     ),
     'datasets': (
         {'datasets', 'registry', 'structures', 'utils'},
-        {'torch', 'mmengine', 'mmcv', 'numpy', 'PIL', 'cv2', 'pycocotools'},
+        {'torch', 'mmengine', 'mmcv', 'numpy', 'scipy', 'PIL', 'cv2', 'pycocotools'},
     ),
     'evaluation': (
         {'evaluation', 'registry', 'utils'},
-        {'torch', 'mmengine', 'numpy', 'scipy', 'skimage'},
+        {
+            *('torch', 'mmengine', 'numpy', 'scipy', 'skimage', 'PIL', 'cv2'),
+            *('numba', 'torch_fidelity', 'lpips', 'pycocotools'),
+        },
     ),
     'engine': (
         {'engine', 'registry', 'structures', 'utils', 'visualization'},
@@ -42,7 +48,11 @@ ALLOWED = {
     ),
     'apis': (
         {'apis', 'engine', 'registry', 'structures', 'utils', 'visualization'},
-        {'torch', 'mmengine', 'numpy', 'PIL'},
+        {'torch', 'mmengine', 'numpy', 'PIL', 'safetensors'},
+    ),
+    'conversion': (
+        {'conversion', 'engine', 'registry', 'utils'},
+        {'torch', 'mmengine', 'safetensors'},
     ),
     'utils': ({'utils', 'registry'}, {'torch', 'mmengine', 'numpy', 'PIL'}),
 }
