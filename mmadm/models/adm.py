@@ -121,7 +121,8 @@ class ADM(BaseModel):
         Args:
             image: (N, C, H, W) in [-1, 1].
             condition: (N, C', H', W'), normalised for the condition encoder.
-            data_samples: where they have a ``seed``, time and noise follow from it.
+            data_samples: where they have a ``seed``, what the first stage draws, time
+                and noise follow from it.
 
         Returns:
             ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), what the loss
@@ -129,15 +130,16 @@ class ADM(BaseModel):
             unweighted errors.
         """
         process = self.process
-        with torch.no_grad():
-            x0 = self.first_stage.encode(image, condition)
-        drawn = torch.randint(2**62, (len(x0),)).tolist()
+        drawn = torch.randint(2**62, (len(image),)).tolist()
         seeds = [sample.get('seed', d) for sample, d in zip(data_samples, drawn)]
-        noise = SampleNoise(seeds, x0.shape[1:], x0.device, x0.dtype)
+        noise = SampleNoise(seeds, image.shape[1:], image.device, image.dtype)
+        with torch.no_grad():
+            # Autocast may leave less than full precision; targets need it.
+            x0 = self.first_stage.encode(image, condition, noise).to(image.dtype)
         # Times stay known to the host, which sorts errors by them without waiting.
         t_host = process.t_min + (1 - process.t_min) * noise.uniform()
         t = t_host.to(x0.device)
-        phi, eps = process.target(x0), noise()
+        phi, eps = process.target(x0), noise(x0.shape[1:])
         x_t = process.diffuse(x0, phi, eps, t)
 
         pred = self.denoise(x_t, t, self.encode_condition(condition))

@@ -14,7 +14,7 @@ class SampleNoise:
 
     Args:
         seeds: one per sample.
-        shape: shape of one sample, (C, H, W).
+        shape: shape of one sample, (C, H, W), where a call does not give its own.
         device: where the noise is needed.
         dtype: precision of the noise.
     """
@@ -31,10 +31,11 @@ class SampleNoise:
         self.device = device
         self.dtype = dtype
 
-    def __call__(self) -> Tensor:
+    def __call__(self, shape: Sequence[int] | None = None) -> Tensor:
         """The next standard normal noise, (N, C, H, W)."""
+        shape = self.shape if shape is None else tuple(shape)
         noise = [
-            torch.randn(self.shape, generator=generator, dtype=self.dtype)
+            torch.randn(shape, generator=generator, dtype=self.dtype)
             for generator in self.generators
         ]
         return torch.stack(noise).to(self.device)

@@ -340,3 +340,27 @@ def test_flipped_answers_are_flipped_back_before_they_are_averaged():
         versions.append(sample)
     (merged,) = FlipTTA(module=make_model()).merge_preds([versions])
     assert merged is versions[0] and torch.equal(merged.pred_img, plain)
+
+
+class DrawingStage(PixelStage):
+    """A first stage that is random: what it draws is added to the image."""
+
+    def encode(self, image, condition, draw=None):
+        return image if draw is None else image + draw(image.shape[1:])
+
+
+def test_a_first_stage_draws_from_the_stream_of_each_sample():
+    model, data = make_model(first_stage=dict(type=DrawingStage)), make_data(3)
+    _, ((_, phi), (_, eps)), _ = record_losses(model, data)
+    images = torch.stack(data['inputs']['image']).float() / 127.5 - 1
+    drawn = -phi - images
+    assert abs(drawn.std() - 1) < 0.05 and (drawn * eps).mean().abs() < 0.05
+    _, ((_, one), _), _ = record_losses(model, part(data, slice(2, 3)))
+    torch.testing.assert_close(phi[2:], one)
+
+
+def test_without_training_a_first_stage_draws_nothing():
+    model = make_model(first_stage=dict(type=DrawingStage))
+    inputs = model.data_preprocessor(make_data(1), True)
+    first, second = (model(**inputs)[0] for _ in range(2))
+    assert torch.equal(first, second)

@@ -1,9 +1,14 @@
 """First stages without weights: the space in which the diffusion runs."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmadm.registry import MODELS
+
+#: (C, h, w) -> standard normal noise (N, C, h, w), from each sample's own stream.
+Draw = Callable[[tuple[int, ...]], Tensor]
 
 
 @MODELS.register_module()
@@ -21,8 +26,10 @@ class PixelStage(nn.Module):
         #: Pixels per position of what is diffused, in each direction.
         self.factor = patch
 
-    def encode(self, image: Tensor, condition: Tensor | None) -> Tensor:
-        """Image (N, C, H, W), [-1, 1], to what is diffused."""
+    def encode(
+        self, image: Tensor, condition: Tensor | None, draw: Draw | None = None
+    ) -> Tensor:
+        """Image (N, C, H, W), [-1, 1], to what is diffused; nothing is drawn."""
         return F.pixel_unshuffle(image, self.factor)
 
     def decode(self, latent: Tensor, condition: Tensor | None) -> Tensor:
@@ -55,7 +62,9 @@ class ResidualStage(PixelStage):
             )
         self.gain = gain
 
-    def encode(self, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(
+        self, image: Tensor, condition: Tensor, draw: Draw | None = None
+    ) -> Tensor:
         """Image and condition to their difference."""
         residual = image - _enlarged(condition, image)
         return super().encode(self.gain * residual, condition)
