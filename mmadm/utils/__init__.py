@@ -1,12 +1,14 @@
 """Small helpers that belong to no single room."""
 
 from .images import resize
+from .matlab_resize import matlab_resize
 from .noise import SampleNoise
 from .seeding import mix_seed, seed_everything
 from .setup import register_all_modules
 
 __all__ = [
     'SampleNoise',
+    'matlab_resize',
     'mix_seed',
     'register_all_modules',
     'resize',

@@ -6,12 +6,14 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-_FILTERS = {'nearest': Image.Resampling.NEAREST, 'bicubic': Image.Resampling.BICUBIC}
+Filter = Literal['nearest', 'box', 'bilinear', 'bicubic', 'lanczos']
 
 
-def resize(
-    picture: np.ndarray, size: Sequence[int], method: Literal['nearest', 'bicubic']
-) -> np.ndarray:
-    """``picture`` at (H, W); antialiased where 'bicubic' reduces it."""
+def resize(picture: np.ndarray, size: Sequence[int], method: Filter) -> np.ndarray:
+    """``picture`` at (H, W) with a filter of Pillow's.
+
+    All filters but 'nearest' are antialiased where they reduce.
+    """
     height, width = size
-    return np.array(Image.fromarray(picture).resize((width, height), _FILTERS[method]))
+    filter_ = Image.Resampling[method.upper()]
+    return np.array(Image.fromarray(picture).resize((width, height), filter_))
