@@ -1,6 +1,7 @@
 """Networks, the model that joins them with the mathematics, and its preprocessor."""
 
 from .adm import ADM
+from .augmentation import LabelledAugmentation
 from .autoencoders import PixelStage, ResidualStage
 from .condition_encoders import ConvEncoder
 from .data_preprocessor import DiffusionPreprocessor
@@ -26,6 +27,7 @@ __all__ = [
     'DiffusionPreprocessor',
     'DualDecoderUNet',
     'FlipTTA',
+    'LabelledAugmentation',
     'PixelStage',
     'ResidualStage',
     'SingleDecoderUNet',
