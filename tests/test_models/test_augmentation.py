@@ -10,11 +10,11 @@ from mmadm.models import LabelledAugmentation
 
 @pytest.fixture
 def spot():
-    """A smooth spot at (5, 2) from the centre, and where the spot of an image is."""
+    """A smooth spot at (3, 1) from the centre, and where the spot of an image is."""
     y, x = torch.meshgrid(
         torch.arange(32.0) - 15.5, torch.arange(40.0) - 19.5, indexing='ij'
     )
-    image = torch.exp(-((x - 5) ** 2 + (y - 2) ** 2) / 8)[None, None]
+    image = torch.exp(-((x - 3) ** 2 + (y - 1) ** 2) / 8)[None, None]
 
     def place(image):
         weight = (image - image.max() / 2).relu()
@@ -40,7 +40,7 @@ def test_a_shift_moves_the_spot(spot):
     image, place = spot
     shift = torch.tensor([[0.1, -0.125]])
     moved = LabelledAugmentation()._warp(image, torch.eye(2)[None], shift)
-    expected = torch.tensor([5 + 0.1 * 40, 2 - 0.125 * 32])
+    expected = torch.tensor([3 + 0.1 * 40, 1 - 0.125 * 32])
     torch.testing.assert_close(place(moved), expected, atol=2e-2, rtol=0)
 
 
@@ -48,7 +48,7 @@ def test_a_matrix_says_which_place_of_the_image_is_shown(spot):
     image, place = spot
     to_input = torch.tensor([[[0.6, 0.2], [-0.3, 0.9]]])
     moved = LabelledAugmentation()._warp(image, to_input, torch.zeros(1, 2))
-    expected = torch.linalg.solve(to_input[0], torch.tensor([5.0, 2.0]))
+    expected = torch.linalg.solve(to_input[0], torch.tensor([3.0, 1.0]))
     torch.testing.assert_close(place(moved), expected, atol=0.05, rtol=0)
 
 
