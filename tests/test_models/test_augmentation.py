@@ -90,7 +90,7 @@ def test_labels_are_the_history_of_the_image(spot):
         )
         shift = 0.03 * torch.stack([shift_x * 40, shift_y * 32])
         expected = to_output @ start + shift
-        torch.testing.assert_close(place(moved), expected, atol=0.1, rtol=0)
+        torch.testing.assert_close(place(moved), expected, atol=0.2, rtol=0)
 
 
 def test_an_image_depends_on_its_own_seed_only():
