@@ -1,7 +1,7 @@
 """The model: introduces the mathematics of ADM to the networks."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -14,16 +14,20 @@ from mmadm.diffusion import (
     OptimalWeighting,
     Preconditioner,
 )
+from mmadm.diffusion.samplers import Callback, Denoiser, NoiseSource
 from mmadm.registry import MODELS, SAMPLERS, build
 from mmadm.structures import DiffusionSample
 from mmadm.utils import SampleNoise
 
 from .autoencoders import PixelStage
 from .data_preprocessor import DiffusionPreprocessor
+from .inference import make_inference
 from .losses import ADMLoss
 
 #: Borders between the times for which errors are logged apart.
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
+#: Of ``test_cfg``: read at each run; the others choose how images are sampled.
+_RUN_OPTIONS = ('num_steps', 'seed')
 
 
 @MODELS.register_module()
@@ -43,7 +47,9 @@ class ADM(BaseModel):
         condition_encoder: network condition -> feature maps of several levels.
         first_stage: the space of the diffusion; kept frozen.
         data_preprocessor: 8 bits to networks and back.
-        test_cfg: ``num_steps`` (the sampler's own if missing) and ``seed``.
+        test_cfg: ``num_steps`` (the sampler's own if missing) and ``seed``; ``mode``
+            'whole', 'slide' or 'slide_chains', and the options of the class in
+            :mod:`mmadm.models.inference`.
     """
 
     def __init__(
@@ -69,7 +75,11 @@ class ADM(BaseModel):
         self.condition_encoder = build(MODELS, condition_encoder)
         self.first_stage = build(MODELS, first_stage).requires_grad_(False)
         self.test_cfg = dict(test_cfg or {})
+        options = {k: v for k, v in self.test_cfg.items() if k not in _RUN_OPTIONS}
+        self.inference = make_inference(**options)
         self._check_divisor()
+        self._check_condition_channels()
+        self.inference.check(self.data_preprocessor.cell)
 
     def _check_divisor(self) -> None:
         divisor, factor = self.data_preprocessor.size_divisor, self.first_stage.factor
@@ -79,6 +89,21 @@ class ADM(BaseModel):
                 f'{divisor} lets sizes through that it cannot divide. Set size_divisor '
                 f'of the data preprocessor to a multiple of {factor}.'
             )
+
+    def _check_condition_channels(self) -> None:
+        """Widths of encoder and head, where both tell them."""
+        encoder = self.condition_encoder
+        given = () if encoder is None else getattr(encoder, 'out_channels', None)
+        expected = getattr(self.head, 'condition_channels', None)
+        if isinstance(given, Sequence) and expected is not None:
+            given, expected = tuple(given), tuple(expected)
+            if given != expected:
+                name = encoder and type(encoder).__name__
+                raise ValueError(
+                    f'The head expects condition features of widths {expected}, but '
+                    f'condition_encoder={name} gives {given}. Set condition_channels='
+                    f'{given} of the head, or change the encoder.'
+                )
 
     def train(self, mode: bool = True) -> 'ADM':
         """Switch the trained parts; the first stage stays in evaluation mode."""
@@ -161,7 +186,7 @@ class ADM(BaseModel):
         self,
         condition: Sequence[Tensor],
         data_samples: Sequence[DiffusionSample],
-        callback: Callable | None = None,
+        callback: Callback | None = None,
     ) -> list[DiffusionSample]:
         """Answer each sample with a ``pred_img``, by Algorithm 2.
 
@@ -189,7 +214,7 @@ class ADM(BaseModel):
         size: tuple[int, int],
         data_samples: Sequence[DiffusionSample],
         condition: Tensor | None = None,
-        callback: Callable | None = None,
+        callback: Callback | None = None,
     ) -> Tensor:
         """Images (N, C, H, W), about [-1, 1], of padded ``size``; float32."""
         factor = self.first_stage.factor
@@ -197,11 +222,22 @@ class ADM(BaseModel):
         shape = (self.head.in_channels, height // factor, width // factor)
         seed = self.test_cfg.get('seed', 0)
         seeds = [seed + sample.sample_idx for sample in data_samples]
-        noise = SampleNoise(seeds, shape, self.data_preprocessor.device)
 
-        features = self.encode_condition(condition)  # once, not once per step
+        def make_noise() -> SampleNoise:
+            return SampleNoise(seeds, shape, self.data_preprocessor.device)
+
+        return self.inference(self, (height, width), make_noise, condition, callback)
+
+    def run(
+        self,
+        denoise: Denoiser,
+        noise: NoiseSource,
+        condition: Tensor | None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """One chain of the sampler, decoded; float32."""
         latent = self.sampler(
-            lambda x_t, t: self.denoise(x_t, torch.tensor([t]), features),
+            denoise,
             self.process,
             noise,
             num_steps=self.test_cfg.get('num_steps'),

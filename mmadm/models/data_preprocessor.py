@@ -1,5 +1,6 @@
 """From 8-bit images to what the networks see, and back."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -39,6 +40,9 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
         self.register_buffer('std', torch.tensor(std).view(shape), persistent=False)
         self.size_divisor = size_divisor
         self.condition_scale = condition_scale
+        #: Images are padded to, and cut at, multiples of it: whole pixels of the
+        #: condition and whole positions of what is diffused.
+        self.cell = math.lcm(size_divisor, condition_scale)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device and normalise.
@@ -69,9 +73,9 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
         return dict(inputs=inputs, data_samples=data['data_samples'])
 
     def padded(self, size: Sequence[int]) -> tuple[int, int]:
-        """(H, W) rounded up to multiples of ``size_divisor``."""
-        height, width = (-(-side // self.size_divisor) for side in size)
-        return height * self.size_divisor, width * self.size_divisor
+        """(H, W) rounded up to multiples of ``cell``."""
+        height, width = (-(-side // self.cell) * self.cell for side in size)
+        return height, width
 
     def to_uint8(self, image: Tensor, sample: DiffusionSample) -> Tensor:
         """An answer in [-1, 1] to 8 bits: cropped, rounded, known pixels pasted.

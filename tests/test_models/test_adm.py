@@ -32,7 +32,7 @@ def make_model(**changes) -> ADM:
         condition_channels=(8, 16),
     )
     head.update(changes.pop('head', {}))
-    encoder = dict(type=ConvEncoder, channels=(8, 16))
+    encoder = changes.pop('encoder', dict(type=ConvEncoder, channels=(8, 16)))
     model = ADM(head=head, condition_encoder=encoder, **changes)
     # Zero-initialised layers would hide what passes through them.
     for parameter in model.parameters():
@@ -291,9 +291,8 @@ def test_training_images_of_several_sizes_are_refused_by_name():
 
 
 def test_features_that_do_not_fit_the_head_are_refused_with_both_sides():
-    model = make_model(head=dict(condition_channels=(8, 8)))
-    with pytest.raises(ValueError, match=r'\(8, 8\).*\(8, 16\)'):
-        losses_of(model, make_data(1))
+    with pytest.raises(ValueError, match=r'\(8, 8\), but .*=ConvEncoder.*\(8, 16\)'):
+        make_model(head=dict(condition_channels=(8, 8)))
 
 
 def test_a_conditional_model_without_condition_says_so():

@@ -42,6 +42,8 @@ class ConvEncoder(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        #: Width of each level.
+        self.out_channels = tuple(channels)
         widths = [in_channels, *channels]
         self.stages = nn.ModuleList(
             _Stage(widths[i], widths[i + 1], stride=1 if i == 0 else 2)
