@@ -1,16 +1,21 @@
 """Data sets and their seeds."""
 
 from .cifar10 import CIFAR10Images
+from .coco_saliency import CocoSaliency
 from .image_dataset import ImageDataset, ScikitImagePhotos
+from .pictures import Pictures, open_pictures
 from .seed_dataset import SeedDataset
 from .seeded import SeededDataset, SeededIndex, SeededInfiniteSampler
 
 __all__ = [
     'CIFAR10Images',
+    'CocoSaliency',
     'ImageDataset',
+    'Pictures',
     'ScikitImagePhotos',
     'SeedDataset',
     'SeededDataset',
     'SeededIndex',
     'SeededInfiniteSampler',
+    'open_pictures',
 ]

@@ -1,6 +1,6 @@
 """Folders of images, alone or in pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mmadm.registry import DATASETS
@@ -8,81 +8,132 @@ from mmadm.registry import DATASETS
 from .seeded import SeededDataset
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
+#: What may belong to an image, by its key in data_prefix.
+_PARTNERS = {'seg_map_path': IMAGE_SUFFIXES, 'edges_path': ('.mat',)}
+_ADVICE = (
+    'Check data_root and data_prefix of the data set in the config, or the '
+    'preparation of the data in docs/en/user_guides/datasets.md.'
+)
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, kind: str = 'image'
+) -> list[Path]:
     """All images below ``folder``, sorted by their path.
 
     Raises:
         FileNotFoundError: there is no such folder, or no image in it.
     """
-    advice = (
-        'Check data_root and data_prefix of the data set in the config, or the '
-        'preparation of the data in docs/en/user_guides/datasets.md.'
-    )
     if not folder.is_dir():
-        raise FileNotFoundError(f'Data folder not found: {folder}. {advice}')
-    images = [p for p in folder.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
+        raise FileNotFoundError(f'Data folder not found: {folder}. {_ADVICE}')
+    files = [
+        path
+        for path in folder.rglob('*')
+        if path.suffix.lower() in suffixes and not path.name.startswith('.')
+    ]
+    if not files:
         raise FileNotFoundError(
-            f'No image ({", ".join(IMAGE_SUFFIXES)}) in the data folder: {folder}. '
-            f'{advice}'
+            f'No {kind} ({", ".join(suffixes)}) in the data folder: {folder}. {_ADVICE}'
         )
-    return sorted(images)
+    return sorted(files)
 
 
 @DATASETS.register_module()
 class ImageDataset(SeededDataset):
-    """Images of a folder; with ``seg_map_path``, pairs of an image and a map.
+    """Images of a folder, alone or each with a map.
 
-    Pairs share their path below the two folders, up to the suffix. A map that is the
+    Partners share their path below their folders, up to the suffix. A map that is the
     target (a mask, edges, a restored image) travels as ``gt_seg_map``, which mmcv's
     geometric transforms treat like the image.
 
     Args:
         data_root: folder of the data set.
-        data_prefix: ``img_path`` and, for pairs, ``seg_map_path``: folders below
-            ``data_root``.
+        data_prefix: folders below ``data_root``: ``img_path``, and for pairs
+            ``seg_map_path`` (pictures) or ``edges_path`` (``.mat`` of BSDS500).
+        ann_file: text file with a name per line, relative to ``img_path``: only these
+            images, in this order. Without it, all images, sorted.
         kwargs: see :class:`mmengine.dataset.BaseDataset`.
     """
 
     def __init__(
-        self, data_root: str = '', data_prefix: dict = dict(img_path=''), **kwargs
+        self,
+        data_root: str = '',
+        data_prefix: dict = dict(img_path=''),
+        ann_file: str = '',
+        **kwargs,
     ) -> None:
-        super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
+        super().__init__(
+            ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs
+        )
 
     def load_data_list(self) -> list[dict]:
         """One entry per image.
 
         Raises:
-            FileNotFoundError: a folder is missing or holds no image.
+            FileNotFoundError: a folder or a file is missing, or a folder is empty.
             ValueError: images and maps do not pair up.
         """
         folder = Path(self.data_prefix['img_path'])
         images = list_images(folder)
-        if 'seg_map_path' not in self.data_prefix:
-            return [dict(img_path=str(path)) for path in images]
+        if self.ann_file:
+            images = _listed(Path(self.ann_file), folder, images)
+        entries = {_name(folder, path): dict(img_path=str(path)) for path in images}
 
-        map_folder = Path(self.data_prefix['seg_map_path'])
-        maps = _by_name(map_folder, list_images(map_folder))
-        pictures = _by_name(folder, images)
-        _check_pairs(folder, pictures, map_folder, maps)
-        return [
-            dict(img_path=str(path), seg_map_path=str(maps[name]))
-            for name, path in pictures.items()
-        ]
+        for key in self.data_prefix.keys() & _PARTNERS.keys():
+            partner_folder = Path(self.data_prefix[key])
+            files = list_images(partner_folder, _PARTNERS[key], 'partner of an image')
+            partners = {_name(partner_folder, path): str(path) for path in files}
+            if self.ann_file:
+                partners = {n: partners[n] for n in entries if n in partners}
+            check_pairs(folder, entries, partner_folder, partners)
+            for name, entry in entries.items():
+                entry[key] = partners[name]
+        return list(entries.values())
 
 
-def _by_name(folder: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    return {str(path.relative_to(folder).with_suffix('')): path for path in paths}
+def _name(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder).with_suffix(''))
 
 
-def _check_pairs(
-    folder: Path, pictures: dict[str, Path], map_folder: Path, maps: dict[str, Path]
+def read_names(path: Path) -> list[str]:
+    """The lines of a list of file names, without empty ones.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'List of images not found: {path}. {_ADVICE}')
+    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not names:
+        raise ValueError(f'List of images is empty: {path}. {_ADVICE}')
+    return names
+
+
+def _listed(ann_file: Path, folder: Path, images: Sequence[Path]) -> list[Path]:
+    there = {path.relative_to(folder).as_posix(): path for path in images}
+    names = read_names(ann_file)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} of the {len(names)} images listed in {ann_file} are not '
+            f'in {folder}, for instance {missing[:3]}. Restore them, or make the list '
+            'again.'
+        )
+    return [there[name] for name in names]
+
+
+def check_pairs(
+    folder: Path, pictures: Collection[str], map_folder: Path, maps: Collection[str]
 ) -> None:
+    """Names of two folders must be the same.
+
+    Raises:
+        ValueError: some have no partner.
+    """
     lonely = {
-        folder: sorted(pictures.keys() - maps.keys()),
-        map_folder: sorted(maps.keys() - pictures.keys()),
+        folder: sorted(set(pictures) - set(maps)),
+        map_folder: sorted(set(maps) - set(pictures)),
     }
     for place, names in lonely.items():
         if names:

@@ -1,18 +1,31 @@
 """What mmcv's transforms lack.
 
-Geometry comes first (mmcv's ``RandomFlip``, ``Resize`` and so on act on ``img`` and
+Geometry comes first (mmcv's ``RandomFlip`` and so on act on ``img`` and
 ``gt_seg_map``), the condition is made from the result, packing is last.
 """
 
-from .condition import BicubicCondition
+from .condition import BicubicCondition, MaskedCondition
 from .crop import CropToMultiple, RandomCrop
+from .edges import LoadBoundaries, SaturateEdges
+from .instances import UnionOfInstances
 from .loading import LoadImages
+from .mask import FixedMask, RandomMask
 from .packing import PackDiffusionInputs
+from .resize import RandomResizedCrop, ResizeInput, ResizeTo
 
 __all__ = [
     'BicubicCondition',
     'CropToMultiple',
+    'FixedMask',
+    'LoadBoundaries',
     'LoadImages',
+    'MaskedCondition',
     'PackDiffusionInputs',
     'RandomCrop',
+    'RandomMask',
+    'RandomResizedCrop',
+    'ResizeInput',
+    'ResizeTo',
+    'SaturateEdges',
+    'UnionOfInstances',
 ]

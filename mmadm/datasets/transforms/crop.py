@@ -8,7 +8,28 @@ from mmcv.transforms import BaseTransform
 from mmadm.registry import TRANSFORMS
 
 
-def _crop(results: dict, top: int, left: int, height: int, width: int) -> dict:
+def check_pair(results: dict) -> None:
+    """Image and map must have one size before they are cut or resized together.
+
+    Raises:
+        ValueError: they have not.
+    """
+    image, map_ = results['img'], results.get('gt_seg_map')
+    if map_ is not None and map_.shape[:2] != image.shape[:2]:
+        raise ValueError(
+            f'Image and map of different size: {results.get("img_path")} is '
+            f'{_size(image)}, {results.get("seg_map_path", "its map")} is '
+            f'{_size(map_)}. Correct or remove the pair.'
+        )
+
+
+def _size(array: np.ndarray) -> str:
+    return 'x'.join(map(str, array.shape[:2]))
+
+
+def crop(results: dict, top: int, left: int, height: int, width: int) -> dict:
+    """Cut the window out of ``img`` and ``gt_seg_map``."""
+    check_pair(results)
     for key in ('img', 'gt_seg_map'):
         if key in results:
             results[key] = results[key][top : top + height, left : left + width]
@@ -42,7 +63,7 @@ class RandomCrop(BaseTransform):
             )
         top = np.random.randint(height - self.size[0] + 1)
         left = np.random.randint(width - self.size[1] + 1)
-        return _crop(results, top, left, *self.size)
+        return crop(results, top, left, *self.size)
 
 
 @TRANSFORMS.register_module()
@@ -61,4 +82,4 @@ class CropToMultiple(BaseTransform):
         height, width = (
             side - side % self.divisor for side in results['img'].shape[:2]
         )
-        return _crop(results, 0, 0, height, width)
+        return crop(results, 0, 0, height, width)

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmadm.registry import TRANSFORMS
 from mmadm.structures import DiffusionSample
 
-_META_KEYS = ('img_path', 'sample_idx', 'seed', 'ori_shape', 'flip')
+_META_KEYS = ('img_path', 'sample_idx', 'seed', 'ori_shape', 'target_shape', 'flip')
 
 
 @TRANSFORMS.register_module()
@@ -26,19 +26,26 @@ class PackDiffusionInputs(BaseTransform):
         self.condition = condition
 
     def transform(self, results: dict) -> dict:
-        """Results to ``inputs`` (uint8, (C, H, W)) and a ``DiffusionSample``."""
+        """Results to ``inputs`` (uint8, (C, H, W)) and a ``DiffusionSample``.
+
+        Optional keys: ``mask``; ``gt_edges`` (A, H, W), one map per annotator;
+        ``target_shape``, the answer's (H, W) where it is not that of the truth.
+        """
         inputs = {'image': to_tensor(results[self.image])}
         if self.condition is not None:
             inputs['condition'] = to_tensor(results[self.condition])
 
         meta = {key: results[key] for key in _META_KEYS if key in results}
-        meta['target_shape'] = tuple(inputs['image'].shape[-2:])
+        meta.setdefault('target_shape', tuple(inputs['image'].shape[-2:]))
         sample = DiffusionSample(metainfo=meta)
         sample.gt_img = inputs['image']
         if self.condition is not None:
-            sample.condition = inputs['condition']
+            # A picture; further channels, such as a mask, are for the network alone.
+            sample.condition = inputs['condition'][:3]
         if 'mask' in results:
             sample.mask = to_tensor(results['mask'])
+        if 'gt_edges' in results:
+            sample.gt_edges = torch.from_numpy(results['gt_edges'])
         return dict(inputs=inputs, data_samples=sample)
 
 

@@ -1,0 +1,100 @@
+"""Pictures to be measured, from wherever they lie."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mmadm.utils import resize
+
+from .cifar10 import BATCHES, FOLDER, read_batch
+from .image_dataset import list_images
+from .transforms.loading import read_image
+
+
+class Pictures:
+    """A number of pictures, (H, W, 3), uint8, RGB, read one after the other.
+
+    Args:
+        formats: how many there are of each format.
+        read: gives picture i.
+    """
+
+    def __init__(
+        self, formats: dict[str, int], read: Callable[[int], np.ndarray]
+    ) -> None:
+        self.formats = dict(formats)
+        self.read = read
+
+    def __len__(self) -> int:
+        return sum(self.formats.values())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.read, range(len(self)))
+
+    def resized(self, size: int, method: str) -> 'Pictures':
+        """The same pictures, square ones, at ``size`` x ``size`` pixels.
+
+        Args:
+            size: pixels per side.
+            method: see :func:`mmadm.utils.resize`.
+        """
+
+        def read(index: int) -> np.ndarray:
+            picture = self.read(index)
+            height, width = picture.shape[:2]
+            if height != width:
+                raise ValueError(
+                    f'Resizing to {size} x {size} would distort picture {index}, '
+                    f'which is {height} x {width}. Crop the pictures to squares first.'
+                )
+            return resize(picture, (size, size), method)
+
+        return Pictures(self.formats, read)
+
+
+def open_pictures(source: str | Path) -> Pictures:
+    """Pictures of a folder, of a ``.npz`` of samples, or of CIFAR-10's training set.
+
+    Args:
+        source: a folder of image files at any depth; a file with ``arr_0``, (N, H, W,
+            3), uint8, as ``tools/test.py --out-item pred`` and guided-diffusion write
+            it; or a folder that has ``cifar-10-batches-py`` in it.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: the file holds something else.
+    """
+    source = Path(source)
+    if source.suffix == '.npz':
+        return _open_samples(source)
+    if (source / FOLDER).is_dir():
+        parts = [read_batch(source / FOLDER / name) for name in BATCHES['train']]
+        images = np.concatenate(parts)
+        return Pictures({'CIFAR-10 train': len(images)}, images.__getitem__)
+    paths = list_images(source)
+    formats = Counter(path.suffix.lower() for path in paths)
+    return Pictures(formats, lambda index: read_image(str(paths[index]), 'color'))
+
+
+def _open_samples(path: Path) -> Pictures:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'Samples not found: {path}. Write them with `python tools/test.py CONFIG '
+            f'CHECKPOINT --out-item pred --out {path}`.'
+        )
+    try:
+        images = np.load(path, allow_pickle=False)['arr_0']
+    except Exception as error:  # a damaged archive may raise anything
+        raise ValueError(
+            f'Samples cannot be read: {path} ({type(error).__name__}: {error}). Give a '
+            '.npz with an array arr_0 of shape (N, H, W, 3), uint8.'
+        ) from error
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise ValueError(
+            f'Not samples: arr_0 of {path} has the shape {images.shape} and the type '
+            f'{images.dtype}. Give (N, H, W, 3) or (N, H, W, 1), uint8.'
+        )
+    images = np.broadcast_to(images, (*images.shape[:3], 3))
+    return Pictures({'.npz': len(images)}, images.__getitem__)

@@ -1,0 +1,59 @@
+"""Boundaries that several people drew."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmadm.registry import TRANSFORMS
+from mmadm.utils.bsds import read_boundaries
+
+
+@TRANSFORMS.register_module()
+class LoadBoundaries(BaseTransform):
+    """Read a ``.mat`` file of BSDS500: all annotators' maps, and their mean.
+
+    Required keys: ``edges_path``, ``img``. Added keys: ``gt_edges`` (A, H, W), uint8,
+    1 on a boundary, which the score compares with; ``gt_seg_map`` (H, W), uint8, their
+    mean in 0..255, which is what a model generates.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add the maps.
+
+        Raises:
+            ValueError: the file is broken, empty, or of another size than the image.
+        """
+        path = results['edges_path']
+        edges = read_boundaries(path)
+        if edges.shape[1:] != results['img'].shape[:2]:
+            raise ValueError(
+                f'Image and boundaries of different size: {results["img_path"]} is '
+                f'{results["img"].shape[:2]}, {path} is {edges.shape[1:]}. Restore the '
+                'two files from the official release.'
+            )
+        results['gt_edges'] = edges
+        results['gt_seg_map'] = mean_map(edges)
+        return results
+
+
+def mean_map(edges: np.ndarray) -> np.ndarray:
+    """Share of annotators who drew each pixel, (A, H, W) of 0/1 to (H, W) of 0..255."""
+    return np.rint(edges.mean(axis=0) * 255).astype(np.uint8)
+
+
+@TRANSFORMS.register_module()
+class SaturateEdges(BaseTransform):
+    """What enough annotators agree on is an edge; what fewer drew stays grey.
+
+    Args:
+        threshold: the share of annotators that makes a full edge; 0.3 is the authors'.
+    """
+
+    def __init__(self, threshold: float = 0.3) -> None:
+        self.threshold = threshold
+
+    def transform(self, results: dict) -> dict:
+        """Set what reaches the threshold in ``gt_seg_map`` to 255."""
+        edges = results['gt_seg_map']
+        sure = edges >= self.threshold * 255
+        results['gt_seg_map'] = np.where(sure, 255, edges).astype(np.uint8)
+        return results

@@ -1,0 +1,54 @@
+"""Annotated objects as one map."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmadm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class UnionOfInstances(BaseTransform):
+    """Where any annotated object is: a saliency map out of COCO's instances.
+
+    Required keys: ``img``, ``instances`` (polygons or run lengths as in COCO's JSON),
+    ``ann_size``. Added keys: ``gt_seg_map`` (H, W), uint8, 255 on an object.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add the map.
+
+        Raises:
+            ValueError: the image has not the annotated size, or a mask is broken.
+        """
+        height, width = results['ann_size']
+        if results['img'].shape[:2] != (height, width):
+            raise ValueError(
+                f'Image and annotation of different size: {results["img_path"]} is '
+                f'{results["img"].shape[:2]}, annotated is {(height, width)}. Use the '
+                'images that the annotations were made for.'
+            )
+        union = np.zeros((height, width), bool)
+        for segmentation in results['instances']:
+            try:
+                union |= _decode(segmentation, height, width)
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                raise ValueError(
+                    f'Broken annotation of {results["img_path"]}: {error}. Correct it '
+                    'in the annotation file, or remove the image there.'
+                ) from error
+        results['gt_seg_map'] = union.astype(np.uint8) * 255
+        return results
+
+
+def _decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
+    """COCO's three forms: polygons, run lengths as numbers, compressed run lengths."""
+    from pycocotools import mask as coco
+
+    if isinstance(segmentation, list):
+        segmentation = coco.merge(coco.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation['counts'], list):
+        segmentation = coco.frPyObjects(segmentation, height, width)
+    mask = coco.decode(segmentation).astype(bool)
+    if mask.shape != (height, width):
+        raise ValueError(f'a mask of {mask.shape} for an image of {(height, width)}')
+    return mask
