@@ -22,7 +22,10 @@ ALLOWED = {
         {'models.autoencoders', 'registry', 'utils'},
         {'torch', 'mmengine', 'safetensors'},
     ),
-    'models/losses': ({'models.losses', 'registry'}, {'torch', 'mmengine', 'lpips'}),
+    'models/losses': (
+        {'models.losses', 'registry', 'utils'},
+        {'torch', 'mmengine'},
+    ),
     'models': (
         {'diffusion', 'models', 'registry', 'structures', 'utils'},
         {'torch', 'mmengine'},
@@ -54,7 +57,10 @@ ALLOWED = {
         {'conversion', 'engine', 'registry', 'utils'},
         {'torch', 'mmengine', 'safetensors'},
     ),
-    'utils': ({'utils', 'registry'}, {'torch', 'mmengine', 'numpy', 'PIL'}),
+    'utils': (
+        {'utils', 'registry'},
+        {'torch', 'mmengine', 'numpy', 'PIL', 'safetensors', 'lpips'},
+    ),
 }
 
 

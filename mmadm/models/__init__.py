@@ -2,7 +2,8 @@
 
 from .adm import ADM
 from .augmentation import LabelledAugmentation
-from .autoencoders import PixelStage, ResidualStage
+from .autoencoder_gan import AutoencoderGAN
+from .autoencoders import KLAutoencoder, PixelStage, ResidualStage
 from .condition_encoders import ConvEncoder
 from .data_preprocessor import DiffusionPreprocessor
 from .ema import TrainableEMA
@@ -13,13 +14,19 @@ from .heads import (
     DualDecoderUNet,
     SingleDecoderUNet,
 )
-from .losses import ADMLoss, AuthorsLoss
+from .losses import (
+    ADMLoss,
+    AuthorsLoss,
+    PatchDiscriminator,
+    ReconstructionLoss,
+)
 from .tta import FlipTTA
 
 __all__ = [
     'ADM',
     'ADMLoss',
     'AuthorsLoss',
+    'AutoencoderGAN',
     'ConcatFusion',
     'ConvBranchUNet',
     'ConvEncoder',
@@ -27,8 +34,11 @@ __all__ = [
     'DiffusionPreprocessor',
     'DualDecoderUNet',
     'FlipTTA',
+    'KLAutoencoder',
     'LabelledAugmentation',
+    'PatchDiscriminator',
     'PixelStage',
+    'ReconstructionLoss',
     'ResidualStage',
     'SingleDecoderUNet',
     'TrainableEMA',

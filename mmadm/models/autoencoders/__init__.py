@@ -1,5 +1,6 @@
 """First stages: the space in which the diffusion runs."""
 
-from .pixel import PixelStage, ResidualStage
+from .kl import KLAutoencoder
+from .pixel import Draw, PixelStage, ResidualStage
 
-__all__ = ['PixelStage', 'ResidualStage']
+__all__ = ['Draw', 'KLAutoencoder', 'PixelStage', 'ResidualStage']

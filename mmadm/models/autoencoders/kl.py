@@ -1,0 +1,287 @@
+"""The first stage of the paper's large images: an autoencoder with a normal posterior.
+
+Its parts have the names of latent diffusion's ``kl-f4``, so published weights fit as
+they are.
+"""
+
+import math
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+from mmadm.utils.weights import check_fit, read_weights
+
+from .pixel import Draw
+
+#: What the logarithm of the posterior's variance is kept within.
+_LOGVAR = (-30.0, 20.0)
+
+#: How fast ``scale_factor`` follows the batches of training.
+_SCALE_MOMENTUM = 0.01
+
+
+@MODELS.register_module()
+class KLAutoencoder(nn.Module):
+    """Convolutional autoencoder whose code is a normal distribution per position.
+
+    Rombach et al., *High-resolution image synthesis with latent diffusion models*; the
+    defaults are ``kl-f4``, with 55,312,063 parameters. As ``first_stage`` of
+    :class:`mmadm.models.ADM` it gives latents ``scale_factor`` times the code, which
+    brings them to a standard deviation of about one. ``scale_factor`` is a buffer and
+    so a part of the weights; training lets it follow the latents it sees.
+
+    Args:
+        in_channels: channels of the image.
+        base_channels: width of the finest level.
+        channel_mult: width of each level, in multiples of ``base_channels``; each level
+            but the first halves height and width.
+        num_blocks: residual blocks per level (the decoder has one more).
+        latent_channels: channels of the code.
+        scale_factor: where no weights say another.
+        checkpoint: file with weights: a checkpoint of the first stage's training, or
+            what the converters write.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_channels: int = 128,
+        channel_mult: tuple[int, ...] = (1, 2, 4),
+        num_blocks: int = 2,
+        latent_channels: int = 3,
+        scale_factor: float = 1.0,
+        checkpoint: str | None = None,
+    ) -> None:
+        super().__init__()
+        #: Pixels per position of the code, in each direction.
+        self.factor = 2 ** (len(channel_mult) - 1)
+        self.in_channels = in_channels
+        self.latent_channels = latent_channels
+        widths = [base_channels * mult for mult in channel_mult]
+        moments = 2 * latent_channels
+        self.encoder = make_encoder(in_channels, widths, num_blocks, moments)
+        self.decoder = make_decoder(
+            latent_channels, widths, num_blocks + 1, in_channels
+        )
+        self.quant_conv = nn.Conv2d(moments, moments, 1)
+        self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
+        self.register_buffer('scale_factor', torch.tensor(float(scale_factor)))
+        if checkpoint is not None:
+            self._load(checkpoint)
+
+    def forward(self, image: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
+        """What training needs.
+
+        Args:
+            image: (N, C, H, W), [-1, 1].
+            draw: noise of each sample; None to decode the posterior's mean.
+
+        Returns:
+            the reconstruction (N, C, H, W), about [-1, 1], and :meth:`moments`.
+        """
+        moments = self.moments(image)
+        code = sample_posterior(moments, draw)
+        if self.training:
+            with torch.no_grad():
+                scale = 1 / code.float().std()
+                self.scale_factor.lerp_(scale.to(self.scale_factor), _SCALE_MOMENTUM)
+        return self._decode(code), moments
+
+    def encode(
+        self, image: Tensor, condition: Tensor | None, draw: Draw | None = None
+    ) -> Tensor:
+        """Image (N, C, H, W), [-1, 1], to latents (N, Z, H/f, W/f)."""
+        return self.latent(self.moments(image), draw)
+
+    def moments(self, image: Tensor) -> Tensor:
+        """Mean and log-variance of the posterior, (N, 2 Z, H/f, W/f).
+
+        They follow from the image alone, so they can be computed once and kept.
+
+        Raises:
+            ValueError: the image has other channels, or sides that are no multiples of
+                ``factor``.
+        """
+        self._check(image)
+        mean, logvar = self.quant_conv(self.encoder(image)).chunk(2, dim=1)
+        return torch.cat([mean, logvar.clamp(*_LOGVAR)], dim=1)
+
+    def latent(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
+        """A scaled sample of the posterior, (N, Z, h, w); without noise its mean."""
+        return self.scale_factor * sample_posterior(moments, draw)
+
+    def decode(self, latent: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latents (N, Z, h, w) to an image (N, C, f h, f w), about [-1, 1].
+
+        Raises:
+            ValueError: the latents have other channels.
+        """
+        if latent.shape[1] != self.latent_channels:
+            raise ValueError(
+                f'The first stage decodes {self.latent_channels} channels, but the '
+                f'latents have {latent.shape[1]}. Set in_channels and out_channels of '
+                f'the head to {self.latent_channels}, or latent_channels of the '
+                'first stage.'
+            )
+        return self._decode(latent / self.scale_factor)
+
+    def _decode(self, code: Tensor) -> Tensor:
+        return self.decoder(self.post_quant_conv(code))
+
+    def _check(self, image: Tensor) -> None:
+        channels, height, width = image.shape[1:]
+        if channels != self.in_channels:
+            raise ValueError(
+                f'The first stage takes images of {self.in_channels} channels, but got '
+                f'{channels}. Set in_channels of the autoencoder, or pack another '
+                'array with PackDiffusionInputs(image=...).'
+            )
+        if height % self.factor or width % self.factor:
+            raise ValueError(
+                f'An image of {height}x{width} cannot be reduced {self.factor} times, '
+                'as the first stage does. Set size_divisor of the data preprocessor to '
+                f'a multiple of {self.factor}, or crop to one.'
+            )
+
+    def _load(self, path: str) -> None:
+        weights = read_weights(path)
+        # A checkpoint of the training holds the discriminator too.
+        prefix = 'autoencoder.'
+        own = {k: v for k, v in weights.items() if k.startswith(prefix)} or weights
+        own = {key.removeprefix(prefix): value for key, value in own.items()}
+        check_fit(self, own, path)
+        self.load_state_dict(own)
+
+
+def sample_posterior(moments: Tensor, draw: Draw | None) -> Tensor:
+    """``mean + exp(logvar / 2) xi``, or the mean where nothing draws."""
+    mean, logvar = moments.chunk(2, dim=1)
+    if draw is None:
+        return mean
+    return mean + (logvar / 2).exp() * draw(mean.shape[1:]).to(mean)
+
+
+def make_encoder(
+    in_channels: int, widths: list[int], num_blocks: int, out_channels: int
+) -> nn.Sequential:
+    """Image to the raw moments; coarser from level to level."""
+    levels = [
+        make_level(before, width, num_blocks, **_downsample(width, i < len(widths) - 1))
+        for i, (before, width) in enumerate(zip([widths[0], *widths], widths))
+    ]
+    return nn.Sequential(
+        OrderedDict(
+            conv_in=nn.Conv2d(in_channels, widths[0], 3, padding=1),
+            down=nn.Sequential(*levels),
+            mid=make_middle(widths[-1]),
+            norm_out=_norm(widths[-1]),
+            swish=nn.SiLU(),
+            conv_out=nn.Conv2d(widths[-1], out_channels, 3, padding=1),
+        )
+    )
+
+
+def make_decoder(
+    in_channels: int, widths: list[int], num_blocks: int, out_channels: int
+) -> nn.Sequential:
+    """Code to image; level 0 is the finest and so the last."""
+    levels = [
+        (str(i), make_level(before, width, num_blocks, **_upsample(width, i > 0)))
+        for i, (before, width) in enumerate(zip([*widths[1:], widths[-1]], widths))
+    ]
+    return nn.Sequential(
+        OrderedDict(
+            conv_in=nn.Conv2d(in_channels, widths[-1], 3, padding=1),
+            mid=make_middle(widths[-1]),
+            up=nn.Sequential(OrderedDict(reversed(levels))),
+            norm_out=_norm(widths[0]),
+            swish=nn.SiLU(),
+            conv_out=nn.Conv2d(widths[0], out_channels, 3, padding=1),
+        )
+    )
+
+
+def make_level(
+    in_channels: int, channels: int, num_blocks: int, **resample: nn.Module
+) -> nn.Sequential:
+    """Residual blocks of one resolution and the way to the next one."""
+    before = [in_channels] + [channels] * (num_blocks - 1)
+    blocks = nn.Sequential(*(ResBlock(width, channels) for width in before))
+    return nn.Sequential(OrderedDict(block=blocks, **resample))
+
+
+def make_middle(channels: int) -> nn.Sequential:
+    """The only place with attention."""
+    return nn.Sequential(
+        OrderedDict(
+            block_1=ResBlock(channels, channels),
+            attn_1=Attention(channels),
+            block_2=ResBlock(channels, channels),
+        )
+    )
+
+
+class ResBlock(nn.Module):
+    """Two normalised convolutions around a shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = _norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.nin_shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H, W)."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return self.nin_shortcut(x) + h
+
+
+class Attention(nn.Module):
+    """Each position looks at all others; one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        h = self.norm(x)
+        # (N, 1 head, positions, C)
+        q, k, v = (
+            layer(h).flatten(2).mT[:, None] for layer in (self.q, self.k, self.v)
+        )
+        gathered = F.scaled_dot_product_attention(q, k, v)[:, 0]
+        return x + self.proj_out(gathered.mT.reshape(x.shape))
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    """32 groups, fewer in networks too narrow for them."""
+    return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
+
+
+def _downsample(channels: int, wanted: bool) -> dict[str, nn.Module]:
+    """Stride 2, padded at the bottom and right alone."""
+    pad, conv = nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2)
+    layers = nn.Sequential(OrderedDict(pad=pad, conv=conv))
+    return dict(downsample=layers) if wanted else {}
+
+
+def _upsample(channels: int, wanted: bool) -> dict[str, nn.Module]:
+    """Each position twice in both directions, then a convolution."""
+    nearest, conv = nn.Upsample(scale_factor=2), nn.Conv2d(channels, channels, 3, 1, 1)
+    layers = nn.Sequential(OrderedDict(nearest=nearest, conv=conv))
+    return dict(upsample=layers) if wanted else {}

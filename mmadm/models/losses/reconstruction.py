@@ -1,0 +1,49 @@
+"""What a first stage is trained for, but for the discriminator."""
+
+import torch
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+from mmadm.utils.perceptual import build_lpips
+
+
+@MODELS.register_module()
+class ReconstructionLoss(nn.Module):
+    """``|x - y| + (x - y)^2 + w LPIPS(x, y)`` per pixel.
+
+    Args:
+        lpips_weight: w; 0 for no LPIPS, and then no weights are needed.
+        vgg: file of VGG-16's weights, see :func:`mmadm.utils.perceptual.build_lpips`.
+    """
+
+    def __init__(self, lpips_weight: float = 1.0, vgg: str | None = None) -> None:
+        super().__init__()
+        self.lpips_weight = lpips_weight
+        self.lpips = build_lpips(vgg) if lpips_weight else None
+        # log of the variance of what is seen given the code; no optimizer has it.
+        self.logvar = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """Both (N, C, H, W), [-1, 1], to (N, C, H, W); an image's LPIPS is spread."""
+        error = image - reconstruction
+        distance = error.abs() + error**2
+        if self.lpips is not None:
+            distance = distance + self.lpips_weight * self.lpips(image, reconstruction)
+        return distance
+
+    def negative_log_likelihood(self, distance: Tensor) -> Tensor:
+        """``sum(distance / e^logvar + logvar) / N``, one number."""
+        return (distance / self.logvar.exp() + self.logvar).sum() / len(distance)
+
+
+def kl_divergence(moments: Tensor) -> Tensor:
+    """From the posterior to the standard normal distribution.
+
+    Args:
+        moments: mean and log-variance, (N, 2 Z, h, w).
+
+    Returns:
+        ``sum(mean^2 + variance - 1 - log variance) / 2`` of each image, (N,).
+    """
+    mean, logvar = moments.float().chunk(2, dim=1)
+    return (mean**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1) / 2
