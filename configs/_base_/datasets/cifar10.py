@@ -35,7 +35,7 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type=DefaultSampler, shuffle=False),
     collate_fn=dict(type=pseudo_collate),
-    dataset=dict(type=SeedDataset, num_samples=50000),
+    dataset=dict(type=SeedDataset, num_samples=50000, target_shape=(32, 32)),
 )
 val_evaluator = []
 test_evaluator = []

@@ -1,0 +1,241 @@
+"""Parameters, multiply-accumulates and memory of a model, from its config alone.
+
+Everything runs on PyTorch's meta device: shapes without numbers, so the largest model
+takes seconds and no memory.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmadm.registry import MODELS
+from mmadm.structures import DiffusionSample
+
+# Bytes of training beside activations, per parameter in float32: weight, gradient, two
+# moments of AdamW and the moving average; a frozen one is only its weight.
+_TRAINED, _FROZEN = 20, 4
+#: Keys under which transforms give the size of their result, the most telling first.
+_SIZE_KEYS = ('crop_size', 'size', 'scale')
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a model.
+
+    Attributes:
+        name: what it is.
+        parameters: how many numbers it has.
+        trained: how many of them are trained.
+        macs: multiply-accumulates of one call for one image.
+        calls: how often one answer needs it: 'once', or 'each' network call.
+    """
+
+    name: str
+    parameters: int
+    trained: int
+    macs: int
+    calls: str
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """A model's cost for images of one size.
+
+    Attributes:
+        size: (H, W) of the image.
+        parts: the parts in the order of their use.
+        activations: bytes that one image's training step keeps for the way back.
+    """
+
+    size: tuple[int, int]
+    parts: tuple[Part, ...]
+    activations: int
+
+    @property
+    def parameters(self) -> int:
+        """Of all parts."""
+        return sum(part.parameters for part in self.parts)
+
+    @property
+    def state_bytes(self) -> int:
+        """What training holds beside activations, with AdamW and EMA in float32."""
+        trained = sum(part.trained for part in self.parts)
+        return _TRAINED * trained + _FROZEN * (self.parameters - trained)
+
+    def answer_macs(self, num_steps: int) -> int:
+        """Multiply-accumulates of one answer with ``num_steps`` network calls."""
+        times = {'once': 1, 'each': num_steps, 'training': 0}
+        return sum(times[part.calls] * part.macs for part in self.parts)
+
+
+def measure(model: dict, size: Sequence[int]) -> Complexity:
+    """Cost of the model of a config, with random weights of no memory.
+
+    Args:
+        model: the config's ``model``; files of weights in it are not needed.
+        size: (H, W) of the images.
+    """
+    with torch.device('meta'):
+        network = MODELS.build(_without_files(model))
+    network.eval()
+    height, width = network.data_preprocessor.padded(size)
+    image = torch.empty(1, _image_channels(network), height, width, device='meta')
+    condition = _condition(network, (height, width))
+
+    with torch.no_grad():
+        features, encoding = _counted(lambda: network.encode_condition(condition))
+        x_0, to_latent = _counted(lambda: network.first_stage.encode(image, condition))
+        _, calls = _counted(lambda: network.denoise(x_0, torch.ones(1), features))
+        _, to_image = _counted(lambda: network.first_stage.decode(x_0, condition))
+
+    parts = _head_parts(network.head, calls)
+    if network.condition_encoder is not None:
+        macs = _total(encoding)
+        parts.insert(0, _part('condition encoder', network.condition_encoder, macs))
+    if any(True for _ in network.first_stage.parameters()):
+        stage = network.first_stage
+        parts.append(_part('first stage, decoding', stage, _total(to_image)))
+        parts.append(Part('first stage, encoding', 0, 0, _total(to_latent), 'training'))
+    return Complexity(
+        size=(height, width),
+        parts=tuple(parts),
+        activations=_activations(network, image, condition),
+    )
+
+
+def image_size(cfg: Config) -> tuple[int, int]:
+    """Size of the images that a config trains on.
+
+    Raises:
+        ValueError: the pipeline does not tell it.
+    """
+    dataset = cfg.train_dataloader.dataset
+    for transform in reversed(dataset.get('pipeline', ())):
+        for key in _SIZE_KEYS:
+            size = transform.get(key)
+            if isinstance(size, int) and key != 'scale':
+                return size, size
+            if isinstance(size, list | tuple) and len(size) == 2:
+                # mmcv's `scale` is (width, height), all others (height, width).
+                return tuple(size[::-1] if key == 'scale' else size)
+    asked = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('target_shape')
+    if asked is None:
+        raise ValueError(
+            'The config does not tell the size of its images: no transform of its '
+            f'training pipeline has one of {_SIZE_KEYS}. Give --shape HEIGHT WIDTH.'
+        )
+    return tuple(asked)
+
+
+def report(complexity: Complexity, steps: Sequence[int]) -> str:
+    """The parts as a table, and what answers and training cost together."""
+    height, width = complexity.size
+    lines = [f'{"part":<24}{"parameters":>14}{"GMACs":>10}   computed']
+    calls = dict(once='once per image', each='each call', training='in training only')
+    for part in complexity.parts:
+        lines.append(
+            f'{part.name:<24}{part.parameters:>14,}{part.macs / 1e9:>10.2f}'
+            f'   {calls[part.calls]}'
+        )
+    lines.append(f'{"all":<24}{complexity.parameters:>14,}')
+    for n in steps:
+        macs = complexity.answer_macs(n) / 1e9
+        lines.append(f'one {height}x{width} image with {n} calls: {macs:,.1f} GMACs')
+    lines.append(
+        f'training in float32: {complexity.state_bytes / 2**30:.2f} GiB for weights, '
+        f'gradients, AdamW and EMA; {complexity.activations / 2**30:.2f} GiB of '
+        'activations per image'
+    )
+    return '\n'.join(lines)
+
+
+def _counted(call: Callable[[], object]) -> tuple[object, dict[str, dict]]:
+    """The call's result and its operations, by module."""
+    with FlopCounterMode(display=False) as counter:
+        result = call()
+    return result, counter.get_flop_counts()
+
+
+def _total(counts: dict[str, dict], module: str = 'Global') -> int:
+    """Multiply-accumulates, of which the counter makes two operations each."""
+    return sum(counts.get(module, {}).values()) // 2
+
+
+def _part(name: str, module: nn.Module, macs: int, calls: str = 'once') -> Part:
+    parameters = list(module.parameters())
+    return Part(
+        name,
+        sum(p.numel() for p in parameters),
+        sum(p.numel() for p in parameters if p.requires_grad),
+        macs,
+        calls,
+    )
+
+
+def _head_parts(head: nn.Module, counts: dict[str, dict]) -> list[Part]:
+    """What the decoders share, and each decoder."""
+    root = type(head).__name__
+    decoders = [
+        _part(
+            f'decoder {i + 1}',
+            decoder,
+            _total(counts, f'{root}.decoders.{i}'),
+            'each',
+        )
+        for i, decoder in enumerate(head.decoders)
+    ]
+    whole = _part('head without decoders', head, _total(counts), 'each')
+    shared = Part(
+        whole.name,
+        whole.parameters - sum(d.parameters for d in decoders),
+        whole.trained - sum(d.trained for d in decoders),
+        whole.macs - sum(d.macs for d in decoders),
+        'each',
+    )
+    return [shared, *decoders]
+
+
+def _image_channels(network: nn.Module) -> int:
+    stage = network.first_stage
+    return getattr(stage, 'in_channels', network.head.in_channels // stage.factor**2)
+
+
+def _condition(network: nn.Module, size: tuple[int, int]) -> Tensor | None:
+    if network.condition_encoder is None:
+        return None
+    scale = network.data_preprocessor.condition_scale
+    channels = getattr(network.condition_encoder, 'in_channels', 3)
+    return torch.empty(1, channels, *(side // scale for side in size), device='meta')
+
+
+def _activations(network: nn.Module, image: Tensor, condition: Tensor | None) -> int:
+    """Bytes that one training step keeps for the way back; weights not counted."""
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage
+        return tensor
+
+    network.train()
+    sample = DiffusionSample(metainfo=dict(seed=0))
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        network.loss(image, condition, [sample])
+    weights = {p.untyped_storage()._cdata for p in network.parameters()}
+    return sum(s.nbytes() for key, s in kept.items() if key not in weights)
+
+
+def _without_files(spec: object) -> object:
+    """The config with every file of weights taken out."""
+    if isinstance(spec, dict):
+        return {
+            key: None
+            if key in ('checkpoint', 'init_cfg', 'weights')
+            else _without_files(v)
+            for key, v in spec.items()
+        }
+    return [_without_files(v) for v in spec] if isinstance(spec, list) else spec

@@ -1,0 +1,78 @@
+"""Costs counted on the meta device are those of the real networks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmadm.apis import load_config
+from mmadm.apis.complexity import image_size, measure, report
+from mmadm.registry import MODELS
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'adm'
+
+
+@pytest.mark.parametrize(
+    ('config', 'giga_macs'),
+    [('adm_uncond_cifar10.py', 24.8), ('ablation/arch_single_decoder.py', 14.4)],
+)
+def test_calls_cost_what_was_measured_of_the_authors_networks(config, giga_macs):
+    cfg = load_config(str(CONFIGS / config))
+    cost = measure(cfg.model, image_size(cfg))
+    assert cost.size == (32, 32)
+    assert round(cost.answer_macs(1) / 1e9, 1) == giga_macs
+    assert cost.answer_macs(10) == 10 * cost.answer_macs(1)
+
+
+def test_the_condition_is_paid_once():
+    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
+    cost = measure(cfg.model, (64, 96))
+    once = sum(part.macs for part in cost.parts if part.calls == 'once')
+    each = sum(part.macs for part in cost.parts if part.calls == 'each')
+    assert once > 0
+    assert cost.answer_macs(7) == once + 7 * each
+
+
+def test_parts_make_up_the_model():
+    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
+    cost = measure(cfg.model, (64, 64))
+    model = MODELS.build(cfg.model)
+    assert cost.parameters == sum(p.numel() for p in model.parameters())
+    assert cost.state_bytes == 20 * cost.parameters  # nothing of it is frozen
+    assert 'condition encoder' in report(cost, [5])
+
+
+def test_activations_are_what_a_real_step_keeps():
+    """Counted again on the CPU, where tensors have addresses."""
+    from mmadm.structures import DiffusionSample
+
+    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
+    model = MODELS.build(cfg.model).train()
+    weights = {p.data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    image, condition = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 16, 16)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model.loss(image, condition, [DiffusionSample(metainfo=dict(seed=0))])
+    real = sum(storage.nbytes() for storage in kept.values())
+    assert measure(cfg.model, (64, 64)).activations == pytest.approx(real, rel=0.1)
+
+
+def test_the_size_is_that_of_the_last_transform_that_has_one():
+    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
+    assert image_size(cfg) == (64, 64)
+    cfg.train_dataloader.dataset.pipeline.insert(2, dict(type='Resize', scale=(48, 32)))
+    assert image_size(cfg) == (32, 48)
+
+
+def test_an_unknown_size_is_asked_for():
+    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
+    cfg.train_dataloader.dataset.pipeline.pop(1)
+    with pytest.raises(ValueError, match='--shape HEIGHT WIDTH'):
+        image_size(cfg)

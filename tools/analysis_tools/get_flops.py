@@ -1,0 +1,60 @@
+#!/usr/bin/env python
+"""Print parameters, multiply-accumulates and training memory of configs."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('configs', nargs='+', help='config files')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='size of the image; that of the training pipeline if left out',
+    )
+    parser.add_argument(
+        '--num-steps',
+        type=int,
+        nargs='+',
+        default=[5, 10],
+        help='network calls of one answer',
+    )
+    parser.add_argument('--out', help='JSON file for the numbers')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override entries of the config: key=value, nested keys with dots',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors():
+        from dataclasses import asdict
+
+        from mmengine.fileio import dump
+
+        from mmadm.apis import check_steps, load_config
+        from mmadm.apis.complexity import image_size, measure, report
+
+        check_steps(args.num_steps)
+        numbers = {}
+        for path in args.configs:
+            cfg = load_config(path, args.cfg_options)
+            complexity = measure(cfg.model, args.shape or image_size(cfg))
+            print(f'\n{path}\n{report(complexity, args.num_steps)}')
+            numbers[path] = asdict(complexity)
+        if args.out:
+            dump(numbers, args.out)
+
+
+if __name__ == '__main__':
+    main()
