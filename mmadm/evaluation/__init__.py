@@ -1,5 +1,32 @@
 """Benchmark scores."""
 
+from .dump import DumpSamples
 from .fidelity import ImageFidelity, psnr, ssim
+from .generative import (
+    InceptionMetrics,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+    score_pictures,
+)
+from .inception import InceptionFeatures
+from .reference import Reference, measure_reference
+from .statistics import FeatureStatistics, StreamingMoments, frechet_distance
 
-__all__ = ['ImageFidelity', 'psnr', 'ssim']
+__all__ = [
+    'DumpSamples',
+    'FeatureStatistics',
+    'ImageFidelity',
+    'InceptionFeatures',
+    'InceptionMetrics',
+    'Reference',
+    'StreamingMoments',
+    'frechet_distance',
+    'inception_score',
+    'kernel_distance',
+    'measure_reference',
+    'precision_recall',
+    'psnr',
+    'score_pictures',
+    'ssim',
+]

@@ -9,17 +9,22 @@ _TRACEBACK = 'MMADM_TRACEBACK'
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
+def readable_errors(
+    after_interrupt: str = 'Add --resume to go on from the last checkpoint.',
+) -> Iterator[None]:
     """Print a user's mistake as one message and exit with code 1.
 
     mmadm reports mistakes as ``ValueError`` or ``FileNotFoundError`` with what is
     wrong, what was given and what to do. Everything else is a bug and keeps its
     traceback, as does everything when ``MMADM_TRACEBACK`` is set.
+
+    Args:
+        after_interrupt: what is said to who interrupts.
     """
     try:
         yield
     except KeyboardInterrupt:
-        print('\nInterrupted. Add --resume to go on from the last checkpoint.')
+        print(f'\nInterrupted. {after_interrupt}')
         sys.exit(130)
     except (ValueError, FileNotFoundError, KeyError) as error:
         if os.environ.get(_TRACEBACK):
