@@ -20,6 +20,7 @@ __all__ = [
     'METRICS',
     'MODELS',
     'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
     'PARAM_SCHEDULERS',
     'SAMPLERS',
     'TRANSFORMS',
@@ -42,6 +43,9 @@ TRANSFORMS = _registry('transform', roots.TRANSFORMS, 'mmadm.datasets.transforms
 METRICS = _registry('metric', roots.METRICS, 'mmadm.evaluation')
 HOOKS = _registry('hook', roots.HOOKS, 'mmadm.engine')
 OPTIM_WRAPPERS = _registry('optimizer wrapper', roots.OPTIM_WRAPPERS, 'mmadm.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _registry(
+    'optimizer wrapper constructor', roots.OPTIM_WRAPPER_CONSTRUCTORS, 'mmadm.engine'
+)
 PARAM_SCHEDULERS = _registry(
     'parameter scheduler', roots.PARAM_SCHEDULERS, 'mmadm.engine'
 )
@@ -58,7 +62,6 @@ for _root in (
     roots.EVALUATOR,
     roots.LOG_PROCESSORS,
     roots.LOOPS,
-    roots.OPTIM_WRAPPER_CONSTRUCTORS,
     roots.OPTIMIZERS,
     roots.RUNNERS,
     roots.VISBACKENDS,

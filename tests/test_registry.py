@@ -14,6 +14,7 @@ TEXT = dict(
     METRICS=dict(type='ImageFidelity'),
     HOOKS=dict(type='SampleGridHook'),
     OPTIM_WRAPPERS=dict(type='AutocastOptimWrapper', optimizer=None),
+    OPTIM_WRAPPER_CONSTRUCTORS=dict(type='JointOptimConstructor', optim_wrapper_cfg={}),
     PARAM_SCHEDULERS=dict(type='ClampedPolyLR', end=10),
     VISUALIZERS=dict(type='DiffusionVisualizer', name='text'),
     ATTENUATIONS=dict(type='LinearAttenuation'),

@@ -7,12 +7,15 @@ from .hooks import (
     ShowDirHook,
     StatelessSeedHook,
 )
+from .joint_optim import JointOptimConstructor, JointOptimWrapper
 from .optim import AutocastOptimWrapper
 from .schedulers import ClampedPolyLR
 
 __all__ = [
     'AutocastOptimWrapper',
     'ClampedPolyLR',
+    'JointOptimConstructor',
+    'JointOptimWrapper',
     'PlainCheckpointHook',
     'SampleGridHook',
     'ShowDirHook',
