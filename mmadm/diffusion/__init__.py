@@ -44,6 +44,8 @@ from .preconditioner import (
     NoisePreconditioner,
     PlainPreconditioner,
     Preconditioner,
+    PublishedImagePreconditioner,
+    PublishedPreconditioner,
 )
 from .process import ADMProcess
 from .samplers import (
@@ -78,6 +80,8 @@ __all__ = [
     'PowerAttenuation',
     'PowerLawGrid',
     'Preconditioner',
+    'PublishedImagePreconditioner',
+    'PublishedPreconditioner',
     'QuadraticAttenuation',
     'RecomposingSampler',
     'Sampler',

@@ -1,8 +1,9 @@
 """What the network sees and what its outputs mean: scaling, skips and their weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -218,6 +219,103 @@ class PlainPreconditioner(Preconditioner):
             eps_skip=torch.zeros_like(c.eps_skip),
             eps_out=torch.ones_like(c.eps_out),
         )
+
+
+def _ddm_public(t: Tensor) -> Coefficients:
+    scale = (1 + t).rsqrt()
+    return Coefficients(
+        c_in=scale,
+        c_noise=t.log(),
+        phi_skip=(t - 1)[:, None],
+        phi_out=(t * scale)[:, None],
+        eps_skip=t.sqrt(),
+        eps_out=(1 - t).sqrt() * scale,
+    )
+
+
+def _conditional(t: Tensor) -> Coefficients:
+    return replace(_ddm_public(t), c_in=torch.ones_like(t))
+
+
+def _diffusion_edge(t: Tensor) -> Coefficients:
+    scale = (1 + t**2).rsqrt()
+    return Coefficients(
+        c_in=torch.ones_like(t),
+        c_noise=t.log() / 4,
+        phi_skip=(1 - t)[
+            :, None
+        ],  # the wrong sign; its networks learned to live with it
+        phi_out=(t * scale)[:, None],
+        eps_skip=t.sqrt(),
+        eps_out=(1 - t).sqrt() * scale,
+    )
+
+
+_VERSIONS = {
+    'ddm_public': _ddm_public,
+    'conditional': _conditional,
+    'diffusion_edge': _diffusion_edge,
+}
+
+
+@MODELS.register_module()
+class PublishedPreconditioner(Preconditioner):
+    """The scaling that published networks were trained with; their weights need it.
+
+    ==================  ==========================  ===================================
+    Version             Networks                    Coefficients
+    ==================  ==========================  ===================================
+    ``ddm_public``      unconditional, published    ``c_in^2 = 1 / (1+t)``, the others
+                        before April 2024           as in the next row
+    ``conditional``     conditional, but for the    ``c_in = 1``;
+                        next row                    phi: ``t - 1``, ``t / sqrt(1+t)``;
+                                                    eps: ``sqrt(t)``,
+                                                    ``sqrt((1-t) / (1+t))``
+    ``diffusion_edge``  DiffusionEdge's             ``c_in = 1``,
+                                                    ``c_noise = log(t) / 4``;
+                                                    phi: ``1 - t``,
+                                                    ``t / sqrt(1+t^2)``;
+                                                    eps: ``sqrt(t)``,
+                                                    ``sqrt((1-t) / (1+t^2))``
+    ==================  ==========================  ===================================
+
+    Of phi and eps, ``c_skip`` stands first, then ``c_out``. The newer unconditional
+    networks are those of ``Preconditioner(sigma_data=1)``.
+
+    Args:
+        version: which networks.
+    """
+
+    def __init__(
+        self, version: Literal['ddm_public', 'conditional', 'diffusion_edge']
+    ) -> None:
+        super().__init__(sigma_data=1.0)
+        if version not in _VERSIONS:
+            raise ValueError(
+                f'There are no published networks of version={version!r}. Use one of '
+                f'{sorted(_VERSIONS)}, or Preconditioner.'
+            )
+        self.version = version
+
+    def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
+        """The table above, in float64.
+
+        Raises:
+            ValueError: phi has more than the one parameter of these networks.
+        """
+        attenuation = process.attenuation
+        if attenuation.num_params != 1:
+            raise ValueError(
+                'Published networks predict one attenuation parameter, but '
+                f'{type(attenuation).__name__} has {attenuation.num_params}. Use '
+                'ConstantAttenuation, or another preconditioner.'
+            )
+        return _VERSIONS[self.version](t.double())
+
+
+@MODELS.register_module()
+class PublishedImagePreconditioner(PublishedPreconditioner, ImagePreconditioner):
+    """:class:`PublishedPreconditioner` for a head with one decoder."""
 
 
 def _within(t: Tensor, t_min: float) -> bool:

@@ -12,7 +12,11 @@ from .heads import (
     ConvBranchUNet,
     CrossAttentionFusion,
     DualDecoderUNet,
+    FourierFilter,
+    RelationUNet,
+    SingleDecoderRelationUNet,
     SingleDecoderUNet,
+    SpatialAttention,
 )
 from .losses import (
     ADMLoss,
@@ -34,12 +38,16 @@ __all__ = [
     'DiffusionPreprocessor',
     'DualDecoderUNet',
     'FlipTTA',
+    'FourierFilter',
     'KLAutoencoder',
     'LabelledAugmentation',
     'PatchDiscriminator',
     'PixelStage',
     'ReconstructionLoss',
+    'RelationUNet',
     'ResidualStage',
+    'SingleDecoderRelationUNet',
     'SingleDecoderUNet',
+    'SpatialAttention',
     'TrainableEMA',
 ]

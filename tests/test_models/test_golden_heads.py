@@ -1,24 +1,22 @@
-"""The unconditional head equals the authors' network, number by number.
+"""The unconditional head equals the authors' networks, number by number."""
 
-Weights and inputs are formulas of the authors' parameter names, so their published
-outputs need no files.
-"""
-
-import math
-import zlib
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from mmadm.conversion import unconditional_keys
+from mmadm.conversion.heads import unconditional_names
 from mmadm.diffusion import (
     ADMProcess,
     ImagePreconditioner,
+    LinearNoise,
     PlainPreconditioner,
     Preconditioner,
+    PublishedImagePreconditioner,
+    PublishedPreconditioner,
 )
-from mmadm.models import DualDecoderUNet
+from mmadm.models import DualDecoderUNet, SingleDecoderUNet
+from tests.golden import assert_golden, authors_weights, waves
 
 TINY = dict(
     base_channels=64,
@@ -27,158 +25,78 @@ TINY = dict(
     attention_levels=(1,),
     augment_dim=9,
 )
-# Of a 16 x 16 image: their names carry the resolution of each level.
-SIDES = (16, 8)
-
-
-def formula(key: str, shape: torch.Size) -> Tensor:
-    """The weights that belong to a name of the authors'."""
-    code = zlib.crc32(key.encode())
-    phase = (code % 10000) / 10000 * 2 * math.pi
-    frequency = 0.5 + ((code >> 16) % 1000) / 1000
-    values = np.sin(frequency * (np.arange(math.prod(shape)) + 1) + phase)
-    if key.endswith('bias'):
-        values = 0.1 * values
-    elif len(shape) == 1:
-        values = 1 + 0.1 * values
-    else:
-        values = values * math.sqrt(2 / math.prod(shape[1:]))
-    return torch.tensor(values, dtype=torch.float32).view(shape)
-
-
-def waves(
-    shape: tuple, frequency: float, phase: float, amplitude: float = 1.0
-) -> Tensor:
-    i = np.arange(math.prod(shape)) + 1
-    values = amplitude * np.sin(frequency * i + phase)
-    return torch.tensor(values, dtype=torch.float32).view(shape)
-
-
-BLOCK = {
-    'shortcut': 'skip',
-    'attention.norm': 'norm2',
-    'attention.qkv': 'qkv',
-    'attention.proj': 'proj',
-}
-DECOUPLE = {'conv': '0', 'gate.map': '1.map', 'gate.query': '1.q_conv'}
-DECOUPLE['gate.key'] = '1.k_conv'
-
-
-def authors_module(name: str) -> str:
-    """Name of a module of ours in the authors' network."""
-    part, *rest = name.split('.')
-    if part == 'embedding':
-        layers = {
-            'augment': 'map_augment',
-            'mlp.0': 'map_layer0',
-            'mlp.2': 'map_layer1',
-        }
-        return layers['.'.join(rest)]
-    if part == 'encoder':
-        _, level, i, *inside = rest
-        entry = 'conv' if level == '0' else 'down'
-        block = entry if i == '0' else f'block{int(i) - 1}'
-        return join(f'enc.{side(int(level))}_{block}', inside)
-    decoder, kind, *inside = rest
-    number = '' if decoder == '0' else '2'
-    if kind == 'decouple':
-        return f'decouple{int(decoder) + 1}.{DECOUPLE[".".join(inside)]}'
-    if kind in ('norm', 'out'):
-        return f'out_{"conv" if kind == "out" else kind}{number}'
-    i, *inside = inside
-    if kind == 'bottom':
-        return join(f'dec{number}.{side(-1)}_in{i}', inside)
-    if kind == 'ups':
-        return join(f'dec{number}.{side(-2 - int(i))}_up', inside)
-    block, *inside = inside
-    return join(f'dec{number}.{side(-1 - int(i))}_block{block}', inside)
-
-
-def side(level: int) -> str:
-    return f'{SIDES[level]}x{SIDES[level]}'
-
-
-def join(start: str, inside: list[str]) -> str:
-    name = '.'.join(inside)
-    return '.'.join(filter(None, [start, BLOCK.get(name, name)]))
-
-
-def make_head(out_channels: tuple = (3, 3)) -> DualDecoderUNet:
-    head = DualDecoderUNet(out_channels=out_channels, **TINY).eval()
-    weights = {}
-    for key, tensor in head.state_dict().items():
-        module, _, kind = key.rpartition('.')
-        theirs = formula(f'model.{authors_module(module)}.{kind}', tensor.shape)
-        if module.endswith('qkv'):
-            # Theirs is (head, channel, 3), ours (3, head, channel).
-            theirs = theirs.unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1)
-        weights[key] = theirs
-    head.load_state_dict(weights)
-    return head
-
-
-def assert_golden(output: Tensor, golden: tuple) -> None:
-    mean, std, total, *first = golden
-    output = output.double()
-    assert output.abs().sum().item() == pytest.approx(total, rel=1e-5)
-    assert output.std().item() == pytest.approx(std, rel=1e-5)
-    assert output.mean().item() == pytest.approx(mean, rel=1e-4)
-    assert output.flatten()[:3].tolist() == pytest.approx(first, abs=2e-5)
-
-
 X = waves((2, 3, 16, 16), 0.61, 0.4, 1.2)
 T = torch.tensor([0.3, 0.9])
 LABELS = waves((2, 9), 0.9, 0.1)
 
 
-def run(preconditioner: Preconditioner, head: DualDecoderUNet, labels=None) -> tuple:
+class RawPublished(PlainPreconditioner, PublishedPreconditioner):
+    """The published input scaling without the rest."""
+
+
+def run(head_type: type, preconditioner, labels=None, noise=None, **settings) -> tuple:
+    head = head_type(**TINY, **settings).eval()
+    # The authors' names carry the resolution of each level.
+    theirs = authors_weights(head, unconditional_names(sides=(16, 8), num_blocks=1))
+    head.load_state_dict(unconditional_keys(theirs))
+
     def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
         return head(x, c_noise, augment_labels=labels)
 
+    process = ADMProcess(noise=dict(type=noise)) if noise else ADMProcess()
     with torch.no_grad():
-        return preconditioner(network, ADMProcess(), X, T)
+        return preconditioner(network, process, X, T)
 
 
-@pytest.mark.parametrize(
-    ('preconditioner', 'labels', 'golden'),
-    [
-        (
-            Preconditioner(1.0),
-            None,
-            (
-                (0.07158205, 1.157366, 1530.391, -1.361951, -1.646448, -1.133932),
-                (-0.01307546, 0.7626127, 1020.037, 0.709844, 0.742921, 0.824663),
-            ),
-        ),
-        (
-            Preconditioner(1.0),
-            LABELS,
-            (
-                (0.07156766, 1.157271, 1530.223, -1.360637, -1.644378, -1.131807),
-                (-0.01307525, 0.7626137, 1020.035, 0.709842, 0.742909, 0.824646),
-            ),
-        ),
-        (
-            PlainPreconditioner(1.0),
-            None,
-            (
-                (0.08908639, 0.9606104, 1239.293, -0.748937, -0.948409, -0.476151),
-                (-0.02996892, 0.387732, 493.8247, 0.006722, -0.111808, 0.212042),
-            ),
-        ),
-    ],
-    ids=['plain', 'augmented', 'raw'],
-)
-def test_two_decoders_answer_as_the_authors_network(preconditioner, labels, golden):
-    for output, expected in zip(run(preconditioner, make_head(), labels), golden):
-        assert_golden(output, expected)
-
-
-def test_one_decoder_answers_as_the_authors_network():
-    outputs = run(ImagePreconditioner(1.0), make_head((3,)))
-    golden = (
+TWO = (DualDecoderUNet, Preconditioner(1.0))
+ONE = (SingleDecoderUNet, ImagePreconditioner(1.0))
+ROWS = {
+    'ADM uncond_unet': (
+        (TWO, {}),
+        (0.07158205, 1.157366, 1530.391, -1.361951, -1.646448, -1.133932),
+        (-0.01307546, 0.7626127, 1020.037, 0.709844, 0.742921, 0.824663),
+    ),
+    'ADM uncond_unet augmented': (
+        (TWO, dict(labels=LABELS)),
+        (0.07156766, 1.157271, 1530.223, -1.360637, -1.644378, -1.131807),
+        (-0.01307525, 0.7626137, 1020.035, 0.709842, 0.742909, 0.824646),
+    ),
+    'ADM uncond_unet raw': (
+        ((DualDecoderUNet, PlainPreconditioner(1.0)), {}),
+        (0.08908639, 0.9606104, 1239.293, -0.748937, -0.948409, -0.476151),
+        (-0.02996892, 0.387732, 493.8247, 0.006722, -0.111808, 0.212042),
+    ),
+    'ADM uncond_unet_sd': (
+        (ONE, {}),
         (0.07158205, 1.157366, 1530.391, -1.361951, -1.646448, -1.133932),
         (0.03798221, 0.6609592, 854.991, 0.114716, 0.084046, 0.282668),
-    )
-    for output, expected in zip(outputs, golden):
+    ),
+    'ADM uncond_unet_sd_3': (
+        (ONE, dict(noise=LinearNoise, skip_scale=0.5)),
+        (0.05463685, 1.22394, 1628.719, -1.554537, -1.880913, -1.374621),
+        (0.03455341, 0.7483847, 980.4018, -0.239926, -0.393637, -0.045529),
+    ),
+    'DDM uncond_unet': (
+        ((DualDecoderUNet, PublishedPreconditioner('ddm_public')), {}),
+        (0.04170199, 0.6885311, 908.7791, -0.879899, -1.042152, -0.755819),
+        (-0.01419428, 0.6676636, 882.4544, 0.604110, 0.631443, 0.695105),
+    ),
+    'DDM uncond_unet raw': (
+        ((DualDecoderUNet, RawPublished('ddm_public')), {}),
+        (0.09297543, 0.8465311, 1075.671, -0.640629, -0.772158, -0.348954),
+        (-0.02979303, 0.3405662, 426.9844, 0.064752, -0.034108, 0.239233),
+    ),
+    'DDM uncond_unet_sd': (
+        ((SingleDecoderUNet, PublishedImagePreconditioner('ddm_public')), {}),
+        (0.04170199, 0.6885311, 908.7791, -0.879899, -1.042152, -0.755819),
+        (0.01944051, 0.7371799, 995.6128, 0.730787, 0.856349, 0.765904),
+    ),
+}
+
+
+@pytest.mark.parametrize('row', ROWS)
+def test_the_head_answers_as_the_authors_network(row):
+    (network, settings), *golden = ROWS[row]
+    outputs = run(*network, **settings)
+    for output, expected in zip(outputs, golden, strict=True):
         assert_golden(output, expected)

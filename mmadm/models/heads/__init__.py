@@ -1,6 +1,9 @@
 """Heads: from a noisy image, a time and condition features to phi and eps."""
 
 from .fusion import ConcatFusion, CrossAttentionFusion
+from .layers import SpatialAttention
+from .relation_layers import FourierFilter
+from .relation_unet import RelationUNet, SingleDecoderRelationUNet
 from .unet import ConvBranchUNet, DualDecoderUNet, SingleDecoderUNet
 
 __all__ = [
@@ -8,5 +11,9 @@ __all__ = [
     'ConvBranchUNet',
     'CrossAttentionFusion',
     'DualDecoderUNet',
+    'FourierFilter',
+    'RelationUNet',
+    'SingleDecoderRelationUNet',
     'SingleDecoderUNet',
+    'SpatialAttention',
 ]

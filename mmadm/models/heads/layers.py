@@ -4,11 +4,14 @@ Sizes need not be even: :func:`downsample` rounds up, :func:`upsample` crops to 
 skip connection has, so that a head takes images of any size.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmadm.registry import MODELS
 
 
 def downsample(x: Tensor) -> Tensor:
@@ -177,6 +180,7 @@ class ResBlock(nn.Module):
         return self.attention(self.shortcut(x) + h)
 
 
+@MODELS.register_module()
 class SpatialAttention(nn.Module):
     """A gate per position, from one attention map over all positions (Sec. IV).
 
@@ -199,16 +203,28 @@ class SpatialAttention(nn.Module):
 
 
 class Decouple(nn.Module):
-    """Takes from the shared encoder what one decoder needs: ``x + gate(conv(x))``."""
+    """Takes from the shared encoder what one decoder needs: ``x + gate(conv(x))``.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: width.
+        gate: what selects, of this width; spatial attention if missing.
+        norm: normalisation before the convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        gate: nn.Module | None = None,
+        norm: nn.Module | None = None,
+    ) -> None:
         super().__init__()
+        self.norm = norm or nn.Identity()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.gate = SpatialAttention(channels)
+        self.gate = gate or SpatialAttention(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
-        return x + self.gate(self.conv(x))
+        return x + self.gate(self.conv(self.norm(x)))
 
 
 def output_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -227,3 +243,14 @@ def head_width(base_channels: int) -> int:
             f'base_channels={base_channels}. The paper uses 96 to 160, tests use 8.'
         )
     return base_channels
+
+
+def check_features(features: Sequence[Tensor], widths: tuple[int, ...]) -> None:
+    """Refuse condition features of other widths than the head was built for."""
+    given = tuple(feature.shape[1] for feature in features)
+    if given != widths:
+        raise ValueError(
+            f'The head expects condition features of widths {widths}, but got {given}. '
+            "Make condition_channels of the head equal to the condition encoder's "
+            'outputs.'
+        )

@@ -13,6 +13,7 @@ from .layers import (
     Decouple,
     ResBlock,
     TimeEmbedding,
+    check_features,
     group_norm,
     head_width,
     output_conv,
@@ -118,10 +119,10 @@ class Decoder(nn.Module):
         self.act = nn.SiLU()
         self.out = output_conv(channels, out_channels)
 
-    def trunk(self, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
+    def trunk(self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
         """The feature map before the output layer, (N, widths[0], H, W)."""
         skips = list(skips)
-        x = self.decouple(skips[-1])
+        x = self.decouple(x)
         for block in self.bottom:
             x = block(x, embedding)
         for i, level in enumerate(self.levels):
@@ -131,9 +132,9 @@ class Decoder(nn.Module):
                 x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         return self.act(self.norm(x))
 
-    def forward(self, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
-        """Encoder outputs to one raw output of the head."""
-        return self.out(self.trunk(skips, embedding))
+    def forward(self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """The deepest output of the encoder, and all of them, to one raw output."""
+        return self.out(self.trunk(x, skips, embedding))
 
 
 @MODELS.register_module()
@@ -154,6 +155,8 @@ class DualDecoderUNet(BaseModule):
         fusion: config of the fusion module, without its widths.
         dropout: dropout in the residual blocks.
         augment_dim: length of the augmentation labels, 0 for none.
+        skip_scale: skip tuning, factor of the deepest skip connection; that of the
+            shallowest is 1, and between them it falls evenly.
         init_cfg: initialisation, for instance from a checkpoint.
     """
 
@@ -169,9 +172,11 @@ class DualDecoderUNet(BaseModule):
         fusion: dict = dict(type=ConcatFusion),
         dropout: float = 0.0,
         augment_dim: int = 0,
+        skip_scale: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.skip_scale = skip_scale
         self.in_channels = in_channels
         self.condition_channels = tuple(condition_channels or ())
         widths = [head_width(base_channels) * mult for mult in channel_mult]
@@ -220,23 +225,22 @@ class DualDecoderUNet(BaseModule):
             features: the condition's feature maps, one per level.
             augment_labels: (N, augment_dim).
         """
-        self._check_features(features or ())
+        check_features(features or (), self.condition_channels)
         embedding = self.embedding(c_noise, augment_labels)
         skips = self.encoder(x, embedding, features or ())
-        return self.decode(skips, embedding)
+        return self.decode(skips[-1], self._tuned(skips), embedding)
 
-    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
-        """Encoder outputs to raw outputs."""
-        return tuple(decoder(skips, embedding) for decoder in self.decoders)
+    def decode(
+        self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The deepest output of the encoder, and all of them, to raw outputs."""
+        return tuple(decoder(x, skips, embedding) for decoder in self.decoders)
 
-    def _check_features(self, features: Sequence[Tensor]) -> None:
-        given = tuple(feature.shape[1] for feature in features)
-        if given != self.condition_channels:
-            raise ValueError(
-                f'The head expects condition features of widths '
-                f'{self.condition_channels}, but got {given}. Make condition_channels '
-                "of the head equal to the condition encoder's outputs."
-            )
+    def _tuned(self, skips: list[Tensor]) -> list[Tensor]:
+        if self.skip_scale == 1:
+            return skips
+        drop = (1 - self.skip_scale) / (len(skips) - 1)
+        return [(1 - drop * i) * skip for i, skip in enumerate(skips)]
 
 
 @MODELS.register_module()
@@ -283,8 +287,10 @@ class ConvBranchUNet(DualDecoderUNet):
             output_conv(width, second),
         )
 
-    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
+    def decode(
+        self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor
+    ) -> tuple[Tensor, ...]:
         """Both outputs from the one decoder's feature map."""
         (decoder,) = self.decoders
-        trunk = decoder.trunk(skips, embedding)
+        trunk = decoder.trunk(x, skips, embedding)
         return decoder.out(trunk), self.branch(trunk)

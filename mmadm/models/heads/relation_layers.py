@@ -1,0 +1,318 @@
+"""Building blocks of :class:`RelationUNet`, the authors' conditional head.
+
+The names of the widths: d is the base width of the head, e that of a relation layer.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+
+from .layers import attend
+
+# Groups of each group normalisation, and heads of each relation layer.
+GROUPS = 8
+
+
+class FourierEmbedding(nn.Module):
+    """``c_noise`` to one vector, by random frequencies that stay as they are.
+
+    Args:
+        channels: width of the code, ``[sin, cos](2 pi W c_noise)``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        frequencies = 16 * torch.randn(channels // 2)
+        self.frequencies = nn.Parameter(frequencies, requires_grad=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, 4 * channels),
+            nn.GELU(),
+            nn.Linear(4 * channels, 4 * channels),
+        )
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        """(N,) to (N, 4 * channels)."""
+        angle = 2 * math.pi * c_noise[:, None] * self.frequencies
+        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class StandardizedConv(nn.Conv2d):
+    """3x3 convolution whose filters have mean 0 and variance 1 each."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H, W)."""
+        filters = self.weight.flatten(1)
+        variance, mean = torch.var_mean(filters, dim=1, correction=0, keepdim=True)
+        filters = (filters - mean) * (variance + 1e-5).rsqrt()
+        return F.conv2d(x, filters.view_as(self.weight), self.bias, padding=1)
+
+
+class StandardizedBlock(nn.Module):
+    """Two standardised convolutions around a shortcut; time scales the first.
+
+    Args:
+        in_channels: input width.
+        out_channels: output width.
+        embed_channels: width of the time embedding.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, embed_channels: int
+    ) -> None:
+        super().__init__()
+        self.affine = nn.Linear(embed_channels, 2 * out_channels)
+        self.conv0 = StandardizedConv(in_channels, out_channels)
+        self.norm0 = nn.GroupNorm(GROUPS, out_channels)
+        self.conv1 = StandardizedConv(out_channels, out_channels)
+        self.norm1 = nn.GroupNorm(GROUPS, out_channels)
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(N, C, H, W) and (N, embed_channels) to (N, C', H, W)."""
+        affine = self.affine(F.silu(embedding))[..., None, None]
+        scale, shift = affine.chunk(2, dim=1)
+        h = F.silu(self.norm0(self.conv0(x)) * (1 + scale) + shift)
+        h = F.silu(self.norm1(self.conv1(h)))
+        return self.shortcut(x) + h
+
+
+class ChannelNorm(nn.Module):
+    """Normalises over the channels of each position; a gain, no bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        x = F.layer_norm(x.movedim(1, -1), self.gain.shape, self.gain)
+        return x.movedim(-1, 1)
+
+
+class FullAttention(nn.Module):
+    """Softmax attention among all positions, with a residual connection.
+
+    Args:
+        channels: width.
+        num_heads: heads.
+        head_channels: width of one head.
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int = 4, head_channels: int = 32
+    ) -> None:
+        super().__init__()
+        inner = num_heads * head_channels
+        self.num_heads = num_heads
+        self.norm = ChannelNorm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * inner, 1, bias=False)
+        self.proj = nn.Conv2d(inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=1)
+        return x + self.proj(attend(q, k, v, self.num_heads))
+
+
+class LinearAttention(FullAttention):
+    """Attention whose cost is linear in the number of positions.
+
+    The keys gather all values into one (head_channels x head_channels) matrix, which
+    each query then reads.
+
+    Args:
+        channels: width.
+        kwargs: as in :class:`FullAttention`.
+    """
+
+    def __init__(self, channels: int, **kwargs: int) -> None:
+        super().__init__(channels, **kwargs)
+        self.proj_norm = ChannelNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        qkv = self.qkv(self.norm(x)).flatten(2)
+        q, k, v = (
+            part.unflatten(1, (self.num_heads, -1)) for part in qkv.chunk(3, dim=1)
+        )  # (N, heads, head_channels, H*W)
+        q = q.softmax(dim=2) * q.shape[2] ** -0.5
+        gathered = v / v.shape[3] @ k.softmax(dim=3).mT
+        out = (gathered @ q).flatten(1, 2).unflatten(2, x.shape[-2:])
+        return x + self.proj_norm(self.proj(out))
+
+
+@MODELS.register_module()
+class FourierFilter(nn.Module):
+    """A learned response per channel and frequency (DiffusionEdge).
+
+    On maps of another size, the response to a frequency (in cycles per pixel) is
+    interpolated linearly between those it was learned for.
+
+    Args:
+        channels: width.
+        size: height and width of the maps it is learned on, (10, 10) for images of
+            320 x 320.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int] = (10, 10)) -> None:
+        super().__init__()
+        height, width = self.size = tuple(size)
+        shape = (channels, height, width // 2 + 1, 2)
+        self.response = nn.Parameter(0.02 * torch.randn(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        size = tuple(x.shape[-2:])
+        response = self.response if size == self.size else self._at(*size)
+        # The Fourier transform knows no bfloat16.
+        spectrum = torch.fft.rfft2(x.float(), norm='ortho')
+        spectrum = spectrum * torch.view_as_complex(response.float().contiguous())
+        return torch.fft.irfft2(spectrum, s=size, norm='ortho').to(x)
+
+    def _at(self, height: int, width: int) -> Tensor:
+        h, w = self.size
+        like = dict(device=self.response.device, dtype=self.response.dtype)
+        row = torch.fft.fftfreq(height, **like)[:, None] * h - torch.arange(h, **like)
+        row = (row + h / 2) % h - h / 2
+        column = (torch.fft.rfftfreq(width, **like) * w).clamp(max=w // 2)
+        column = column[:, None] - torch.arange(w // 2 + 1, **like)
+        rows, columns = (1 - row.abs()).relu(), (1 - column.abs()).relu()
+        return torch.einsum('yh,xw,chwz->cyxz', rows, columns, self.response)
+
+
+def position_code(
+    channels: int, height: int, width: int, device: torch.device | None = None
+) -> Tensor:
+    """Sines and cosines of row and column, counted from 1, (channels, H, W).
+
+    The first half of the channels tells the row, the second the column; each half holds
+    pairs [sin, cos] of frequencies ``10000^(-4k / channels)``.
+    """
+    half = channels // 2
+    frequencies = 10000 ** (-torch.arange(0, half, 2, device=device) / half)
+
+    def code(length: int) -> Tensor:
+        place = torch.arange(1, length + 1, device=device)
+        angle = place * frequencies[:, None]
+        return torch.stack([angle.sin(), angle.cos()], dim=1).flatten(0, 1)
+
+    rows = code(height)[:, :, None].expand(-1, -1, width)
+    columns = code(width)[:, None, :].expand(-1, height, -1)
+    return torch.cat([rows, columns])
+
+
+class RelationLayer(nn.Module):
+    """The condition asks windows of the noisy features (Sec. V-A, Fig. 4).
+
+    Means over windows of the condition are the queries, those of the features keys and
+    values; the answer has the windows' resolution. The full resolution passes through
+    a shortcut that joins both.
+
+    Args:
+        condition_channels: width of the condition.
+        feature_channels: width of the noisy features.
+        channels: output width e, a multiple of 8 and of ``num_heads``.
+        windows: sides of a window of the condition and of the features.
+        num_heads: attention heads.
+        dropout: share of activations dropped in the MLP.
+    """
+
+    def __init__(
+        self,
+        condition_channels: int,
+        feature_channels: int,
+        channels: int,
+        windows: tuple[int, int],
+        num_heads: int = GROUPS,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if channels % num_heads or channels % GROUPS:
+            raise ValueError(
+                f'A relation layer of {channels} channels cannot be split into '
+                f'{num_heads} heads and {GROUPS} groups. Choose a width that is a '
+                'multiple of both.'
+            )
+        self.windows = windows
+        self.num_heads = num_heads
+        self.condition = _conv_norm(condition_channels, channels)
+        self.features = _conv_norm(feature_channels, channels)
+        self.join = nn.Conv2d(2 * channels, channels, 1)
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(2 * channels, channels, 1),
+            nn.Dropout(dropout),
+        )
+        self.proj = nn.Conv2d(channels, channels, 1)
+        self.apply(_init_relation)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """(N, C, H, W) and (N, C', H', W') to (N, e, H, W)."""
+        condition, features = self.condition(condition), self.features(features)
+        size = features.shape[-2:]
+        joined = self.join(torch.cat([_resize(condition, size), features], dim=1))
+        shortcut = self.norm(features + joined)
+
+        asking = _window_means(condition, self.windows[0])
+        answering = _window_means(features, self.windows[1])
+        x = asking + self._ask(asking, answering)
+        x = x + self.mlp(x)
+        return shortcut + self.proj(_resize(x, size))
+
+    def _ask(self, asking: Tensor, answering: Tensor) -> Tensor:
+        """Attention without the usual scale."""
+        q, kv = (
+            (m + position_code(*m.shape[1:], m.device).to(m)).flatten(2).mT
+            for m in (asking, answering)
+        )
+        q, k, v = (
+            y.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for y in (self.query(q), self.key(kv), self.value(kv))
+        )
+        out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        return out.transpose(2, 3).flatten(1, 2).view_as(asking)
+
+
+def _conv_norm(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1),
+        nn.BatchNorm2d(out_channels, momentum=0.03, eps=1e-3),
+    )
+
+
+def _resize(x: Tensor, size: torch.Size) -> Tensor:
+    """Corner pixels stay at the corners."""
+    return F.interpolate(x, size, mode='bilinear', align_corners=True)
+
+
+def _window_means(x: Tensor, side: int) -> Tensor:
+    """Means over windows; zeros fill those that reach over the right or lower edge."""
+    height, width = x.shape[-2:]
+    x = F.pad(x, (0, -width % side, 0, -height % side))
+    return F.avg_pool2d(x, side)
+
+
+def _init_relation(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        nn.init.xavier_normal_(module.weight)
+        nn.init.zeros_(module.bias)
