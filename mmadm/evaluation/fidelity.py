@@ -1,14 +1,18 @@
-"""How close an image is to the truth: PSNR and SSIM."""
+"""How close an image is to the truth: PSNR, SSIM and LPIPS."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import torch
+from mmengine.device import get_device
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmadm.registry import METRICS
 from mmadm.utils import resize
+from mmadm.utils.matlab_resize import matlab_resize
+from mmadm.utils.perceptual import RANDOM, build_lpips
 
 # ITU-R BT.601, studio range, as in MATLAB's rgb2ycbcr.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
@@ -47,25 +51,60 @@ def ssim(pred: np.ndarray, truth: np.ndarray) -> float:
     )
 
 
-_MEASURES = {'psnr': psnr, 'ssim': ssim}
+class PerceptualDistance:
+    """LPIPS of two images: distance of VGG-16's features, version 0.1; 0 if equal.
+
+    Args:
+        weights: of VGG-16, see :func:`mmadm.utils.perceptual.build_lpips`.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        self.name = 'lpips_vgg'
+        if weights == RANDOM:
+            self.name += '_random_weights'
+        self.device = get_device()
+        self.network = build_lpips(weights).to(self.device)
+
+    @torch.no_grad()
+    def __call__(self, pred: np.ndarray, truth: np.ndarray) -> float:
+        """Compare (H, W, C) values in 0..255, RGB or grey."""
+        with torch.autocast(torch.device(self.device).type, enabled=False):
+            return float(self.network(self._to_input(pred), self._to_input(truth)))
+
+    def _to_input(self, image: np.ndarray) -> Tensor:
+        tensor = torch.tensor(image.transpose(2, 0, 1), dtype=torch.float32)
+        return tensor[None].to(self.device) / 127.5 - 1
+
+
+_PIXELS = {'psnr': psnr, 'ssim': ssim}
+MEASURES = (*_PIXELS, 'lpips', 'lr_psnr')
 
 
 @METRICS.register_module()
 class ImageFidelity(BaseMetric):
-    """Mean over the images of PSNR and SSIM between ``pred_img`` and ``gt_img``.
+    """Means over the images of distances between ``pred_img`` and ``gt_img``.
 
     The default, all pixels of the three 8-bit RGB channels, is the protocol of the
     paper's Table III; the classical one of Set5 and so on is ``color='y'`` with
-    ``crop_border`` equal to the scale.
+    ``crop_border`` equal to the scale. Results say how they were made: ``psnr_rgb``,
+    ``ssim_y_b4`` (luma, 4 pixels left out at each side), ``psnr_grey`` where the images
+    have one channel, ``lpips_vgg_rgb``.
 
     Args:
-        measures: 'psnr' and 'ssim', or one of them.
-        color: score RGB, or the luma of BT.601.
+        measures: some of 'psnr', 'ssim', 'lpips', and 'lr_psnr': PSNR between the
+            condition and the prediction reduced to its size, by MATLAB's bicubic.
+        color: score all channels as they are, or the luma of BT.601 (grey images, by
+            custom, are taken as their luma).
         crop_border: pixels left out at each side.
         baseline: score the bicubically enlarged condition too, the line to beat; its
-            results are called ``bicubic:psnr`` and so on.
+            results are called ``bicubic:psnr_rgb`` and so on.
+        lpips_weights: of VGG-16, see :func:`mmadm.utils.perceptual.build_lpips`.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: put before the names of the results.
+
+    Raises:
+        FileNotFoundError: LPIPS has no weights.
+        ValueError: a measure is unknown, or is not one of luma.
     """
 
     # MMEngine warns of metrics without a prefix.
@@ -77,16 +116,26 @@ class ImageFidelity(BaseMetric):
         color: Literal['rgb', 'y'] = 'rgb',
         crop_border: int = 0,
         baseline: Literal['bicubic'] | None = None,
+        lpips_weights: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        unknown = set(measures) - set(_MEASURES)
+        unknown = set(measures) - set(MEASURES)
         if unknown:
             raise ValueError(
-                f'Unknown measures {sorted(unknown)}. Use some of {sorted(_MEASURES)}.'
+                f'Unknown measures {sorted(unknown)}. Use some of {sorted(MEASURES)}.'
             )
-        self.measures = tuple(measures)
+        if color == 'y' and 'lpips' in measures:
+            raise ValueError(
+                "LPIPS is defined for colours, but color='y'. Put it into a second "
+                "ImageFidelity with color='rgb'."
+            )
+        self.functions = {name: f for name, f in _PIXELS.items() if name in measures}
+        if 'lpips' in measures:
+            distance = PerceptualDistance(lpips_weights)
+            self.functions[distance.name] = distance
+        self.check_reduced = 'lr_psnr' in measures
         self.color = color
         self.crop_border = crop_border
         self.baseline = baseline
@@ -94,26 +143,40 @@ class ImageFidelity(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Score each sample."""
         for sample in data_samples:
-            truth = self._prepare(_to_array(sample['gt_img']))
-            scores = self._scores(_to_array(sample['pred_img']), truth)
+            truth = _to_array(sample['gt_img'])
+            pred = _to_array(sample['pred_img'])
+            scores = self._scores(pred, truth)
+            if self.check_reduced:
+                condition = _to_array(sample['condition'])
+                reduced = matlab_resize(pred, condition.shape[:2])
+                scores['lr_psnr'] = psnr(reduced, condition)
             if self.baseline is not None:
-                size = sample['gt_img'].shape[-2:]
-                guess = resize(_to_array(sample['condition']), size, self.baseline)
-                scores.update(self._scores(guess, truth, f'{self.baseline}:'))
+                guess = resize(
+                    _to_array(sample['condition']), truth.shape[:2], self.baseline
+                )
+                of_guess = self._scores(guess, truth)
+                scores |= {f'{self.baseline}:{k}': v for k, v in of_guess.items()}
             self.results.append(scores)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Means of the scores of the images."""
         return {key: float(np.mean([r[key] for r in results])) for key in results[0]}
 
-    def _scores(
-        self, pred: np.ndarray, truth: np.ndarray, prefix: str = ''
-    ) -> dict[str, float]:
-        pred = self._prepare(pred)
-        return {prefix + name: _MEASURES[name](pred, truth) for name in self.measures}
+    def _scores(self, pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        preset = self._preset(truth.shape[2])
+        pred, truth = self._prepare(pred), self._prepare(truth)
+        return {
+            f'{name}_{preset}': function(pred, truth)
+            for name, function in self.functions.items()
+        }
+
+    def _preset(self, channels: int) -> str:
+        """How images of so many channels are scored, in short."""
+        color = 'grey' if channels == 1 and self.color == 'rgb' else self.color
+        return f'{color}_b{self.crop_border}' if self.crop_border else color
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
-        if self.color == 'y':
+        if self.color == 'y' and image.shape[2] == 3:
             image = (image @ _LUMA + 16)[..., None]
         border = self.crop_border
         return image[border : image.shape[0] - border, border : image.shape[1] - border]

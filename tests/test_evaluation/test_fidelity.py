@@ -1,12 +1,14 @@
-"""PSNR and SSIM."""
+"""PSNR, SSIM and LPIPS."""
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio
 
 from mmadm.evaluation import ImageFidelity, psnr, ssim
+from mmadm.utils.matlab_resize import matlab_resize
 from tests.conftest import draw_photo
 
 
@@ -61,18 +63,32 @@ def test_ssim_is_wangs_formula():
 def test_scores_are_means_over_images():
     pairs = [noisy(i, amount) for i, amount in enumerate((5, 10, 20))]
     scores = evaluate(ImageFidelity(), pairs)
-    assert scores['psnr'] == pytest.approx(np.mean([psnr(*pair) for pair in pairs]))
-    assert scores['ssim'] == pytest.approx(np.mean([ssim(*pair) for pair in pairs]))
+    assert scores['psnr_rgb'] == pytest.approx(np.mean([psnr(*pair) for pair in pairs]))
+    assert scores['ssim_rgb'] == pytest.approx(np.mean([ssim(*pair) for pair in pairs]))
 
 
 def test_the_border_is_left_out():
     truth = draw_photo(0)
     pred = truth.copy()
     pred[:3], pred[:, -3:] = 0, 0
-    assert evaluate(ImageFidelity(crop_border=3), [(pred, truth)])['psnr'] == float(
-        'inf'
-    )
-    assert evaluate(ImageFidelity(crop_border=2), [(pred, truth)])['psnr'] < 40
+    whole = evaluate(ImageFidelity(crop_border=3), [(pred, truth)])
+    assert whole['psnr_rgb_b3'] == float('inf')
+    cut = evaluate(ImageFidelity(crop_border=2), [(pred, truth)])
+    assert cut['psnr_rgb_b2'] < 40
+
+
+def test_a_constant_error_of_one_is_48_decibels_in_any_preset():
+    """20 log10(255 / d); subtracting 8-bit numbers would wrap."""
+    truth = np.full((24, 24, 3), 100, np.uint8)
+    pred = truth - 1
+    rgb = evaluate(ImageFidelity(measures=('psnr',)), [(pred, truth)])
+    assert rgb == {'psnr_rgb': pytest.approx(48.1308, abs=1e-4)}
+    # An equal step in all channels is 219 / 255 of it in studio-range luma.
+    luma = evaluate(ImageFidelity(('psnr',), 'y', crop_border=4), [(pred, truth)])
+    expected = 20 * np.log10(255 / (219 / 255))
+    assert luma == {'psnr_y_b4': pytest.approx(expected, abs=1e-3)}
+    grey = evaluate(ImageFidelity(('psnr',)), [(pred[..., :1], truth[..., :1])])
+    assert grey == {'psnr_grey': pytest.approx(48.1308, abs=1e-4)}
 
 
 def test_luma_is_matlabs():
@@ -84,8 +100,62 @@ def test_luma_is_matlabs():
 
 def test_the_baseline_scores_the_enlarged_condition():
     scores = evaluate(ImageFidelity(baseline='bicubic'), [noisy(3)])
-    assert scores.keys() == {'psnr', 'ssim', 'bicubic:psnr', 'bicubic:ssim'}
-    assert scores['bicubic:psnr'] != scores['psnr']
+    own = {'psnr_rgb', 'ssim_rgb'}
+    assert scores.keys() == own | {f'bicubic:{key}' for key in own}
+    assert scores['bicubic:psnr_rgb'] != scores['psnr_rgb']
+
+
+def test_a_prediction_that_reduces_to_the_condition_has_a_high_lr_psnr():
+    truth = draw_photo(0)
+    condition = matlab_resize(truth, (10, 12))
+    scores = []
+    for pred in (truth, np.clip(truth + 3.0, 0, 255).astype(np.uint8)):
+        sample = as_sample(pred, truth)
+        sample['condition'] = torch.from_numpy(condition.transpose(2, 0, 1).copy())
+        metric = ImageFidelity(measures=('lr_psnr',))
+        metric.process(None, [sample])
+        scores.append(metric.evaluate(1)['lr_psnr'])
+    assert scores[0] == float('inf')
+    assert scores[1] == pytest.approx(20 * np.log10(255 / 3), abs=0.1)
+
+
+def test_lpips_is_zero_for_equal_images_and_grows_with_noise():
+    metric = ImageFidelity(('psnr', 'lpips'), lpips_weights='random')
+    key = 'lpips_vgg_random_weights_rgb'
+    assert evaluate(metric, [(draw_photo(0), draw_photo(0))])[key] == 0
+    weak, strong = (evaluate(metric, [noisy(0, amount)])[key] for amount in (3, 30))
+    assert 0 < weak < strong
+
+
+def test_lpips_without_weights_or_of_luma_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match='vgg16-397923af'):
+        ImageFidelity(('lpips',), lpips_weights=str(tmp_path / 'vgg16-397923af.pth'))
+    with pytest.raises(ValueError, match="color='y'"):
+        ImageFidelity(('lpips',), color='y', lpips_weights='random')
+
+
+def luma(image: Image.Image) -> np.ndarray:
+    """(H, W, 1), uint8, as MATLAB rounds it; grey images are their own luma."""
+    pixels = np.array(image, float)
+    if image.mode == 'RGB':
+        pixels = pixels @ [65.481, 128.553, 24.966] / 255 + 16
+    return np.floor(pixels + 0.5).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize(('name', 'decibels'), [('Set5', 28.42), ('Set14', 26.00)])
+def test_bicubic_enlargement_scores_as_published(data_root, name, decibels):
+    """4x, MATLAB's kernel, luma, a border of 4: the table of every paper."""
+    metric = ImageFidelity(('psnr',), color='y', crop_border=4)
+    paths = sorted((data_root / 'SR_benchmark' / name / 'HR').glob('*.png'))
+    for path in paths:
+        truth = luma(Image.open(path))
+        height, width = (side // 4 * 4 for side in truth.shape[:2])
+        truth = truth[:height, :width]
+        small = matlab_resize(truth, (height // 4, width // 4))
+        pred = matlab_resize(small, (height, width))
+        metric.process(None, [as_sample(pred, truth)])
+    score = metric.evaluate(len(paths))['psnr_y_b4']
+    assert score == pytest.approx(decibels, abs=0.005)
 
 
 def test_tiny_images_and_unknown_metrics_are_refused():

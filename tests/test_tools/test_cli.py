@@ -82,10 +82,10 @@ def test_test_writes_table_scores_and_pictures(
 
     results = json.loads(scores.read_text())
     assert results.keys() == {'2', '3'}
-    assert results['2']['psnr'] != results['3']['psnr']
-    assert results['2']['bicubic:psnr'] == results['3']['bicubic:psnr']
+    assert results['2']['psnr_rgb'] != results['3']['psnr_rgb']
+    assert results['2']['bicubic:psnr_rgb'] == results['3']['bicubic:psnr_rgb']
     table = capsys.readouterr().out
-    assert f'{results["3"]["psnr"]:.4f}' in table and 'bicubic' in table
+    assert f'{results["3"]["psnr_rgb"]:.4f}' in table and 'bicubic' in table
 
     # condition, bicubic, two answers, truth: five columns of 48 pixels, five rows.
     sheet = Image.open(shown / 'comparison.png')
@@ -116,8 +116,8 @@ def test_options_of_test_change_the_answer(
     call('test.py', toy_config, checkpoint, *work, tmp_path / 'a.json')
     call('test.py', toy_config, checkpoint, *work, tmp_path / 'b.json', *options)
     a, b = (json.loads((tmp_path / f'{x}.json').read_text())['2'] for x in 'ab')
-    assert a['bicubic:psnr'] == b['bicubic:psnr']
-    assert a['psnr'] != b['psnr']
+    assert a['bicubic:psnr_rgb'] == b['bicubic:psnr_rgb']
+    assert a['psnr_rgb'] != b['psnr_rgb']
 
 
 def test_predictions_are_dumped(checkpoint, toy_config, tmp_path):
