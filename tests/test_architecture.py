@@ -15,8 +15,8 @@ ALLOWED = {
     'diffusion': ({'diffusion', 'registry'}, {'torch'}),
     'models/heads': ({'models.heads', 'registry'}, {'torch', 'mmengine'}),
     'models/condition_encoders': (
-        {'models.condition_encoders', 'registry'},
-        {'torch', 'mmengine'},
+        {'models.condition_encoders', 'registry', 'utils', 'conversion.swin'},
+        {'torch', 'mmengine', 'mmpretrain'},
     ),
     'models/autoencoders': (
         {'models.autoencoders', 'registry', 'utils'},
@@ -32,7 +32,10 @@ ALLOWED = {
     ),
     'datasets': (
         {'datasets', 'registry', 'structures', 'utils'},
-        {'torch', 'mmengine', 'mmcv', 'numpy', 'scipy', 'PIL', 'cv2', 'pycocotools'},
+        {
+            *('torch', 'mmengine', 'mmcv', 'numpy', 'scipy', 'PIL', 'cv2'),
+            *('pycocotools', 'rich'),
+        },
     ),
     'evaluation': (
         {'evaluation', 'registry', 'utils'},

@@ -1,0 +1,173 @@
+"""BSDS500: the usual augmented training list.
+
+As for HED (Xie and Tu, ICCV 2015) and its successors: the 300 images of train and val
+at 16 angles, mirrored or not, at three scales make 28,800 pairs. The map is the mean of
+the annotators. Test images need no preparation: their ``.mat`` files are read as they
+are.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmadm.datasets.image_dataset import check_pairs, list_images
+from mmadm.datasets.transforms.edges import mean_map
+from mmadm.datasets.transforms.loading import read_image
+from mmadm.utils import resize
+from mmadm.utils.bsds import read_boundaries
+
+from .work import check_count, raise_all, run, save_image
+
+#: Images of each part.
+COUNTS = dict(train=200, val=100, test=200)
+_SOURCE = 'BSR_bsds500.tgz'
+
+
+def prepare_bsds500(
+    data_root: str | Path,
+    angles: int = 16,
+    scales: Sequence[float] = (0.5, 1.0, 1.5),
+    check_only: bool = False,
+    subset: bool = False,
+    workers: int = 0,
+) -> dict[str, int]:
+    """Check images and ground truth; write augmented pairs of train and val.
+
+    Args:
+        data_root: has ``images`` and ``groundTruth`` in it, each with ``train``,
+            ``val`` and ``test``. ``augmented/images`` (JPEG) and ``augmented/edges``
+            (PNG) are written beside them.
+        angles: rotations, evenly spread over the full turn.
+        scales: sizes of each rotated pair.
+        check_only: write nothing.
+        subset: be content with some of the images.
+        workers: threads, 0 for one per core.
+
+    Returns:
+        how many images there are of each kind.
+
+    Raises:
+        FileNotFoundError: a folder or images are missing.
+        ValueError: files do not pair up, are broken, or differ in size.
+    """
+    root = Path(data_root)
+    if angles < 1 or not scales or min(scales) <= 0:
+        raise ValueError(
+            f'{angles} angles at the scales {list(scales)} make no pairs. Give at '
+            'least one of each, all positive.'
+        )
+    pairs = {part: _pairs(root, part, subset) for part in COUNTS}
+    everything = [pair for part in pairs.values() for pair in part]
+    raise_all(run(everything, _problem, workers, 'Checking'), 'pairs are wrong')
+    counts = {part: len(found) for part, found in pairs.items()}
+    if check_only:
+        return counts
+
+    turns = [360 / angles * index for index in range(angles)]
+
+    def augment(pair: tuple[Path, Path]) -> int:
+        return _augment(*pair, root / 'augmented', turns, scales)
+
+    work = [*pairs['train'], *pairs['val']]
+    counts['augmented'] = sum(run(work, augment, workers, 'Augmenting'))
+    return counts
+
+
+def _pairs(root: Path, part: str, subset: bool) -> list[tuple[Path, Path]]:
+    folder, truth_folder = root / 'images' / part, root / 'groundTruth' / part
+    images = {path.stem: path for path in list_images(folder)}
+    files = list_images(truth_folder, ('.mat',), 'ground truth')
+    truths = {path.stem: path for path in files}
+    check_pairs(folder, images, truth_folder, truths)
+    check_count(folder, len(images), COUNTS[part], subset, _SOURCE)
+    return [(path, truths[name]) for name, path in images.items()]
+
+
+def _problem(pair: tuple[Path, Path]) -> str | None:
+    image_path, truth_path = pair
+    try:
+        size = read_image(str(image_path), 'color').shape[:2]
+        edges = read_boundaries(truth_path)
+    except ValueError as error:
+        return str(error)
+    if edges.shape[1:] != size:
+        return f'{image_path} is {size}, {truth_path} is {edges.shape[1:]} (H, W)'
+    return None
+
+
+def _augment(
+    image_path: Path,
+    truth_path: Path,
+    folder: Path,
+    turns: Sequence[float],
+    scales: Sequence[float],
+) -> int:
+    """Write the variants of one pair that are not there; how many there are."""
+    image = truth = None
+    count = 0
+    for turn in turns:
+        variants = {
+            (scale, mirrored): f'{image_path.stem}_{turn:05.1f}_{scale:g}_{mirrored:d}'
+            for scale in scales
+            for mirrored in (False, True)
+        }
+        count += len(variants)
+        missing = {
+            variant: name
+            for variant, name in variants.items()
+            if not (folder / 'edges' / f'{name}.png').is_file()
+        }
+        if missing and image is None:
+            image = read_image(str(image_path), 'color')
+            truth = mean_map(read_boundaries(truth_path))
+        if missing:
+            turned = rotated(image, turn), rotated(truth, turn)
+        for (scale, mirrored), name in missing.items():
+            picture, map_ = (_variant(array, scale, mirrored) for array in turned)
+            options = dict(quality=95, subsampling=0)
+            save_image(picture, folder / 'images' / f'{name}.jpg', **options)
+            # The map comes last: where it is, the image is too.
+            save_image(map_, folder / 'edges' / f'{name}.png')
+    return count
+
+
+def _variant(array: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
+    size = [max(1, round(side * scale)) for side in array.shape[:2]]
+    array = resize(array, size, 'bilinear') if scale != 1 else array
+    return np.ascontiguousarray(array[:, ::-1]) if mirrored else array
+
+
+def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """The largest upright rectangle inside the rotated picture.
+
+    Args:
+        picture: (H, W, 3) or (H, W), uint8.
+        degrees: counter-clockwise; multiples of 90 move pixels without mixing them.
+    """
+    if degrees % 90 == 0:
+        return np.ascontiguousarray(np.rot90(picture, int(degrees // 90)))
+    turned = Image.fromarray(picture).rotate(
+        degrees, Image.Resampling.BILINEAR, expand=True
+    )
+    height, width = inscribed(*picture.shape[:2], math.radians(degrees))
+    top, left = (turned.height - height) // 2, (turned.width - width) // 2
+    return np.array(turned.crop((left, top, left + width, top + height)))
+
+
+def inscribed(height: int, width: int, angle: float) -> tuple[int, int]:
+    """(H, W) of the largest upright rectangle in a rectangle turned by ``angle``."""
+    sin, cos = abs(math.sin(angle)), abs(math.cos(angle))
+    long, short = max(height, width), min(height, width)
+    if short <= 2 * sin * cos * long or abs(sin - cos) < 1e-10:
+        # Two corners touch the long sides.
+        half = short / 2
+        w, h = (half / sin, half / cos) if width >= height else (half / cos, half / sin)
+    else:
+        # All four corners touch a side.
+        cos_2a = cos**2 - sin**2
+        w = (width * cos - height * sin) / cos_2a
+        h = (height * cos - width * sin) / cos_2a
+    return math.floor(h), math.floor(w)

@@ -1,0 +1,93 @@
+"""DIV2K: overlapping sub-images of the 2K photographs.
+
+A training crop of 512 x 512 needs a quarter of a 2K image; decoding all of it for each
+crop would make the GPU wait.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from mmadm.datasets.transforms.loading import read_image
+
+from .work import check_complete, run, save_image
+
+_NAMES = dict(
+    train=[f'{number:04d}' for number in range(1, 801)],
+    valid=[f'{number:04d}' for number in range(801, 901)],
+)
+_SOURCE = 'DIV2K_{}_HR.zip'
+
+
+def prepare_div2k(
+    data_root: str | Path,
+    size: int = 768,
+    stride: int = 384,
+    check_only: bool = False,
+    subset: bool = False,
+    workers: int = 0,
+) -> dict[str, int]:
+    """Check both folders and cut the training images into sub-images.
+
+    Args:
+        data_root: has ``DIV2K_train_HR`` and ``DIV2K_valid_HR`` in it.
+            ``DIV2K_train_HR_sub`` is written beside them.
+        size: side of a sub-image; training crops of 512 are cut from it.
+        stride: step between sub-images; the last one of a row ends at the border.
+        check_only: write nothing.
+        subset: be content with some of the images.
+        workers: threads, 0 for one per core.
+
+    Returns:
+        how many images there are of each kind.
+
+    Raises:
+        FileNotFoundError: images are missing.
+        ValueError: a file is broken, or does not belong there.
+    """
+    root = Path(data_root)
+    if not 0 < stride <= size:
+        raise ValueError(
+            f'Sub-images of {size} pixels every {stride} leave gaps, or never end. '
+            'Choose 0 < --stride <= --size.'
+        )
+    images = {
+        part: check_complete(
+            root / f'DIV2K_{part}_HR', names, subset, _SOURCE.format(part)
+        )
+        for part, names in _NAMES.items()
+    }
+    counts = {part: len(paths) for part, paths in images.items()}
+    if check_only:
+        return counts
+
+    folder = root / 'DIV2K_train_HR_sub'
+
+    def cut(path: Path) -> int:
+        return _cut(path, folder, size, stride)
+
+    counts['sub-images'] = sum(run(images['train'], cut, workers, 'Cutting'))
+    return counts
+
+
+def _cut(path: Path, folder: Path, size: int, stride: int) -> int:
+    """Write the sub-images of one photograph that are not there; how many it has."""
+    image = read_image(str(path), 'color')
+    places = [
+        (top, left)
+        for top in starts(image.shape[0], size, stride)
+        for left in starts(image.shape[1], size, stride)
+    ]
+    for top, left in places:
+        target = folder / f'{path.stem}_{size}_{top:04d}_{left:04d}.png'
+        if not target.is_file():
+            part = np.ascontiguousarray(image[top : top + size, left : left + size])
+            # Fast to read matters, small does not.
+            save_image(part, target, compress_level=1)
+    return len(places)
+
+
+def starts(length: int, size: int, stride: int) -> list[int]:
+    """Where windows begin that cover the length; the last ends at its end."""
+    last = max(length - size, 0)
+    return [*range(0, last, stride), last]

@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Check BSDS500 and write the augmented training pairs (300 x 96)."""
+
+import argparse
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        'data_root', nargs='?', default='data/BSDS500', help='data root'
+    )
+    parser.add_argument('--angles', type=int, default=16, help='rotations of a turn')
+    parser.add_argument(
+        '--scales',
+        type=float,
+        nargs='+',
+        default=[0.5, 1.0, 1.5],
+        help='sizes of each rotated pair',
+    )
+    parser.add_argument(
+        '--check-only', action='store_true', help='check, and write nothing'
+    )
+    parser.add_argument(
+        '--subset',
+        action='store_true',
+        help='be content with a part of the official images',
+    )
+    parser.add_argument(
+        '--num-workers', type=int, default=0, help='threads, 0 for one per core'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors('Run it again to go on with what is missing.'):
+        from mmadm.datasets.preparation import prepare_bsds500
+
+        counts = prepare_bsds500(
+            args.data_root,
+            args.angles,
+            args.scales,
+            args.check_only,
+            args.subset,
+            args.num_workers,
+        )
+        for kind, count in counts.items():
+            print(f'{kind}: {count}')
+
+
+if __name__ == '__main__':
+    main()

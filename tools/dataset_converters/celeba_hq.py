@@ -1,0 +1,86 @@
+#!/usr/bin/env python
+"""Resize CelebA-HQ to 256 x 256, and write the splits for inpainting."""
+
+import argparse
+from functools import partial
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument('source', help='folder of the images of CelebA-HQ')
+    parser.add_argument('--out', default='data/celeba_hq', help='data root')
+    parser.add_argument('--size', type=int, default=256, help='side of the images')
+    parser.add_argument(
+        '--filter',
+        choices=['box', 'bilinear', 'bicubic', 'lanczos'],
+        default='bilinear',
+        help='how they are reduced; FID depends on it',
+    )
+    parser.add_argument(
+        '--split',
+        choices=['lama', 'adm_code', 'none'],
+        default='none',
+        help="LaMa's lists, or the last names of the sorted ones",
+    )
+    parser.add_argument(
+        '--lists',
+        help='folder of train_shuffled.flist and val_shuffled.flist of LaMa',
+    )
+    parser.add_argument(
+        '--num-test', type=int, default=2000, help='test images of --split adm_code'
+    )
+    parser.add_argument(
+        '--check-only', action='store_true', help='check, and write nothing'
+    )
+    parser.add_argument(
+        '--subset',
+        action='store_true',
+        help='be content with a part of the official images',
+    )
+    parser.add_argument(
+        '--num-workers', type=int, default=0, help='threads, 0 for one per core'
+    )
+    return parser.parse_args()
+
+
+def choose_split(args: argparse.Namespace):
+    """What makes the lists of names."""
+    from mmadm.datasets.preparation import adm_code_split, lama_split
+
+    if args.split == 'adm_code':
+        return partial(adm_code_split, num_test=args.num_test)
+    if args.split == 'lama' and not args.lists:
+        raise ValueError(
+            "The split of LaMa is read from LaMa's lists, but --lists is missing. Give "
+            'the folder of train_shuffled.flist and val_shuffled.flist.'
+        )
+    if args.split == 'lama':
+        return partial(lama_split, lists=args.lists, subset=args.subset)
+    return None
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors('Run it again to go on with what is missing.'):
+        from mmadm.datasets.preparation import prepare_celeba_hq
+
+        record = prepare_celeba_hq(
+            args.source,
+            args.out,
+            args.size,
+            args.filter,
+            args.check_only,
+            args.subset,
+            args.num_workers,
+            choose_split(args),
+        )
+        for key, value in record.items():
+            print(f'{key}: {value}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,50 @@
+#!/usr/bin/env python
+"""Check DIV2K and cut its training images into overlapping sub-images."""
+
+import argparse
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument('data_root', nargs='?', default='data/DIV2K', help='data root')
+    parser.add_argument('--size', type=int, default=768, help='side of a sub-image')
+    parser.add_argument(
+        '--stride', type=int, default=384, help='step between sub-images'
+    )
+    parser.add_argument(
+        '--check-only', action='store_true', help='check, and write nothing'
+    )
+    parser.add_argument(
+        '--subset',
+        action='store_true',
+        help='be content with a part of the official images',
+    )
+    parser.add_argument(
+        '--num-workers', type=int, default=0, help='threads, 0 for one per core'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors('Run it again to go on with what is missing.'):
+        from mmadm.datasets.preparation import prepare_div2k
+
+        counts = prepare_div2k(
+            args.data_root,
+            args.size,
+            args.stride,
+            args.check_only,
+            args.subset,
+            args.num_workers,
+        )
+        for kind, count in counts.items():
+            print(f'{kind}: {count}')
+
+
+if __name__ == '__main__':
+    main()
