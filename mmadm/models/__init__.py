@@ -4,7 +4,7 @@ from .adm import ADM
 from .augmentation import LabelledAugmentation
 from .autoencoder_gan import AutoencoderGAN
 from .autoencoders import KLAutoencoder, PixelStage, ResidualStage
-from .condition_encoders import ConvEncoder
+from .condition_encoders import ConvEncoder, ResNetEncoder, SwinEncoder
 from .data_preprocessor import DiffusionPreprocessor
 from .ema import TrainableEMA
 from .heads import (
@@ -45,9 +45,11 @@ __all__ = [
     'PixelStage',
     'ReconstructionLoss',
     'RelationUNet',
+    'ResNetEncoder',
     'ResidualStage',
     'SingleDecoderRelationUNet',
     'SingleDecoderUNet',
     'SpatialAttention',
+    'SwinEncoder',
     'TrainableEMA',
 ]

@@ -1,0 +1,141 @@
+"""What condition encoders share that are backbones of MMPretrain."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmadm.utils.weights import check_fit, read_weights
+
+_SUFFIXES = ('.pth', '.pt', '.safetensors')
+
+
+class PretrainedEncoder(BaseModule):
+    """A backbone of MMPretrain as a condition encoder.
+
+    Args:
+        backbone: gives one feature map per level.
+        out_channels: width of each level.
+        weights: file of ``weights``, or a name of MMPretrain's model zoo; read when
+            training starts (``init_weights``), so that a trained model needs no file.
+        frozen: keep the backbone as it is, in evaluation mode.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        out_channels: Sequence[int],
+        weights: str | None = None,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        #: Width of each level.
+        self.out_channels = tuple(out_channels)
+        self.weights = weights
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> 'PretrainedEncoder':
+        """Switch the backbone, unless it is frozen."""
+        return super().train(mode and not self.frozen)
+
+    def init_weights(self) -> None:
+        """Pretrained weights where they are given, else random ones.
+
+        Raises:
+            FileNotFoundError: no such file, nor a way to get it.
+            ValueError: the weights are not those of the backbone.
+        """
+        if self.weights is None:
+            super().init_weights()
+            return
+        path = find_weights(self.weights)
+        weights = self.adapt(_without_prefix(read_weights(path)))
+        check_fit(self.backbone, weights, path)
+        self.backbone.load_state_dict(weights)
+
+    @abstractmethod
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What a published file holds, in the layout of the backbone."""
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, H, W) to one map per level, shallow to deep."""
+        return self.backbone(condition)
+
+
+def find_weights(weights: str) -> Path:
+    """The file of published weights.
+
+    Args:
+        weights: its path, or a name of MMPretrain's model zoo, such as
+            ``'swin-base_16xb64_in1k'``: then the file is looked for where torch's hub
+            keeps files, and fetched if it is not there.
+
+    Raises:
+        FileNotFoundError: there is no such file or name, or it cannot be fetched.
+    """
+    if weights.endswith(_SUFFIXES):
+        return Path(weights)
+    url = _published(weights)
+    path = Path(torch.hub.get_dir(), 'checkpoints', url.rsplit('/', 1)[1])
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path))
+        except OSError as error:
+            raise FileNotFoundError(
+                f'Weights {weights!r} are not at hand and cannot be fetched: '
+                f'{path.name} ({error}). Get {url} elsewhere, put it into '
+                f'{path.parent}, or give the path of a file.'
+            ) from error
+    return path
+
+
+def _published(name: str) -> str:
+    """Address of the weights of that name."""
+    with quiet():
+        from mmpretrain.apis import ModelHub, list_models
+    if name not in list_models():
+        family = name.split('-')[0].split('_')[0]
+        similar = list_models(f'{family}*_in1k')[:5]
+        raise FileNotFoundError(
+            f'Weights {name!r} are neither a file ({", ".join(_SUFFIXES)}) nor a name '
+            f'of MMPretrain. Give a path, or one of its names, such as {similar}.'
+        )
+    return ModelHub.get(name).weights
+
+
+def only_luma(weights: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
+    """Weights for conditions of one channel: the first convolution, averaged over RGB.
+
+    Args:
+        weights: a state dict.
+        key: name of the first convolution's weight.
+    """
+    return {**weights, key: weights[key].mean(dim=1, keepdim=True)}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """MMPretrain's import warns of compiled operators, which nothing here needs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)
+        yield
+
+
+def _without_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a classifier of MMPretrain only the backbone."""
+    inside = {
+        key.removeprefix('backbone.'): tensor
+        for key, tensor in weights.items()
+        if key.startswith('backbone.')
+    }
+    return inside or weights

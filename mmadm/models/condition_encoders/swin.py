@@ -1,0 +1,139 @@
+"""The paper's condition encoder."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmadm.conversion.swin import swin_keys
+from mmadm.registry import MODELS
+
+from .backbone import PretrainedEncoder, only_luma, quiet
+
+#: Stochastic depth with which torchvision trains each size.
+_DROP_PATH = {'tiny': 0.2, 'small': 0.3, 'base': 0.5}
+
+
+@MODELS.register_module()
+class SwinEncoder(PretrainedEncoder):
+    """Swin Transformer: four feature maps at strides 4 to 32, any size of condition.
+
+    Liu et al., *Swin Transformer: Hierarchical vision transformer using shifted
+    windows*; MMPretrain's, without the norms behind its outputs. As in the authors'
+    condition network, the maps are those before patch merging. 'base' has 86,741,176
+    parameters: torchvision's 87,768,224 less its last norm and its classifier.
+
+    A map that one window covers is not shifted, as in the networks that were trained
+    at 224 pixels; what other sizes were seen before does not matter.
+
+    Args:
+        arch: 'tiny' and 'small' have widths (96, 192, 384, 768), 'base' (128, 256, 512,
+            1024).
+        weights: a file of torchvision's (``swin_b-68c6b09e.pth``) or of MMPretrain's,
+            or a name of MMPretrain's, such as ``'swin-base_16xb64_in1k'``.
+        in_channels: channels of the condition. With weights and one channel, the first
+            convolution is averaged over RGB.
+        drop_path_rate: stochastic depth in training; torchvision's for this ``arch``
+            if None.
+        frozen: keep the weights, and leave stochastic depth out.
+    """
+
+    def __init__(
+        self,
+        arch: Literal['tiny', 'small', 'base'] = 'base',
+        weights: str | None = None,
+        in_channels: int = 3,
+        drop_path_rate: float | None = None,
+        frozen: bool = False,
+    ) -> None:
+        if arch not in _DROP_PATH:
+            raise ValueError(
+                f'Unknown arch={arch!r} of SwinEncoder. Use one of {list(_DROP_PATH)}.'
+            )
+        with quiet():
+            from mmpretrain.models import SwinTransformer
+
+        # MMPretrain reads the rates of its blocks from a tensor, which cannot be done
+        # on the meta device.
+        device = torch.get_default_device()
+        with torch.device('cpu'):
+            backbone = SwinTransformer(
+                arch,
+                in_channels=in_channels,
+                drop_path_rate=(
+                    _DROP_PATH[arch] if drop_path_rate is None else drop_path_rate
+                ),
+                out_indices=(0, 1, 2, 3),
+                norm_cfg=None,
+            ).to(device)
+        for stage in backbone.stages:
+            for block in stage.blocks:
+                block.attn = ShiftedWindowAttention(block.attn)
+        super().__init__(backbone, backbone.num_features, weights, frozen)
+        self.in_channels = in_channels
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Torchvision's layout or MMPretrain's to that of the backbone."""
+        if any(key.startswith('features.') for key in weights):
+            weights = swin_keys(weights)
+        # Norms behind outputs, the classifier, and masks that old files hold.
+        weights = {
+            key: tensor
+            for key, tensor in weights.items()
+            if not key.startswith(('norm', 'head.')) and 'attn_mask' not in key
+        }
+        first = 'patch_embed.projection.weight'
+        if self.in_channels == 1 and first in weights:
+            weights = only_luma(weights, first)
+        return weights
+
+
+class ShiftedWindowAttention(nn.Module):
+    """Attention in windows; shifted only where the map has more than one.
+
+    MMPretrain's shifts small maps too, or refuses them; torchvision's leaves them, each
+    direction by itself, which is how published weights were trained.
+
+    Args:
+        attention: MMPretrain's ``ShiftWindowMSA``, whose layers are taken over.
+    """
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.w_msa = attention.w_msa
+        self.drop = attention.drop
+        self.window = attention.window_size
+        self.shift = attention.shift_size
+
+    def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+        """(N, H*W, C) to the same, given (H, W)."""
+        height, width = hw_shape
+        x = query.unflatten(1, (height, width))
+        x = F.pad(x, (0, 0, 0, -width % self.window, 0, -height % self.window))
+        padded = x.shape[1:3]
+        shifts = [self.shift if side > self.window else 0 for side in padded]
+
+        x = x.roll([-shift for shift in shifts], dims=(1, 2))
+        windows = self._split(x).flatten(0, 2)
+        answers = self.w_msa(windows, self._mask(x, shifts))
+        x = answers.view(self._split(x).shape).unflatten(3, (self.window, self.window))
+        x = x.transpose(2, 3).reshape(-1, *padded, x.shape[-1])
+        x = x.roll(shifts, dims=(1, 2))
+        return self.drop(x[:, :height, :width].flatten(1, 2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) to windows (N, rows, columns, positions, C)."""
+        x = x.unflatten(2, (-1, self.window)).unflatten(1, (-1, self.window))
+        return x.transpose(2, 3).flatten(3, 4)
+
+    def _mask(self, x: Tensor, shifts: list[int]) -> Tensor | None:
+        """-100 between positions that only the shift has made neighbours."""
+        if not any(shifts):
+            return None
+        # Rows and columns that came round from the other side.
+        came = x.new_zeros(1, *x.shape[1:3], 1)
+        for dim, shift in zip((1, 2), shifts):
+            came.narrow(dim, came.shape[dim] - shift, shift).add_(dim)
+        came = self._split(came).flatten(0, 2)  # (windows, positions, 1)
+        return -100.0 * (came != came.transpose(1, 2)).to(x.dtype)
