@@ -58,13 +58,9 @@ def unconditional_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: a key is none of that network.
     """
     weights = {k: v for k, v in weights.items() if not k.endswith('.resample_filter')}
-    places = {
-        tuple(map(int, found)) for found in _found(r'(\d+)x\d+_block(\d+)\.', weights)
-    }
-    names = unconditional_names(
-        sides=sorted({side for side, _ in places}, reverse=True),
-        num_blocks=max((block for _, block in places), default=0),
-    )
+    sides = _numbers(r'\.(\d+)x\d+_', weights)
+    blocks = _numbers(r'^model\.enc\.\d+x\d+_block(\d+)\.', weights)
+    names = unconditional_names(sorted(sides, reverse=True), num_blocks=len(blocks))
     return {
         key: _heads_second(tensor) if '.qkv.' in key else tensor
         for key, tensor in _renamed(weights, names).items()
@@ -83,7 +79,7 @@ def relation_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: a key is none of that network.
     """
     weights = {k: v for k, v in weights.items() if not k.startswith('init_conv_mask.')}
-    levels = len({level for (level,) in _found(r'^downs\.(\d+)\.', weights)})
+    levels = len(_numbers(r'^downs\.(\d+)\.', weights))
     return {
         key: tensor.flatten() if key.endswith('.gain') else tensor
         for key, tensor in _renamed(weights, relation_names(levels)).items()
@@ -186,8 +182,9 @@ def _inside(
     return {f'{theirs}.{a}': f'{ours}.{b}' for a, b in parts.items()}
 
 
-def _found(pattern: str, keys: Mapping[str, Tensor]) -> list[tuple[str, ...]]:
-    return [match.groups() for key in keys if (match := re.search(pattern, key))]
+def _numbers(pattern: str, keys: Mapping[str, Tensor]) -> set[int]:
+    """The numbers that stand at a place of the keys."""
+    return {int(match[1]) for key in keys if (match := re.search(pattern, key))}
 
 
 def _renamed(

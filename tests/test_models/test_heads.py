@@ -105,6 +105,18 @@ def test_attention_never_disappears():
         SelfAttention(130, head_channels=32)
 
 
+def test_skip_tuning_weakens_the_deep_skips_and_leaves_the_bottom():
+    head = DualDecoderUNet(**TOY, skip_scale=0.5)
+    seen = []
+    head.decoders[0].register_forward_hook(lambda _, inputs, out: seen.append(inputs))
+    head.encoder.register_forward_hook(lambda _, inputs, out: seen.append(out))
+    head(torch.randn(1, 3, 8, 8), torch.randn(1))
+    outputs, (bottom, skips, _) = seen
+    assert torch.equal(bottom, outputs[-1])
+    for i, (skip, output) in enumerate(zip(skips, outputs, strict=True)):
+        torch.testing.assert_close(skip, (1 - 0.5 * i / 5) * output)
+
+
 def test_cross_attention_starts_as_identity_and_learns_from_the_condition():
     fusion = CrossAttentionFusion(16, 8, head_channels=8)
     h, features = torch.randn(2, 16, 4, 4), torch.randn(2, 8, 3, 3)

@@ -245,9 +245,9 @@ def head_width(base_channels: int) -> int:
     return base_channels
 
 
-def check_features(features: Sequence[Tensor], widths: tuple[int, ...]) -> None:
+def check_features(features: Sequence[Tensor] | None, widths: tuple[int, ...]) -> None:
     """Refuse condition features of other widths than the head was built for."""
-    given = tuple(feature.shape[1] for feature in features)
+    given = tuple(feature.shape[1] for feature in features or ())
     if given != widths:
         raise ValueError(
             f'The head expects condition features of widths {widths}, but got {given}. '

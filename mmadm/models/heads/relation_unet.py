@@ -242,7 +242,7 @@ class RelationUNet(BaseModule):
         )
 
     def forward(
-        self, x: Tensor, c_noise: Tensor, features: Sequence[Tensor]
+        self, x: Tensor, c_noise: Tensor, features: Sequence[Tensor] | None
     ) -> tuple[Tensor, ...]:
         """Raw outputs, one per decoder.
 

@@ -225,7 +225,7 @@ class DualDecoderUNet(BaseModule):
             features: the condition's feature maps, one per level.
             augment_labels: (N, augment_dim).
         """
-        check_features(features or (), self.condition_channels)
+        check_features(features, self.condition_channels)
         embedding = self.embedding(c_noise, augment_labels)
         skips = self.encoder(x, embedding, features or ())
         return self.decode(skips[-1], self._tuned(skips), embedding)
