@@ -140,8 +140,8 @@ def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
         # An augmented answer is a mean of several: it has no way of its own.
         if not args.tta:
             trajectory = Path(args.show_dir, 'trajectory.png')
-            write_trajectory(runner, trajectory)
-            print(f'Way from noise to image written to {trajectory}')
+            if write_trajectory(runner, trajectory):
+                print(f'Way from noise to image written to {trajectory}')
 
 
 def main() -> None:

@@ -83,9 +83,15 @@ def prepare_run(
         cfg.work_dir = str(Path('work_dirs', Path(config_path).stem))
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
-        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)
+        if _samples(cfg):
+            cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)
     if launcher == 'pytorch' and not torch.cuda.is_available():
         _use_gloo(cfg)
+
+
+def _samples(cfg: Config) -> bool:
+    """Whether the model is a diffusion; a first stage has no head and no noise."""
+    return 'head' in cfg.model
 
 
 def _use_gloo(cfg: Config) -> None:
@@ -103,7 +109,12 @@ def use_amp(cfg: Config) -> None:
         '(Sec. V-A): compare before you rely on it.',
         'current',
     )
-    cfg.optim_wrapper.type = AutocastOptimWrapper
+    wrapper = cfg.optim_wrapper
+    # One optimizer, or one for each part of the model.
+    parts = [wrapper] if 'optimizer' in wrapper else wrapper.values()
+    for part in parts:
+        if isinstance(part, dict):
+            part.type = AutocastOptimWrapper
 
 
 def scale_lr(cfg: Config) -> None:
@@ -151,7 +162,16 @@ _SAMPLERS = {
 
 
 def use_sampler(cfg: Config, name: str) -> None:
-    """Sample in another way than the config says, with its clipping, in place."""
+    """Sample in another way than the config says, with its clipping, in place.
+
+    Raises:
+        ValueError: the model does not sample.
+    """
+    if not _samples(cfg):
+        raise ValueError(
+            f'A first stage reconstructs without sampling, but --sampler {name} was '
+            'given. Leave it out.'
+        )
     sampler = dict(_SAMPLERS[name])
     for key in ('num_steps', 'clip'):
         if key in cfg.model.get('sampler', {}):

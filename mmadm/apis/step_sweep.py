@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from mmadm.engine import ShowDirHook, load_weights
 from mmadm.visualization.pictures import captioned, column, detail, row, to_picture
@@ -42,9 +43,14 @@ def test_steps(runner: Runner, steps: Sequence[int] | None) -> dict[int, dict]:
         steps: numbers of network calls; None takes the sampler's own.
 
     Returns:
-        the metrics by number of steps.
+        the metrics by number of steps. A first stage answers in one.
+
+    Raises:
+        ValueError: a number of steps is given for a model that takes none.
     """
     model = _unwrapped(runner)
+    if not samples(model):
+        return {1: _test_once(runner, steps)}
     steps = steps or [model.test_cfg.get('num_steps') or model.sampler.num_steps]
     hooks = [hook for hook in runner.hooks if isinstance(hook, ShowDirHook)]
     results = {}
@@ -58,6 +64,23 @@ def test_steps(runner: Runner, steps: Sequence[int] | None) -> dict[int, dict]:
 
 
 test_steps.__test__ = False  # not a test of pytest's
+
+
+def samples(model: nn.Module) -> bool:
+    """Whether a model is a diffusion; a first stage answers without sampling."""
+    return hasattr(model, 'sampler')
+
+
+def _test_once(runner: Runner, steps: Sequence[int] | None) -> dict:
+    if steps:
+        raise ValueError(
+            f'A first stage reconstructs images in one step, but --num-steps {steps} '
+            'was given. Leave it out.'
+        )
+    for hook in runner.hooks:
+        if isinstance(hook, ShowDirHook):
+            hook.run = 'reconstruction'
+    return runner.test()
 
 
 def score_table(results: dict[int, dict[str, float]]) -> str:
@@ -77,15 +100,18 @@ def score_table(results: dict[int, dict[str, float]]) -> str:
     return '\n'.join(lines)
 
 
-def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> None:
+def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
     """Draw one test sample's way from noise to image, with the present step count.
 
     Upper row: ``x_t``; lower row: the image that the network sees in it; of large
     images the middle.
+
+    Returns:
+        whether there is such a way: a first stage has none.
     """
-    if not is_main_process():
-        return
     model = _unwrapped(runner)
+    if not is_main_process() or not samples(model):
+        return False
     data = pseudo_collate([runner.test_dataloader.dataset[index]])
     data = model.data_preprocessor(data)
     (sample,) = data['data_samples']
@@ -104,6 +130,7 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> None:
     model.eval()
     model.predict(condition, [sample], callback=record)
     save(row(frames), path)
+    return True
 
 
 def _unwrapped(runner: Runner):

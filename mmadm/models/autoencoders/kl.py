@@ -6,12 +6,14 @@ they are.
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmadm.registry import MODELS
+from mmadm.utils.tiling import Window, blend, windows
 from mmadm.utils.weights import check_fit, read_weights
 
 from .pixel import Draw
@@ -41,6 +43,9 @@ class KLAutoencoder(nn.Module):
         num_blocks: residual blocks per level (the decoder has one more).
         latent_channels: channels of the code.
         scale_factor: where no weights say another.
+        tile: images with more pixels per side are encoded and decoded in overlapping
+            windows of this size, blended: the attention of the whole would grow with
+            the square of the area. None for no windows.
         checkpoint: file with weights: a checkpoint of the first stage's training, or
             what the converters write.
     """
@@ -53,11 +58,13 @@ class KLAutoencoder(nn.Module):
         num_blocks: int = 2,
         latent_channels: int = 3,
         scale_factor: float = 1.0,
+        tile: int | None = None,
         checkpoint: str | None = None,
     ) -> None:
         super().__init__()
         #: Pixels per position of the code, in each direction.
         self.factor = 2 ** (len(channel_mult) - 1)
+        self.tile = self._checked_tile(tile)
         self.in_channels = in_channels
         self.latent_channels = latent_channels
         widths = [base_channels * mult for mult in channel_mult]
@@ -106,8 +113,12 @@ class KLAutoencoder(nn.Module):
                 ``factor``.
         """
         self._check(image)
-        mean, logvar = self.quant_conv(self.encoder(image)).chunk(2, dim=1)
-        return torch.cat([mean, logvar.clamp(*_LOGVAR)], dim=1)
+        size = [side // self.factor for side in image.shape[-2:]]
+        if self._fits(size):
+            return self._encode(image)
+        pieces = self._windows(size)
+        answers = (self._encode(p.scaled(self.factor).cut(image)) for p in pieces)
+        return blend(answers, pieces, size)
 
     def latent(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
         """A scaled sample of the posterior, (N, Z, h, w); without noise its mean."""
@@ -126,7 +137,26 @@ class KLAutoencoder(nn.Module):
                 f'the head to {self.latent_channels}, or latent_channels of the '
                 'first stage.'
             )
-        return self._decode(latent / self.scale_factor)
+        code = latent / self.scale_factor
+        size = code.shape[-2:]
+        if self._fits(size):
+            return self._decode(code)
+        pieces = self._windows(size)
+        answers = (self._decode(piece.cut(code)) for piece in pieces)
+        pieces = [piece.scaled(self.factor) for piece in pieces]
+        return blend(answers, pieces, [side * self.factor for side in size])
+
+    def _fits(self, size: Sequence[int]) -> bool:
+        return self.tile is None or max(size) * self.factor <= self.tile
+
+    def _windows(self, size: Sequence[int]) -> list[Window]:
+        """Of the code; a quarter of each overlaps with the next."""
+        crop = self.tile // self.factor
+        return windows(size, crop, stride=max(1, crop * 3 // 4))
+
+    def _encode(self, image: Tensor) -> Tensor:
+        mean, logvar = self.quant_conv(self.encoder(image)).chunk(2, dim=1)
+        return torch.cat([mean, logvar.clamp(*_LOGVAR)], dim=1)
 
     def _decode(self, code: Tensor) -> Tensor:
         return self.decoder(self.post_quant_conv(code))
@@ -145,6 +175,15 @@ class KLAutoencoder(nn.Module):
                 'as the first stage does. Set size_divisor of the data preprocessor to '
                 f'a multiple of {self.factor}, or crop to one.'
             )
+
+    def _checked_tile(self, tile: int | None) -> int | None:
+        if tile is not None and (tile < self.factor or tile % self.factor):
+            raise ValueError(
+                f'A window of tile={tile} pixels cannot be reduced {self.factor} '
+                f'times. Give a positive multiple of {self.factor}, for instance '
+                f'{64 * self.factor}, or None.'
+            )
+        return tile
 
     def _load(self, path: str) -> None:
         weights = read_weights(path)

@@ -1,0 +1,18 @@
+# An AdamW each for the autoencoder and its discriminator; the authors do not clip here.
+from mmengine.optim import OptimWrapper
+from mmengine.runner import IterBasedTrainLoop
+from torch.optim import AdamW
+
+from mmadm.engine import ClampedPolyLR, JointOptimConstructor
+
+train_cfg = dict(type=IterBasedTrainLoop, max_iters=50000, val_interval=5000)
+optim_wrapper = dict(
+    constructor=JointOptimConstructor,
+    autoencoder=dict(
+        type=OptimWrapper, optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2)
+    ),
+    discriminator=dict(
+        type=OptimWrapper, optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2)
+    ),
+)
+param_scheduler = dict(type=ClampedPolyLR, eta_min=1e-6, power=0.95, end=50000)

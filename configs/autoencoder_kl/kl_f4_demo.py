@@ -1,0 +1,50 @@
+# A first stage in minutes on a laptop's CPU: the one of Table I's column "Super
+# Resolution" at toy width, on the photographs in scikit-image's wheel. Without LPIPS,
+# whose VGG-16 would have to be downloaded: so its reconstructions are softer.
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.datasets.photos_sr import *
+    from .._base_.default_runtime import *
+    from .._base_.models.kl_f4 import *
+    from .._base_.schedules.adamw_first_stage import *
+
+from mmadm.datasets.transforms import (
+    CropToMultiple,
+    LoadImages,
+    PackDiffusionInputs,
+    RandomCrop,
+)
+
+train_dataloader.update(batch_size=4)
+train_dataloader.dataset.pipeline = [
+    dict(type=LoadImages, cache=True),
+    dict(type=RandomCrop, size=64),
+    dict(type=RandomFlip, prob=0.5),
+    dict(type=PackDiffusionInputs),
+]
+val_dataloader.dataset.pipeline = [
+    dict(type=LoadImages),
+    dict(type=CropToMultiple, divisor=4),
+    dict(type=PackDiffusionInputs),
+]
+test_dataloader.dataset.pipeline = [
+    dict(type=LoadImages),
+    dict(type=CropToMultiple, divisor=4),
+    dict(type=PackDiffusionInputs),
+]
+val_evaluator.update(baseline=None)
+test_evaluator.update(baseline=None)
+
+model.autoencoder.update(base_channels=16, num_blocks=1, tile=128)
+model.discriminator.update(base_channels=16)
+model.reconstruction.update(lpips_weight=0)
+model.update(disc_start=600)
+
+train_cfg.update(max_iters=1000, val_interval=500)
+optim_wrapper.autoencoder.optimizer.update(lr=1e-3)
+optim_wrapper.discriminator.optimizer.update(lr=2e-4)
+param_scheduler.update(eta_min=1e-5, end=1000)
+custom_hooks[1].update(momentum=5e-3)
+default_hooks.logger.update(interval=20)
+default_hooks.checkpoint.update(interval=500)
