@@ -1,0 +1,91 @@
+# Inpainting of CelebA-HQ at 256 x 256 (Table I): LaMa's split, 26,000 images to train,
+# 2,000 to test. The holes of training are the authors', those of the test are LaMa's
+# medium masks, drawn once and kept in a file.
+#
+# tools/dataset_converters/celeba_hq.py --split lama makes images and lists,
+# inpainting_masks.py beside it the files of masks.
+from mmcv.transforms import RandomFlip
+from mmengine.dataset import DefaultSampler, pseudo_collate
+
+from mmadm.datasets import ImageDataset, SeededInfiniteSampler
+from mmadm.datasets.transforms import (
+    FixedMask,
+    LoadImages,
+    MaskedCondition,
+    PackDiffusionInputs,
+    RandomMask,
+)
+from mmadm.evaluation import ImageFidelity, InceptionMetrics
+
+train_dataloader = dict(
+    batch_size=48,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type=SeededInfiniteSampler),
+    collate_fn=dict(type=pseudo_collate),
+    dataset=dict(
+        type=ImageDataset,
+        data_root='data/celeba_hq',
+        data_prefix=dict(img_path='images'),
+        ann_file='splits/lama_train.txt',
+        pipeline=[
+            dict(type=LoadImages),
+            dict(type=RandomFlip, prob=0.5),
+            dict(type=RandomMask, kind='free_form'),
+            dict(type=MaskedCondition),
+            dict(type=PackDiffusionInputs, condition='condition'),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type=DefaultSampler, shuffle=False),
+    collate_fn=dict(type=pseudo_collate),
+    dataset=dict(
+        type=ImageDataset,
+        data_root='data/celeba_hq',
+        data_prefix=dict(img_path='images'),
+        ann_file='splits/lama_val.txt',
+        indices=64,
+        test_mode=True,
+        pipeline=[
+            dict(type=LoadImages),
+            dict(type=FixedMask, ann_file='data/celeba_hq/masks/lama_val_medium.json'),
+            dict(type=MaskedCondition),
+            dict(type=PackDiffusionInputs, condition='condition'),
+        ],
+    ),
+)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type=DefaultSampler, shuffle=False),
+    collate_fn=dict(type=pseudo_collate),
+    dataset=dict(
+        type=ImageDataset,
+        data_root='data/celeba_hq',
+        data_prefix=dict(img_path='images'),
+        ann_file='splits/lama_test.txt',
+        test_mode=True,
+        pipeline=[
+            dict(type=LoadImages),
+            dict(type=FixedMask, ann_file='data/celeba_hq/masks/lama_test_medium.json'),
+            dict(type=MaskedCondition),
+            dict(type=PackDiffusionInputs, condition='condition'),
+        ],
+    ),
+)
+val_evaluator = dict(type=ImageFidelity)
+# Which of the two distances the paper's 5.25 is, it does not say.
+test_evaluator = [
+    dict(
+        type=InceptionMetrics,
+        measures=('fid_paired', 'fid_full'),
+        reference='data/statistics/celeba_hq_256.npz',
+        reference_count=30000,
+    ),
+    dict(type=ImageFidelity),
+]
