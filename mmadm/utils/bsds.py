@@ -37,7 +37,7 @@ def read_boundaries(path: str | Path) -> np.ndarray:
     except (MatReadError, *_BROKEN) as error:
         raise ValueError(
             f'No ground truth of BSDS500: {path} ({type(error).__name__}: {error}). It '
-            "should be a MATLAB file with groundTruth{k}.Boundaries, all of one size; "
+            'should be a MATLAB file with groundTruth{k}.Boundaries, all of one size; '
             'unpack the release again.'
         ) from error
     if boundaries.ndim != 3:

@@ -1,7 +1,17 @@
 """Edges: the boundary benchmark of BSDS500."""
 
 from .counts import count_matches, thresholds
+from .metric import EdgeMetric, crispness, to_ridges
 from .nms import suppress_non_maxima
-from .scores import summarize
+from .scores import precision_recall, summarize
 
-__all__ = ['count_matches', 'summarize', 'suppress_non_maxima', 'thresholds']
+__all__ = [
+    'EdgeMetric',
+    'count_matches',
+    'crispness',
+    'precision_recall',
+    'summarize',
+    'suppress_non_maxima',
+    'thresholds',
+    'to_ridges',
+]

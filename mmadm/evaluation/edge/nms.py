@@ -55,7 +55,7 @@ def _normal(edges: np.ndarray) -> np.ndarray:
     d_y, d_x = np.gradient(_triangle(edges, 4))
     d_xy, d_xx = np.gradient(d_x)
     d_yy = np.gradient(d_y, axis=0)
-    return np.mod(np.arctan(d_yy * np.sign(-d_xy) / (d_xx + 1e-5)), np.pi)
+    return np.mod(np.arctan2(d_yy * np.sign(-d_xy), d_xx + 1e-5), np.pi)
 
 
 def _fade(size: int, border: int) -> np.ndarray:

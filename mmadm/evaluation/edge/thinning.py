@@ -29,10 +29,8 @@ def _removable(code: int, first: bool) -> bool:
     n1 = (x1 or x2) + (x3 or x4) + (x5 or x6) + (x7 or x8)
     n2 = (x2 or x3) + (x4 or x5) + (x6 or x7) + (x8 or x1)
     # G3: the first pass takes from the one side, the second from the other.
-    if first:
-        kept = (x2 or x3 or not x8) and x1
-    else:
-        kept = (x6 or x7 or not x4) and x5
+    before, after, across, here = (x2, x3, x8, x1) if first else (x6, x7, x4, x5)
+    kept = (before or after or not across) and here
     return crossings == 1 and 2 <= min(n1, n2) <= 3 and not kept
 
 
@@ -46,7 +44,7 @@ def thin(edges: np.ndarray) -> np.ndarray:
 
     Equal to ``skimage.morphology.thin``, many times as fast.
     """
-    padded = np.pad(edges.astype(np.bool_), 1)
+    padded = np.pad(np.asarray(edges, np.bool_, order='C'), 1)
     steps = _NEIGHBOURS @ np.array([padded.shape[1], 1])
     _thin(padded.reshape(-1), steps, _TABLES)
     return padded[1:-1, 1:-1]

@@ -1,0 +1,147 @@
+"""Answers in the forms that servers and other people's scripts take."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from PIL import Image
+
+from mmadm.registry import METRICS
+from mmadm.utils.files import whole_file
+
+from .maps import as_map, enlarge
+
+
+def _stem(sample: dict) -> str:
+    """The name of the picture that the answer is to."""
+    path = sample.get('img_path')
+    return Path(path).stem if path else f'{sample["sample_idx"]:06d}'
+
+
+@METRICS.register_module()
+class DumpImages(BaseMetric):
+    """Writes each ``pred_img`` as a PNG, named like the picture that it answers.
+
+    8 bits; grey where the answer has one channel. Where two pictures have one name, the
+    later one's number is added.
+
+    Args:
+        out_dir: where the PNGs go.
+        original_size: bring the answers to the size of the pictures as they were read,
+            as scripts for saliency and edges expect it. Not for pipelines that crop.
+        collect_device: see :class:`mmengine.evaluator.BaseMetric`.
+    """
+
+    def __init__(
+        self, out_dir: str, original_size: bool = False, collect_device: str = 'cpu'
+    ) -> None:
+        super().__init__(collect_device)
+        self.out_dir = Path(out_dir)
+        self.original_size = original_size
+        self._written: dict[str, int] = {}
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Write a batch."""
+        for sample in data_samples:
+            image = sample['pred_img']
+            if self.original_size:
+                image = enlarge(image, sample['ori_shape'][:2])
+            array = image.cpu().numpy().transpose(1, 2, 0)
+            array = array[..., 0] if array.shape[2] == 1 else array
+            with whole_file(self.out_dir / f'{self._name(sample)}.png') as path:
+                Image.fromarray(array).save(path)
+
+    def _name(self, sample: dict) -> str:
+        stem, index = _stem(sample), sample['sample_idx']
+        if self._written.setdefault(stem, index) == index:
+            return stem
+        return f'{stem}_{index:06d}'
+
+    def compute_metrics(self, results: list) -> dict:
+        """Nothing is scored."""
+        return {}
+
+    def evaluate(self, size: int) -> dict:
+        """Say where the images are."""
+        print_log(f'Answers written to {self.out_dir}', logger='current')
+        self._written.clear()
+        return {}
+
+
+@METRICS.register_module()
+class DumpCocoRle(BaseMetric):
+    """Writes maps as results in COCO's format: run lengths in one JSON file.
+
+    One entry per image: what is above the threshold, its score the mean of the map
+    there. Images without such a pixel have no entry, as in detection.
+
+    Args:
+        out_file: JSON file.
+        threshold: from there on a pixel belongs to the mask, in [0, 1].
+        category_id: of all entries.
+        original_size: see :class:`DumpImages`.
+        collect_device: see :class:`mmengine.evaluator.BaseMetric`.
+    """
+
+    def __init__(
+        self,
+        out_file: str,
+        threshold: float = 0.5,
+        category_id: int = 1,
+        original_size: bool = True,
+        collect_device: str = 'cpu',
+    ) -> None:
+        super().__init__(collect_device)
+        if not str(out_file).endswith('.json'):
+            raise ValueError(
+                f'COCO results are a .json file, but out_file={out_file}. Give a name '
+                'that ends in .json.'
+            )
+        if not 0 < threshold <= 1:
+            raise ValueError(
+                f'The threshold of a mask lies in (0, 1], but threshold={threshold}. '
+                'Give 0.5.'
+            )
+        self.out_file = Path(out_file)
+        self.threshold = threshold
+        self.category_id = category_id
+        self.original_size = original_size
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Encode a batch."""
+        for sample in data_samples:
+            image = sample['pred_img']
+            if self.original_size:
+                image = enlarge(image, sample['ori_shape'][:2])
+            stem = _stem(sample)
+            number = int(stem) if stem.isdecimal() else stem
+            entry = dict(
+                image_id=sample.get('img_id', number),
+                category_id=self.category_id,
+                **self._encode(as_map(image)),
+            )
+            self.results.append(entry)
+
+    def _encode(self, soft: np.ndarray) -> dict:
+        from pycocotools import mask as coco_mask
+
+        inside = soft >= self.threshold
+        code = coco_mask.encode(np.asfortranarray(inside, np.uint8))
+        code['counts'] = code['counts'].decode()
+        return dict(
+            segmentation=code, score=float(soft[inside].mean()) if inside.any() else 0.0
+        )
+
+    def compute_metrics(self, results: list[dict]) -> dict:
+        """Write the file."""
+        found = [entry for entry in results if entry['score'] > 0]
+        with whole_file(self.out_file) as path:
+            path.write_text(json.dumps(found))
+        print_log(
+            f'{len(found)} masks of {len(results)} images written to {self.out_file}',
+            logger='current',
+        )
+        return {}

@@ -1,0 +1,159 @@
+"""Scores of saliency maps."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmadm.registry import METRICS
+
+from . import saliency_measures as measure
+from .maps import as_map, enlarge, name_of
+from .threaded import ThreadedMetric
+
+# A pixel of a mask that is brighter stands out.
+_HALF = 128 / 255
+
+Scores = dict[str, float | np.ndarray]
+
+
+def _curves(name: str, at_levels: Callable, adaptive: Callable) -> Callable:
+    def scores(pred: np.ndarray, truth: np.ndarray) -> Scores:
+        # Truncated, as in the reference implementations.
+        levels = (pred * 255).astype(np.uint8)
+        return {name: at_levels(levels, truth), f'adp_{name}': adaptive(pred, truth)}
+
+    return scores
+
+
+def _single(name: str, function: Callable) -> Callable:
+    return lambda pred, truth: {name: function(pred, truth)}
+
+
+_MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], Scores]] = {
+    'mae': _single('mae', measure.mae),
+    'f': _curves('f', measure.f_curve, measure.f_adaptive),
+    'wf': _single('wf', measure.weighted_f),
+    's': _single('s', measure.s_measure),
+    'e': _curves('e', measure.e_curve, measure.e_adaptive),
+}
+
+
+def score_map(
+    pred: np.ndarray, truth: np.ndarray, measures: Sequence[str] = tuple(_MEASURES)
+) -> Scores:
+    """Scores of one map; 'f' and 'e' are curves over the thresholds 0 to 255.
+
+    Args:
+        pred: (H, W), float64 in [0, 1].
+        truth: (H, W), bool.
+        measures: which of 'mae', 'f', 'wf', 's' and 'e'.
+    """
+    scores = [_MEASURES[name](pred, truth) for name in measures]
+    return {key: value for part in scores for key, value in part.items()}
+
+
+def average(results: Sequence[Scores]) -> dict[str, float]:
+    """Means over the images; of a mean curve its maximum and its mean."""
+    means = {}
+    for key in results[0]:
+        mean = np.mean([scores[key] for scores in results], axis=0)
+        if mean.ndim:
+            means |= {
+                f'max_{key}': float(mean.max()),
+                f'mean_{key}': float(mean.mean()),
+            }
+        else:
+            means[key] = float(mean)
+    return means
+
+
+def stretch(pred: np.ndarray) -> np.ndarray:
+    """To [0, 1], as MATLAB's ``mapminmax`` does; a constant map stays."""
+    low, high = pred.min(), pred.max()
+    return pred if low == high else (pred - low) / (high - low)
+
+
+def _original(pred: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The truth as it is, the answer at its size, in 8 bits."""
+    pred = enlarge(pred, truth.shape[-2:])
+    return as_map(pred), as_map(truth) > _HALF
+
+
+def _bin384(pred: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Both at 384 x 384, and of zeros and ones."""
+    size = (384, 384)
+    smaller = F.interpolate(truth[None].float(), size, mode='bilinear', antialias=True)
+    return (as_map(enlarge(pred, size)) > 0.5).astype(float), as_map(smaller[0]) > 0.5
+
+
+_PROTOCOLS = {'original': _original, 'bin384': _bin384}
+
+
+@METRICS.register_module()
+class SaliencyMetric(ThreadedMetric):
+    """Scores of ``pred_img`` against the mask ``gt_img``, means over the images.
+
+    Results are called 'mae', 'max_f', 'mean_f', 'adp_f', 'wf', 's', 'max_e', 'mean_e'
+    and 'adp_e', followed by what is not the standard: 'mae_minmax', 'mae_bin384'.
+
+    Args:
+        measures: which of 'mae', 'f' (beta^2 = 0.3), 'wf' (weighted F), 's' and 'e'.
+        protocol: 'original', the standard: the answer is brought to the size of the
+            mask (bilinear) and to 8 bits. 'bin384', what the authors' script does: the
+            answer is cut at 0.5 before it is scored, all at 384 x 384. MAE is then the
+            share of wrong pixels, usually a lower number.
+        normalize: 'minmax' stretches each answer to [0, 1] first, as PySODMetrics and
+            the MATLAB toolboxes do.
+        num_workers: see :class:`~mmadm.evaluation.threaded.ThreadedMetric`.
+        collect_device: see :class:`mmengine.evaluator.BaseMetric`.
+        prefix: put before the names of the results.
+    """
+
+    def __init__(
+        self,
+        measures: Sequence[str] = tuple(_MEASURES),
+        protocol: Literal['original', 'bin384'] = 'original',
+        normalize: Literal['minmax'] | None = None,
+        num_workers: int | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(num_workers, collect_device, prefix)
+        unknown = set(measures) - set(_MEASURES)
+        if unknown:
+            raise ValueError(
+                f'Unknown measures {sorted(unknown)}. Use some of {sorted(_MEASURES)}.'
+            )
+        if protocol not in _PROTOCOLS:
+            raise ValueError(
+                f'Unknown protocol {protocol!r}. Use one of {sorted(_PROTOCOLS)}.'
+            )
+        self.measures = tuple(measures)
+        self.protocol = protocol
+        self.normalize = normalize
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Have each sample scored."""
+        for sample in data_samples:
+            if 'gt_img' not in sample:
+                raise ValueError(
+                    f'{name_of(sample)} has no mask to be scored against (gt_img). '
+                    'Score a data set with masks, or remove SaliencyMetric.'
+                )
+            self.submit(self.score, sample['pred_img'].cpu(), sample['gt_img'].cpu())
+
+    def score(self, pred: Tensor, truth: Tensor) -> Scores:
+        """Scores of one answer (C, H, W), uint8; the mask's size may be another."""
+        pred, truth = _PROTOCOLS[self.protocol](pred, truth)
+        if self.normalize == 'minmax':
+            pred = stretch(pred)
+        return score_map(pred, truth, self.measures)
+
+    def compute_metrics(self, results: list[Scores]) -> dict[str, float]:
+        """Means over the images."""
+        suffix = {'original': '', 'bin384': '_bin384'}[self.protocol]
+        suffix += f'_{self.normalize}' if self.normalize else ''
+        return {key + suffix: value for key, value in average(results).items()}
