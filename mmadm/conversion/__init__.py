@@ -1,5 +1,16 @@
 """From the authors' checkpoints to ours."""
 
+from .first_stage import (
+    convert_first_stage,
+    diffusers_first_stage,
+    ldm_first_stage,
+)
 from .heads import relation_keys, unconditional_keys
 
-__all__ = ['relation_keys', 'unconditional_keys']
+__all__ = [
+    'convert_first_stage',
+    'diffusers_first_stage',
+    'ldm_first_stage',
+    'relation_keys',
+    'unconditional_keys',
+]
