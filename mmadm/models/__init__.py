@@ -3,7 +3,7 @@
 from .adm import ADM
 from .augmentation import LabelledAugmentation
 from .autoencoder_gan import AutoencoderGAN
-from .autoencoders import KLAutoencoder, PixelStage, ResidualStage
+from .autoencoders import KLAutoencoder, PixelStage, ResidualStage, TinyAutoencoderStage
 from .condition_encoders import ConvEncoder, ResNetEncoder, SwinEncoder
 from .data_preprocessor import DiffusionPreprocessor
 from .ema import TrainableEMA
@@ -51,5 +51,6 @@ __all__ = [
     'SingleDecoderUNet',
     'SpatialAttention',
     'SwinEncoder',
+    'TinyAutoencoderStage',
     'TrainableEMA',
 ]

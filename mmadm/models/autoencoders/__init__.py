@@ -2,5 +2,12 @@
 
 from .kl import KLAutoencoder
 from .pixel import Draw, PixelStage, ResidualStage
+from .tiny import TinyAutoencoderStage
 
-__all__ = ['Draw', 'KLAutoencoder', 'PixelStage', 'ResidualStage']
+__all__ = [
+    'Draw',
+    'KLAutoencoder',
+    'PixelStage',
+    'ResidualStage',
+    'TinyAutoencoderStage',
+]
