@@ -62,7 +62,7 @@ ALLOWED = {
     ),
     'utils': (
         {'utils', 'registry'},
-        {'torch', 'mmengine', 'numpy', 'PIL', 'safetensors', 'lpips'},
+        {'torch', 'mmengine', 'numpy', 'scipy', 'PIL', 'safetensors', 'lpips'},
     ),
 }
 
