@@ -19,8 +19,9 @@ class TinyAutoencoderStage(nn.Module):
 
     TAESD (O. Boer Bohan, https://github.com/madebyollin/taesd, MIT licence) has nothing
     but convolutions, about a million parameters each way, and imitates the first stage
-    of a large latent diffusion model. The defaults are those of TAEF2, the one for FLUX.2; its
-    latents of photographs have a standard deviation of about one when scaled by 1.16.
+    of a large latent diffusion model. The defaults are those of TAEF2, the one for
+    FLUX.2; its latents of photographs have a standard deviation of about one when
+    scaled by 1.16.
 
     Args:
         encoder: file with the encoder's weights (``taef2_encoder.pth``); without it,
