@@ -11,6 +11,7 @@ other. A row may also stay unmatched: as if it had a column of its own, at the p
 an outlier.
 """
 
+import functools
 import math
 from heapq import heappop, heappush
 
@@ -59,6 +60,7 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
     return np.stack([rows[matched], columns[column_of[matched]]], axis=1)
 
 
+@functools.lru_cache
 def _disc(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """(row, column) steps up to the tolerance, nearest first, and what they cost."""
     side = np.arange(-int(tolerance), int(tolerance) + 1)
