@@ -45,8 +45,8 @@ ALLOWED = {
         },
     ),
     'engine': (
-        {'engine', 'registry', 'structures', 'utils', 'visualization'},
-        {'torch', 'mmengine', 'numpy'},
+        {'engine', 'registry', 'structures', 'utils', 'version', 'visualization'},
+        {'torch', 'mmengine', 'numpy', 'safetensors'},
     ),
     'visualization': (
         {'visualization', 'registry', 'structures', 'utils'},

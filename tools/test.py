@@ -13,6 +13,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='where logs and scores go')
     parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the checkpoint even if that runs code in it: for your own files',
+    )
+    parser.add_argument(
         '--num-steps',
         type=int,
         nargs='+',
@@ -95,7 +100,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 def check_args(args: argparse.Namespace) -> None:
     """Refuse what cannot work, before anything is built."""
     from mmadm.apis import check_steps
-    from mmadm.engine import read_checkpoint
+    from mmadm.engine import read_checkpoint, trust_checkpoint
 
     check_steps(args.num_steps or [])
     if args.out_item == 'pred' and len(args.num_steps or []) > 1:
@@ -114,6 +119,8 @@ def check_args(args: argparse.Namespace) -> None:
             f'--out-item {args.out_item} is written to a {suffix} file, but --out '
             f'{args.out}. Give a file name that ends in {suffix}.'
         )
+    if args.trust_checkpoint:
+        trust_checkpoint(args.checkpoint)
     read_checkpoint(args.checkpoint)
 
 

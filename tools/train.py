@@ -17,6 +17,11 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         help='go on from a checkpoint; without a value from the newest in the work dir',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the checkpoint even if that runs code in it: for your own files',
+    )
     parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
     parser.add_argument(
         '--no-validate', action='store_true', help='leave out validation'
@@ -45,7 +50,14 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Apply the options that change the config."""
-    from mmadm.apis import merge_options, prepare_run, scale_lr, set_resume, use_amp
+    from mmadm.apis import (
+        merge_options,
+        prepare_run,
+        scale_lr,
+        set_resume,
+        use_amp,
+        use_trust,
+    )
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
     if args.amp:
@@ -54,6 +66,8 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.auto_scale_lr:
         scale_lr(cfg)
+    if args.trust_checkpoint:
+        use_trust(cfg, args.resume)
     if args.resume:
         set_resume(cfg, args.resume)
     # Once more, so that they beat the other options.

@@ -1,6 +1,5 @@
 # What every run shares: hooks, logging, seed.
 from mmengine.hooks import (
-    CheckpointHook,
     DistSamplerSeedHook,
     EMAHook,
     IterTimerHook,
@@ -8,9 +7,17 @@ from mmengine.hooks import (
     ParamSchedulerHook,
 )
 from mmengine.runner import LogProcessor, TestLoop, ValLoop
-from mmengine.visualization import LocalVisBackend
+from mmengine.visualization import LocalVisBackend, TensorboardVisBackend
 
-from mmadm.engine import PlainCheckpointHook, SampleGridHook, StatelessSeedHook
+from mmadm.engine import (
+    AtomicCheckpointHook,
+    BrokenImageHook,
+    NonFiniteHook,
+    PlainCheckpointHook,
+    SampleGridHook,
+    StatelessSeedHook,
+    StopSignalHook,
+)
 from mmadm.models import TrainableEMA
 from mmadm.visualization import DiffusionVisualizer
 
@@ -18,11 +25,9 @@ default_scope = 'mmadm'
 
 default_hooks = dict(
     timer=dict(type=IterTimerHook),
-    logger=dict(type=LoggerHook, interval=50),
+    logger=dict(type=LoggerHook, interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type=ParamSchedulerHook),
-    checkpoint=dict(
-        type=CheckpointHook, by_epoch=False, interval=10000, max_keep_ckpts=2
-    ),
+    checkpoint=dict(type=AtomicCheckpointHook, interval=10000, max_keep_ckpts=2),
     sampler_seed=dict(type=DistSamplerSeedHook),
 )
 custom_hooks = [
@@ -30,6 +35,9 @@ custom_hooks = [
     dict(type=EMAHook, ema_type=TrainableEMA, momentum=1e-4, ramp=2 / 3),
     dict(type=SampleGridHook),
     dict(type=PlainCheckpointHook),
+    dict(type=NonFiniteHook),
+    dict(type=BrokenImageHook),
+    dict(type=StopSignalHook),
 ]
 
 val_cfg = dict(type=ValLoop)
@@ -40,7 +48,10 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-visualizer = dict(type=DiffusionVisualizer, vis_backends=[dict(type=LocalVisBackend)])
+visualizer = dict(
+    type=DiffusionVisualizer,
+    vis_backends=[dict(type=LocalVisBackend), dict(type=TensorboardVisBackend)],
+)
 log_processor = dict(type=LogProcessor, by_epoch=False, window_size=50)
 log_level = 'INFO'
 load_from = None

@@ -8,6 +8,7 @@ from .launch import (
     set_resume,
     use_amp,
     use_sampler,
+    use_trust,
     use_tta,
 )
 from .step_sweep import (
@@ -30,6 +31,7 @@ __all__ = [
     'test_steps',
     'use_amp',
     'use_sampler',
+    'use_trust',
     'use_tta',
     'write_trajectory',
 ]

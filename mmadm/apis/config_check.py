@@ -23,7 +23,8 @@ def check_config(cfg: Config) -> None:
     """Refuse keys that nothing would read.
 
     Raises:
-        ValueError: a key is unknown; names its place and the key that was meant.
+        ValueError: a key is unknown; names its place and the key that was meant. Or
+            checkpoints would fall between the parts of an accumulated batch.
     """
     from mmengine.runner import Runner
 
@@ -36,6 +37,22 @@ def check_config(cfg: Config) -> None:
     for key in cfg:
         for place, node in _typed_nodes(cfg[key], key):
             _check_node(place, node)
+    _check_accumulation(cfg)
+
+
+def _check_accumulation(cfg: Config) -> None:
+    """Gradients that wait for the rest of their batch are in no checkpoint."""
+    wrappers = [node for _, node in _typed_nodes(cfg.get('optim_wrapper') or {}, '')]
+    count = max((x.get('accumulative_counts', 1) for x in wrappers), default=1)
+    checkpoint = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    interval = checkpoint.get('interval')
+    if interval and interval % count:
+        raise ValueError(
+            'A checkpoint would fall into the middle of an accumulated batch and lose '
+            f'its gradients: default_hooks.checkpoint.interval={interval}, '
+            f'optim_wrapper.accumulative_counts={count}. Make the first a multiple of '
+            'the second.'
+        )
 
 
 def _typed_nodes(value: Any, place: str) -> Iterator[tuple[str, dict]]:

@@ -6,9 +6,13 @@ import torch
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
 
-from mmadm.engine import AutocastOptimWrapper, read_checkpoint
+from mmadm.engine import (
+    AutocastOptimWrapper,
+    find_checkpoint,
+    read_checkpoint,
+    trust_checkpoint,
+)
 
 from .config_check import check_config
 
@@ -85,8 +89,16 @@ def prepare_run(
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
         if _samples(cfg):
             cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        _limit_waiting(cfg.get(name))
     if launcher == 'pytorch' and not torch.cuda.is_available():
         _use_gloo(cfg)
+
+
+def _limit_waiting(loader: dict | None) -> None:
+    """Let a data loader fail after ten minutes without data, instead of never."""
+    if loader and loader.get('num_workers', 0) > 0:
+        loader.setdefault('timeout', 600)
 
 
 def _samples(cfg: Config) -> bool:
@@ -100,6 +112,21 @@ def _use_gloo(cfg: Config) -> None:
     cfg.setdefault(
         'model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None)
     )
+
+
+def use_trust(cfg: Config, resume: str | None) -> None:
+    """Let the one checkpoint that is resumed or loaded run the code in it.
+
+    Raises:
+        ValueError: none is named.
+    """
+    path = resume if resume not in (None, 'auto') else cfg.get('load_from')
+    if path is None:
+        raise ValueError(
+            '--trust-checkpoint is for a file that you name, but none is named. Give '
+            'it with --resume FILE, or as load_from in the config.'
+        )
+    trust_checkpoint(path)
 
 
 def use_amp(cfg: Config) -> None:
@@ -135,23 +162,31 @@ def scale_lr(cfg: Config) -> None:
 def set_resume(cfg: Config, checkpoint: str) -> None:
     """Go on from ``checkpoint``, or from the newest in the work directory ('auto').
 
+    Of the work directory, the newest file that is whole is taken.
+
     Raises:
         FileNotFoundError: the checkpoint does not exist.
-        ValueError: the checkpoint is broken.
+        ValueError: the checkpoint is broken, or holds no state of training.
     """
-    cfg.resume = True
-    cfg.load_from = None
-    if checkpoint != 'auto':
-        cfg.load_from = checkpoint
-    elif Path(cfg.work_dir, 'last_checkpoint').is_file():
-        cfg.load_from = find_latest_checkpoint(cfg.work_dir)
-    else:
+    if checkpoint == 'auto':
+        checkpoint = find_checkpoint(Path(cfg.work_dir))
+    # Without a checkpoint MMEngine would look for one in its own way.
+    cfg.resume = checkpoint is not None
+    cfg.load_from = checkpoint and str(checkpoint)
+    if checkpoint is None:
         print_log(
             f'No checkpoint in {cfg.work_dir} to resume from: starting from scratch.',
             'current',
         )
-    if cfg.load_from is not None:
-        read_checkpoint(cfg.load_from)
+        return
+    needed = ('meta', 'message_hub', 'optimizer', 'param_schedulers')
+    missing = [key for key in needed if key not in read_checkpoint(checkpoint)]
+    if missing:
+        raise ValueError(
+            f'Training cannot go on from {checkpoint}: it holds weights, but no '
+            f'{", ".join(missing)}. Give an iter_*.pth of the run, or begin a new run '
+            f'from these weights with --cfg-options load_from={checkpoint}.'
+        )
 
 
 _SAMPLERS = {

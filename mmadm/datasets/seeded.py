@@ -8,6 +8,11 @@ from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmadm.registry import DATA_SAMPLERS
 from mmadm.utils import mix_seed, seed_everything
 
+from .transforms.loading import BrokenImageError
+
+# So many broken images one after the other mean that none can be read.
+_MAX_BROKEN = 10
+
 
 class SeededIndex(NamedTuple):
     """Which item, and the seed of everything random about it."""
@@ -31,13 +36,33 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 
 class SeededDataset(BaseDataset):
-    """A data set that takes a :class:`SeededIndex` as well as a plain one."""
+    """A data set that takes a :class:`SeededIndex` as well as a plain one.
+
+    An image that cannot be read is replaced by another one of the data set, which
+    follows from the seed; the sample then says so in ``broken``. With a plain index
+    (in validation and testing) it is an error.
+    """
 
     def prepare_data(self, idx: int | SeededIndex) -> dict | None:
         """Item ``idx``, after the pipeline."""
         if not isinstance(idx, SeededIndex):
             return super().prepare_data(idx)
-        seed_everything(idx.seed)
-        data_info = self.get_data_info(idx.index)
-        data_info['seed'] = idx.seed
-        return self.pipeline(data_info)
+        broken: list[str] = []
+        index = idx.index
+        while True:
+            try:
+                return self._prepare(index, idx.seed, broken)
+            except BrokenImageError as error:
+                broken.append(str(error))
+                if len(broken) > _MAX_BROKEN:
+                    raise
+            index = mix_seed(idx.seed, len(broken)) % len(self)
+
+    def _prepare(self, index: int, seed: int, broken: list[str]) -> dict | None:
+        seed_everything(seed)
+        data_info = self.get_data_info(index)
+        data_info['seed'] = seed
+        data = self.pipeline(data_info)
+        if broken:
+            data['data_samples'].set_metainfo(dict(broken=tuple(broken)))
+        return data

@@ -1,25 +1,39 @@
 """The engine room: hooks, schedulers, optimisation, checkpoints."""
 
-from .checkpoint import load_weights, read_checkpoint
+from .checkpoint import load_weights, read_checkpoint, trust_checkpoint
 from .hooks import (
+    AtomicCheckpointHook,
+    BrokenImageHook,
+    NonFiniteHook,
     PlainCheckpointHook,
     SampleGridHook,
     ShowDirHook,
     StatelessSeedHook,
+    StopSignalHook,
 )
 from .joint_optim import JointOptimConstructor, JointOptimWrapper
 from .optim import AutocastOptimWrapper
+from .publish import publish_weights
+from .saving import find_checkpoint, write_atomically
 from .schedulers import ClampedPolyLR
 
 __all__ = [
+    'AtomicCheckpointHook',
     'AutocastOptimWrapper',
+    'BrokenImageHook',
     'ClampedPolyLR',
     'JointOptimConstructor',
     'JointOptimWrapper',
+    'NonFiniteHook',
     'PlainCheckpointHook',
     'SampleGridHook',
     'ShowDirHook',
     'StatelessSeedHook',
+    'StopSignalHook',
+    'find_checkpoint',
     'load_weights',
+    'publish_weights',
     'read_checkpoint',
+    'trust_checkpoint',
+    'write_atomically',
 ]

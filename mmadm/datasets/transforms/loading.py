@@ -7,11 +7,18 @@ from typing import Literal
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from mmadm.registry import TRANSFORMS
 
 _PILLOW_MODES = {'color': 'RGB', 'grayscale': 'L'}
+
+
+class BrokenImageError(ValueError):
+    """An image file that is there and cannot be read, or is there no longer.
+
+    In training the data set puts another image in its place.
+    """
 
 
 @TRANSFORMS.register_module()
@@ -51,19 +58,19 @@ def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
     """An 8-bit image file as (H, W, 3) RGB or (H, W), uint8.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is broken, or has more than 8 bits per channel.
+        BrokenImageError: the file is broken or missing.
+        ValueError: it has more than 8 bits per channel.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise BrokenImageError(
             f'Image not found: {path}. It was there when the data set was listed; '
             'restore it or start again.'
         )
     try:
         with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
             image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BrokenImageError(
             f'Broken image file: {path} ({error}). Replace or remove it.'
         ) from error
     if image.mode.startswith(('I', 'F')):

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
@@ -39,7 +40,9 @@ def to_plain(value: Any) -> Any:
     """History buffers and NumPy values to dicts, lists and numbers."""
     if isinstance(value, HistoryBuffer):
         log, count = value.data
-        data = dict(log=log.tolist(), count=count.tolist(), length=value.max_length)
+        # As tensors: a long history is as quick to save as its bytes.
+        log, count = torch.as_tensor(log), torch.as_tensor(count)
+        data = dict(log=log, count=count, length=value.max_length)
         return {_BUFFER_KEY: data}
     if isinstance(value, np.ndarray):
         return value.tolist()
@@ -57,7 +60,8 @@ def from_plain(value: Any) -> Any:
     """The inverse of :func:`to_plain` for history buffers."""
     if isinstance(value, dict) and _BUFFER_KEY in value:
         data = value[_BUFFER_KEY]
-        return HistoryBuffer(data['log'], data['count'], data['length'])
+        log, count = np.asarray(data['log']), np.asarray(data['count'])
+        return HistoryBuffer(log, count, data['length'])
     if isinstance(value, dict):
         return type(value)((key, from_plain(item)) for key, item in value.items())
     return value

@@ -1,0 +1,203 @@
+"""Checkpoints that survive a kill, a full disk and a change of place."""
+
+import logging
+import math
+import operator
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import mmengine
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.utils import apply_to
+
+from mmadm.engine.saving import (
+    checkpoints,
+    point_at,
+    remove_leftovers,
+    write_checkpoint,
+)
+from mmadm.registry import HOOKS
+from mmadm.version import __version__
+
+_VALIDATED, _BEST = 'validated_iter', 'best_score'
+_BETTER = {'greater': operator.gt, 'less': operator.lt}
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(Hook):
+    """Saves the state of training; a whole checkpoint is there at any moment.
+
+    The order is: new file (temporary name, to the disk, rename), pointer file
+    ``last_checkpoint``, and only then the removal of old files. Where the disk is
+    full, the last good checkpoint stays and training goes on; it fails at its end if
+    the last state could not be saved.
+
+    A validation that was due but not finished is made up for when the run is resumed.
+
+    Args:
+        interval: iterations between two checkpoints; the last one is always saved.
+        max_keep_ckpts: how many are kept, -1 for all.
+        save_best: name of the score by which the best weights are kept in
+            ``best_<score>_iter_<n>.pth``.
+        rule: which scores are better.
+    """
+
+    # After all that change the state or add to the checkpoint.
+    priority = 'VERY_LOW'
+
+    def __init__(
+        self,
+        interval: int,
+        max_keep_ckpts: int = 2,
+        save_best: str | None = None,
+        rule: Literal['greater', 'less'] | None = None,
+    ) -> None:
+        if interval < 1 or max_keep_ckpts == 0:
+            raise ValueError(
+                'Checkpoints are written every interval iterations and at least one '
+                f'is kept, but interval={interval}, max_keep_ckpts={max_keep_ckpts}. '
+                'Give positive numbers, or -1 to keep all.'
+            )
+        if save_best is not None and rule not in _BETTER:
+            raise ValueError(
+                f'Which {save_best} is better is not known: save_best={save_best!r}, '
+                f"rule={rule!r}. Give rule='greater' or rule='less'."
+            )
+        self.interval = interval
+        self.max_keep_ckpts = max_keep_ckpts
+        self.save_best = save_best
+        self.rule = rule
+        self._folder: Path | None = None
+        self._failure: OSError | None = None
+        self._config = ''
+
+    def before_train(self, runner) -> None:
+        """Clean up after a killed run."""
+        self._folder = Path(runner.work_dir)
+        self._config = runner.cfg.pretty_text
+        if is_main_process():
+            remove_leftovers(self._folder)
+
+    def before_train_epoch(self, runner) -> None:
+        """Make up for the validation that the last run did not finish."""
+        done, loop = runner.iter, runner.train_loop
+        due = done % loop.val_interval == 0 or done == loop.max_iters
+        if runner.val_loop is None or not due or done < max(1, loop.val_begin):
+            return
+        if runner.message_hub.runtime_info.get(_VALIDATED) != done:
+            runner.val_loop.run()
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+    ) -> None:
+        """Save where it is due, at the end, and before a stop."""
+        due = self.every_n_train_iters(runner, self.interval)
+        if due or self.is_last_train_iter(runner) or runner.train_loop.stop_training:
+            self.save(runner, runner.iter + 1)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Keep the best weights, and note that this validation is done."""
+        if self._folder is None:
+            return
+        if self.save_best is not None:
+            self._keep_best(runner, metrics)
+        runner.message_hub.update_info(_VALIDATED, runner.iter)
+        if (self._folder / f'iter_{runner.iter}.pth').is_file():
+            self.save(runner, runner.iter)
+
+    def after_train(self, runner) -> None:
+        """Say by an error that the final state is lost."""
+        if self._failure is not None:
+            raise self._failure
+
+    def save(self, runner, iteration: int) -> None:
+        """Write ``iter_<iteration>.pth``, point at it, remove what is too old."""
+        path = self._folder / f'iter_{iteration}.pth'
+        runner.logger.info(f'Saving {path}')
+        if not is_main_process():
+            return
+        checkpoint = _state(runner, iteration, self._config)
+        if self._written(runner, checkpoint, path):
+            point_at(path)
+            if self.max_keep_ckpts > 0:
+                others = [p for p in checkpoints(self._folder) if p != path]
+                for old in others[self.max_keep_ckpts - 1 :]:
+                    old.unlink()
+
+    def _written(self, runner, checkpoint: dict, path: Path) -> bool:
+        """Whether the file is there now; a reason why not is logged."""
+        try:
+            write_checkpoint(checkpoint, path)
+        except OSError as error:
+            kept = next(iter(checkpoints(self._folder)), 'none')
+            self._failure = OSError(
+                f'Checkpoint could not be saved: {path} ({error}). The last good one '
+                f'is {kept}. Free some space on this disk.'
+            )
+            runner.logger.log(logging.ERROR, self._failure)
+            return False
+        self._failure = None
+        return True
+
+    def _keep_best(self, runner, metrics: dict) -> None:
+        if self.save_best not in metrics:
+            self.save(runner, runner.iter)
+            raise ValueError(
+                f"There is no score '{self.save_best}' to find the best weights by "
+                f'(save_best); validation gave {sorted(metrics)}. Give one of these '
+                'in default_hooks.checkpoint and add --resume: nothing is lost.'
+            )
+        score = float(metrics[self.save_best])
+        best = runner.message_hub.runtime_info.get(_BEST)
+        if not math.isfinite(score) or (
+            best is not None and not _BETTER[self.rule](score, best)
+        ):
+            return
+        runner.message_hub.update_info(_BEST, score)
+        if not is_main_process():
+            return
+        name = f'best_{self.save_best}'.replace('/', '_')
+        path = self._folder / f'{name}_iter_{runner.iter}.pth'
+        checkpoint = _state(runner, runner.iter, self._config)
+        weights = {key: checkpoint[key] for key in ('meta', 'state_dict')}
+        if self._written(runner, weights, path):
+            for old in set(self._folder.glob(f'{name}_iter_*.pth')) - {path}:
+                old.unlink()
+
+
+def _state(runner, iteration: int, config: str) -> dict[str, Any]:
+    """All that a run needs to go on, on the CPU.
+
+    There are no random states: every seed follows from its place in the run.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    meta = dict(
+        epoch=runner.epoch,
+        iter=iteration,
+        cfg=config,
+        seed=runner.seed,
+        experiment_name=runner.experiment_name,
+        time=time.strftime('%Y%m%d_%H%M%S'),
+        mmengine_version=mmengine.__version__,
+        mmadm_version=__version__,
+        dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None),
+    )
+    state = dict(
+        meta=meta,
+        state_dict=model.state_dict(),
+        message_hub=runner.message_hub.state_dict(),
+        optimizer=runner.optim_wrapper.state_dict(),
+        param_schedulers=_schedulers(runner.param_schedulers),
+    )
+    runner.call_hook('before_save_checkpoint', checkpoint=state)
+    return apply_to(state, lambda x: hasattr(x, 'cpu'), lambda x: x.cpu())
+
+
+def _schedulers(schedulers: Any) -> Any:
+    """One list of states, or one per optimizer."""
+    if isinstance(schedulers, dict):
+        return {name: _schedulers(items) for name, items in schedulers.items()}
+    return [scheduler.state_dict() for scheduler in schedulers or []]

@@ -1,0 +1,57 @@
+"""From a checkpoint of training to a file for others."""
+
+from pathlib import Path
+
+import torch
+
+from mmadm.version import __version__
+
+from .checkpoint import file_sha256, read_checkpoint
+from .saving import write_atomically
+
+
+def publish_weights(source: str | Path, target: str | Path) -> Path:
+    """Write the weights of a checkpoint, and nothing else that trains, for others.
+
+    With EMA these are the averaged ones. The file is in the safetensors format, which
+    cannot hold code; its name ends with the first eight digits of its SHA-256, which
+    :func:`mmadm.engine.read_checkpoint` compares.
+
+    Args:
+        source: checkpoint.
+        target: file to write, ``.safetensors``; the digits are added to its name.
+
+    Returns:
+        the path of the file.
+
+    Raises:
+        FileNotFoundError: ``source`` does not exist.
+        ValueError: ``source`` is broken, or ``target`` has another suffix.
+    """
+    from safetensors.torch import save
+
+    source, target = Path(source), Path(target)
+    if target.suffix != '.safetensors':
+        raise ValueError(
+            f'Weights are published as .safetensors, but the file is to be {target}. '
+            'Give a name that ends in .safetensors.'
+        )
+    checkpoint = read_checkpoint(source)
+    weights = checkpoint.get('state_dict', checkpoint)
+    others = [k for k, x in weights.items() if not isinstance(x, torch.Tensor)]
+    if others:
+        raise ValueError(
+            f'No weights in {source}: {", ".join(map(str, others[:3]))} are no '
+            'tensors. Give a checkpoint of a model.'
+        )
+    meta = checkpoint.get('meta', {})
+    kept = {key: str(meta[key]) for key in ('iter', 'cfg', 'seed') if key in meta}
+    data = save(
+        {key: tensor.clone().contiguous() for key, tensor in weights.items()},
+        metadata=dict(kept, format='pt', mmadm_version=__version__),
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, lambda file: file.write(data))
+    return target.rename(
+        target.with_name(f'{target.stem}-{file_sha256(target)[:8]}.safetensors')
+    )

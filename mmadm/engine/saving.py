@@ -1,0 +1,141 @@
+"""Writing checkpoints so that a whole one is there at any moment.
+
+A file is written under a temporary name, brought to the disk, and only then renamed:
+the name stands for the old content or the new one, never for half of it.
+"""
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from .checkpoint import read_checkpoint
+
+POINTER = 'last_checkpoint'
+_TEMPORARY = '.{}.tmp'
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Make ``path`` the file that ``write`` fills, wholly or not at all.
+
+    Raises:
+        OSError: it could not be written; what was at ``path`` before still is.
+    """
+    temporary = path.with_name(_TEMPORARY.format(path.name))
+    try:
+        with temporary.open('wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name itself to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_checkpoint(checkpoint: dict, path: Path) -> None:
+    """Save a checkpoint straight to the disk, without a copy in memory.
+
+    Raises:
+        OSError: the disk is full, or the file could not be written for another reason.
+    """
+    needed, free = sum(_sizes(checkpoint)), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OSError(f'it needs {_mb(needed)}, but {_mb(free)} of the disk are free')
+    try:
+        write_atomically(path, lambda file: torch.save(checkpoint, file))
+    except RuntimeError as error:
+        # What torch makes of a disk that takes no more.
+        raise OSError(str(error).split('\n')[0]) from error
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    if isinstance(value, Tensor):
+        yield value.nbytes
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _sizes(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _sizes(item)
+
+
+def _mb(size: int) -> str:
+    return f'{size / 1e6:.1f} MB'
+
+
+def point_at(path: Path) -> None:
+    """Note in the pointer file that ``path`` is the newest checkpoint of its folder."""
+    write_atomically(
+        path.with_name(POINTER), lambda file: file.write(str(path).encode())
+    )
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, the one written last first."""
+    numbered = [
+        (path.stat().st_mtime_ns, int(match[1]), path)
+        for path in folder.glob('iter_*.pth')
+        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
+    ]
+    return [path for *_, path in sorted(numbered, reverse=True)]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed run was writing."""
+    for path in folder.glob(_TEMPORARY.format('*')):
+        path.unlink(missing_ok=True)
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run; None where there is none at all.
+
+    The pointer file says which is the newest; only the name in it counts, so that the
+    folder can be moved. Damaged files are passed over with a warning.
+
+    Raises:
+        ValueError: there are checkpoints, and all of them are damaged.
+    """
+    pointer = folder / POINTER
+    candidates = checkpoints(folder)
+    if pointer.is_file():
+        # A pointer that is damaged itself names no file.
+        named = folder / Path(pointer.read_text(errors='replace').strip()).name
+        if named in candidates:
+            candidates.remove(named)
+            candidates.insert(0, named)
+    problems = []
+    for path in candidates:
+        try:
+            read_checkpoint(path)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            print_log(
+                f'{problem} Going on from {path} instead.', 'current', logging.WARNING
+            )
+        return path
+    if problems:
+        raise ValueError(
+            f'No checkpoint in {folder} can be read: {" ".join(problems)} Give another '
+            'one with --resume, or start again in an empty work directory.'
+        )
+    return None
