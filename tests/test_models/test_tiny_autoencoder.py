@@ -26,6 +26,12 @@ def half_files(stage: TinyAutoencoderStage, folder) -> tuple[str, str]:
     return tuple(paths)
 
 
+def loaded(*args, **kwargs) -> TinyAutoencoderStage:
+    stage = TinyAutoencoderStage(*args, **kwargs)
+    stage.init_weights()
+    return stage
+
+
 def make_latent_model(**stage) -> ADM:
     return make_model(
         head=dict(in_channels=32, out_channels=(32, 32)),
@@ -37,7 +43,7 @@ def make_latent_model(**stage) -> ADM:
 @torch.no_grad()
 def test_faces_come_back_and_latents_have_unit_deviation(data_root):
     files = (data_root / 'weights' / f'taef2_{n}.pth' for n in ('encoder', 'decoder'))
-    stage = TinyAutoencoderStage(*map(str, files))
+    stage = loaded(*map(str, files))
     faces = sorted((data_root / 'celeba_hq' / 'test').glob('*.jpg'))[:4]
     scores, latents = [], []
     for path in faces:
@@ -75,7 +81,7 @@ def test_layers_without_weights_count_in_the_names():
 @torch.no_grad()
 def test_half_precision_files_are_computed_in_single_precision(tmp_path):
     stage = TinyAutoencoderStage()
-    again = TinyAutoencoderStage(*half_files(stage, tmp_path))
+    again = loaded(*half_files(stage, tmp_path))
     image = torch.rand(1, 3, 16, 24) * 2 - 1
     latent = again.encode(image, None)
     assert latent.dtype == torch.float32 and latent.shape == (1, 32, 2, 3)
@@ -106,6 +112,15 @@ def test_a_latent_model_trains_without_touching_the_first_stage():
     assert not model.first_stage.training
 
 
+def test_initialising_the_model_reads_the_files(tmp_path):
+    stage = TinyAutoencoderStage()
+    encoder, decoder = half_files(stage, tmp_path)
+    model = make_latent_model(encoder=encoder, decoder=decoder)
+    model.init_weights()
+    expected = stage.encoder[0].weight.half().float()
+    assert torch.equal(model.first_stage.encoder[0].weight, expected)
+
+
 def test_a_latent_model_answers_any_size():
     model = make_latent_model()
     model.test_cfg['num_steps'] = 1
@@ -115,11 +130,11 @@ def test_a_latent_model_answers_any_size():
 def test_what_does_not_fit_is_refused_with_both_sides(tmp_path):
     encoder, decoder = half_files(TinyAutoencoderStage(), tmp_path)
     with pytest.raises(ValueError, match=r'does not fit.*decoder\.pth'):
-        TinyAutoencoderStage(encoder=decoder)
+        loaded(encoder=decoder)
     with pytest.raises(ValueError, match=r'pool.*unknown|unknown.*pool'):
-        TinyAutoencoderStage(encoder=encoder, mix_groups=0)
+        loaded(encoder=encoder, mix_groups=0)
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
-        TinyAutoencoderStage(decoder=str(tmp_path / 'none.pth'))
+        loaded(decoder=str(tmp_path / 'none.pth'))
 
     stage = TinyAutoencoderStage()
     with pytest.raises(ValueError, match=r'multiples of 8.*3 channels of 16x20'):

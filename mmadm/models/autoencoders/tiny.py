@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmadm.registry import MODELS
@@ -14,7 +15,7 @@ _WIDTH = 64
 
 
 @MODELS.register_module()
-class TinyAutoencoderStage(nn.Module):
+class TinyAutoencoderStage(BaseModule):
     """The diffusion runs on the latents of a tiny autoencoder of the TAESD family.
 
     TAESD (O. Boer Bohan, https://github.com/madebyollin/taesd, MIT licence) has nothing
@@ -24,8 +25,9 @@ class TinyAutoencoderStage(nn.Module):
     scaled by 1.16.
 
     Args:
-        encoder: file with the encoder's weights (``taef2_encoder.pth``); without it,
-            and without a checkpoint of the whole model, the stage knows nothing.
+        encoder: file with the encoder's weights (``taef2_encoder.pth``); read, like the
+            decoder's, when training starts (``init_weights``): a trained model holds
+            them. Without a file the stage knows nothing.
         decoder: file with the decoder's weights (``taef2_decoder.pth``).
         latent_channels: 32 in TAEF2, 16 in TAEF1 and TAESD3, 4 in TAESD.
         mix_groups: groups of the norm in the channel mixing of the coarsest blocks; 0
@@ -49,11 +51,20 @@ class TinyAutoencoderStage(nn.Module):
         self.encoder = _make_encoder(latent_channels, mix_groups)
         self.decoder = _make_decoder(latent_channels, mix_groups)
         self.register_buffer('scale_factor', torch.tensor(float(scale_factor)))
-        for network, path in ((self.encoder, encoder), (self.decoder, decoder)):
+        self.files = {'encoder': encoder, 'decoder': decoder}
+
+    def init_weights(self) -> None:
+        """Read the files.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it holds other weights than those of the network.
+        """
+        for name, path in self.files.items():
             if path is not None:
                 weights = read_weights(path)
-                check_fit(network, weights, path)
-                network.load_state_dict(weights)
+                check_fit(getattr(self, name), weights, path)
+                getattr(self, name).load_state_dict(weights)
 
     def encode(
         self, image: Tensor, condition: Tensor | None, draw: Draw | None = None
