@@ -1,0 +1,98 @@
+"""Answers as files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from mmadm.evaluation import DumpCocoRle, DumpImages
+
+from .two_processes import in_two_processes
+
+
+def answer(index: int, name: str | None = None, channels: int = 1) -> dict:
+    rng = np.random.default_rng(index)
+    image = rng.integers(0, 256, (channels, 6, 8), np.uint8)
+    sample = dict(
+        pred_img=torch.from_numpy(image), sample_idx=index, ori_shape=(12, 16)
+    )
+    return sample | (dict(img_path=f'images/{name}.jpg') if name else {})
+
+
+def read(path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_answers_are_named_like_the_pictures(tmp_path):
+    samples = [answer(0, 'cat'), answer(1, 'dog', channels=3), answer(2)]
+    dump = DumpImages(str(tmp_path))
+    dump.process(None, samples)
+    assert dump.evaluate(3) == {}
+    assert (read(tmp_path / 'cat.png') == samples[0]['pred_img'][0].numpy()).all()
+    colour = samples[1]['pred_img'].permute(1, 2, 0).numpy()
+    assert (read(tmp_path / 'dog.png') == colour).all()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        '000002.png',
+        'cat.png',
+        'dog.png',
+    ]
+
+
+def test_answers_can_have_the_size_of_the_pictures(tmp_path):
+    dump = DumpImages(str(tmp_path), original_size=True)
+    dump.process(None, [answer(0, 'cat')])
+    assert read(tmp_path / 'cat.png').shape == (12, 16)
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+    dump = DumpImages(str(tmp_path))
+    dump.process(None, [answer(0, 'cat'), answer(1, 'cat'), answer(0, 'cat')])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['cat.png', 'cat_000001.png']
+
+
+def test_coco_results_hold_what_is_above_the_threshold(tmp_path):
+    samples = [answer(0, '000000000139'), answer(1, 'dog'), answer(2, 'empty')]
+    samples[2]['pred_img'] *= 0
+    out = tmp_path / 'results.json'
+    dump = DumpCocoRle(str(out), threshold=0.5, original_size=False)
+    dump.process(None, samples)
+    assert dump.evaluate(3) == {}
+    first, second = json.loads(out.read_text())
+    assert (first['image_id'], second['image_id']) == (139, 'dog')
+    assert first['category_id'] == 1
+    soft = samples[0]['pred_img'][0].numpy() / 255
+    assert (coco_mask.decode(first['segmentation']) == (soft >= 0.5)).all()
+    assert first['score'] == pytest.approx(soft[soft >= 0.5].mean())
+
+
+def test_coco_results_are_of_the_original_size(tmp_path):
+    out = tmp_path / 'results.json'
+    dump = DumpCocoRle(str(out))
+    dump.process(None, [answer(0, '1')])
+    dump.evaluate(1)
+    (entry,) = json.loads(out.read_text())
+    assert entry['segmentation']['size'] == [12, 16]
+
+
+def test_two_processes_write_one_file(tmp_path):
+    samples = [answer(i, str(i)) for i in range(3)]
+    shares = [(0, 2), (1, 0)]
+
+    def work(rank: int) -> None:
+        dump = DumpCocoRle('results.json')
+        dump.process(None, [samples[i] for i in shares[rank]])
+        dump.evaluate(3)
+
+    in_two_processes(tmp_path, work)
+    entries = json.loads((tmp_path / 'results.json').read_text())
+    assert [entry['image_id'] for entry in entries] == [0, 1, 2]
+
+
+def test_senseless_settings_are_refused():
+    with pytest.raises(ValueError, match=r'results\.txt'):
+        DumpCocoRle('results.txt')
+    with pytest.raises(ValueError, match='threshold=0'):
+        DumpCocoRle('results.json', threshold=0)
