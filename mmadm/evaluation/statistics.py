@@ -72,15 +72,30 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 
     With S_a = A A^T the last trace is that of (A^T S_b A)^(1/2), a symmetric matrix:
     no square root of a product of matrices is needed, nothing is added to a diagonal.
-    A covariance of n images has at most n - 1 eigenvalues that are not zero, so that
-    the others, which are rounding errors, are left out.
     """
     if a.count > b.count:
         a, b = b, a
-    values, vectors = torch.linalg.eigh(a.cov)
-    rank = min(len(values), a.count - 1)
-    root = vectors[:, -rank:] * values[-rank:].clamp(min=0).sqrt()
+    root = _root(a)
     overlap = torch.linalg.eigvalsh(root.T @ b.cov @ root).clamp(min=0).sqrt().sum()
 
     shift = (a.mean - b.mean).square().sum()
     return float(shift + a.cov.trace() + b.cov.trace() - 2 * overlap)
+
+
+def _root(s: FeatureStatistics) -> Tensor:
+    """A of S = A A^T, (D, rank).
+
+    A covariance of n images has at most n - 1 eigenvalues that are not zero. The
+    others, rounding errors, stay out: the eigenvectors are sought in the range of S,
+    which is that of S times a random matrix.
+    """
+    dim = len(s.mean)
+    random = torch.randn(
+        dim,
+        min(dim, s.count - 1),
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(0),
+    )
+    basis = torch.linalg.qr(s.cov @ random).Q
+    values, vectors = torch.linalg.eigh(basis.T @ s.cov @ basis)
+    return basis @ (vectors * values.clamp(min=0).sqrt())
