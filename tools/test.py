@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         '--out-item',
         choices=['metrics', 'pred'],
         default='metrics',
-        help='scores as JSON, or predictions as a pickle',
+        help='scores as JSON, or predictions as a pickle or (same sizes) as .npz',
     )
     parser.add_argument('--show', action='store_true', help='show pictures in windows')
     parser.add_argument('--show-dir', help='write pictures there')
@@ -89,9 +89,14 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     if args.out and args.out_item == 'pred':
         from mmengine.evaluator import DumpResults
 
+        from mmadm.evaluation import DumpSamples
+
         evaluators = cfg.test_evaluator
         evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-        dump = dict(type=DumpResults, out_file_path=args.out)
+        if args.out.endswith('.npz'):
+            dump = dict(type=DumpSamples, out=args.out)
+        else:
+            dump = dict(type=DumpResults, out_file_path=args.out)
         cfg.test_evaluator = [*evaluators, dump]
     # Once more, so that they beat the other options.
     merge_options(cfg, args.cfg_options)
@@ -113,11 +118,12 @@ def check_args(args: argparse.Namespace) -> None:
             f'Every how many samples one is shown must be positive, but --interval '
             f'{args.interval}. Give 1 to show all.'
         )
-    suffix = {'metrics': '.json', 'pred': '.pkl'}[args.out_item]
-    if args.out and (not args.out.endswith(suffix) or os.path.isdir(args.out)):
+    suffixes = {'metrics': ('.json',), 'pred': ('.pkl', '.npz')}[args.out_item]
+    if args.out and (not args.out.endswith(suffixes) or os.path.isdir(args.out)):
+        kinds = ' or '.join(suffixes)
         raise ValueError(
-            f'--out-item {args.out_item} is written to a {suffix} file, but --out '
-            f'{args.out}. Give a file name that ends in {suffix}.'
+            f'--out-item {args.out_item} is written to a {kinds} file, but --out '
+            f'{args.out}. Give a file name that ends in {kinds}.'
         )
     if args.trust_checkpoint:
         trust_checkpoint(args.checkpoint)
