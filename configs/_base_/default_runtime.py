@@ -10,8 +10,10 @@ from mmengine.runner import LogProcessor, TestLoop, ValLoop
 from mmengine.visualization import LocalVisBackend, TensorboardVisBackend
 
 from mmadm.engine import (
+    AccelerationHook,
     AtomicCheckpointHook,
     BrokenImageHook,
+    DeferredRuntimeInfoHook,
     NonFiniteHook,
     PlainCheckpointHook,
     SampleGridHook,
@@ -24,6 +26,7 @@ from mmadm.visualization import DiffusionVisualizer
 default_scope = 'mmadm'
 
 default_hooks = dict(
+    runtime_info=dict(type=DeferredRuntimeInfoHook),
     timer=dict(type=IterTimerHook),
     logger=dict(type=LoggerHook, interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type=ParamSchedulerHook),
@@ -38,6 +41,7 @@ custom_hooks = [
     dict(type=NonFiniteHook),
     dict(type=BrokenImageHook),
     dict(type=StopSignalHook),
+    dict(type=AccelerationHook),
 ]
 
 val_cfg = dict(type=ValLoop)

@@ -2,8 +2,10 @@
 
 from .checkpoint import load_weights, read_checkpoint, trust_checkpoint
 from .hooks import (
+    AccelerationHook,
     AtomicCheckpointHook,
     BrokenImageHook,
+    DeferredRuntimeInfoHook,
     NonFiniteHook,
     PlainCheckpointHook,
     SampleGridHook,
@@ -18,10 +20,12 @@ from .saving import find_checkpoint, write_atomically
 from .schedulers import ClampedPolyLR
 
 __all__ = [
+    'AccelerationHook',
     'AtomicCheckpointHook',
     'AutocastOptimWrapper',
     'BrokenImageHook',
     'ClampedPolyLR',
+    'DeferredRuntimeInfoHook',
     'JointOptimConstructor',
     'JointOptimWrapper',
     'NonFiniteHook',
