@@ -107,10 +107,11 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
     images the middle.
 
     Returns:
-        whether there is such a way: a first stage has none.
+        whether there is such a way: a first stage has none, nor have windows that are
+        sampled apart.
     """
     model = _unwrapped(runner)
-    if not is_main_process() or not samples(model):
+    if not (is_main_process() and samples(model) and model.inference.has_trajectory):
         return False
     data = pseudo_collate([runner.test_dataloader.dataset[index]])
     data = model.data_preprocessor(data)

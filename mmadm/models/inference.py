@@ -6,6 +6,7 @@ Each mode of ``test_cfg`` is a callable (model, size, make_noise, condition, cal
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from mmadm.utils.tiling import Profile, Window, blend, check_profile, windows
 @dataclass(frozen=True)
 class WholeImage:
     """``mode='whole'``: the image in one piece."""
+
+    #: Whether a callback sees the state of the whole image.
+    has_trajectory: ClassVar[bool] = True
 
     def check(self, cell: int) -> None:
         """Nothing to check: the preprocessor pads to multiples of ``cell``."""
@@ -51,6 +55,8 @@ class SlidingWindows:
         blend: see :func:`mmadm.utils.tiling.blend`.
         batch: windows that pass the networks together.
     """
+
+    has_trajectory: ClassVar[bool] = True
 
     crop: int
     stride: int
@@ -114,6 +120,8 @@ class SlidingChains(SlidingWindows):
     The authors' rule, with ``blend='mean'``; except that windows share the noise where
     they overlap, so that the picture does not depend on ``batch``.
     """
+
+    has_trajectory: ClassVar[bool] = False
 
     def __call__(
         self,

@@ -220,11 +220,13 @@ def test_the_steps_of_sliding_windows_can_be_watched():
         callback=lambda i, t, x_t, x0: seen.append(x0.shape),
     )
     assert seen == [(1, 3, 13, 19)] * 3
+    assert model.inference.has_trajectory
 
 
 def test_single_chains_have_no_trajectory_of_the_image():
     model, data = make_model(test_cfg=CHAINS), make_data(1)
     inputs = model.data_preprocessor(data)
+    assert not model.inference.has_trajectory
     with pytest.raises(ValueError, match=r"each window has.*mode='slide'"):
         model.predict(
             inputs['inputs']['condition'], inputs['data_samples'], lambda *_: None
