@@ -30,12 +30,13 @@ def parse_args() -> argparse.Namespace:
         'corrector; in place of the sampler of the config',
     )
     parser.add_argument('--seed', type=int, help='seed of sampling')
-    parser.add_argument('--out', help='file for --out-item')
+    parser.add_argument('--out', help='file (or folder) for --out-item')
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         default='metrics',
-        help='scores as JSON, or predictions as a pickle or (same sizes) as .npz',
+        help='scores as .json; or predictions as .pkl, .npz (all of one size), .json '
+        '(masks, as COCO results) or a folder of PNGs',
     )
     parser.add_argument('--show', action='store_true', help='show pictures in windows')
     parser.add_argument('--show-dir', help='write pictures there')
@@ -86,20 +87,44 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
                 wait_time=args.wait_time,
             )
         )
-    if args.out and args.out_item == 'pred':
-        from mmengine.evaluator import DumpResults
-
-        from mmadm.evaluation import DumpSamples
-
-        evaluators = cfg.test_evaluator
-        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-        if args.out.endswith('.npz'):
-            dump = dict(type=DumpSamples, out=args.out)
-        else:
-            dump = dict(type=DumpResults, out_file_path=args.out)
-        cfg.test_evaluator = [*evaluators, dump]
     # Once more, so that they beat the other options.
     merge_options(cfg, args.cfg_options)
+    if args.out and args.out_item == 'pred':
+        evaluators = cfg.test_evaluator
+        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+        cfg.test_evaluator = [*evaluators, dump_of(args.out)]
+
+
+def dump_of(out: str) -> dict:
+    """What writes predictions there, by the suffix; '' is a folder."""
+    from mmengine.evaluator import DumpResults
+
+    from mmadm.evaluation import DumpCocoRle, DumpImages, DumpSamples
+
+    return {
+        '.pkl': dict(type=DumpResults, out_file_path=out),
+        '.npz': dict(type=DumpSamples, out=out),
+        '.json': dict(type=DumpCocoRle, out_file=out),
+        '': dict(type=DumpImages, out_dir=out),
+    }[os.path.splitext(out)[1]]
+
+
+def check_out(out: str, item: str) -> None:
+    """Refuse names whose suffix does not tell what to write, or that are taken."""
+    kinds, names = {
+        'metrics': (['.json'], 'a file name that ends in .json'),
+        'pred': (
+            ['.pkl', '.npz', '.json', ''],
+            'a file name that ends in .pkl, .npz or .json, or a folder',
+        ),
+    }[item]
+    suffix = os.path.splitext(out)[1]
+    taken = os.path.isdir(out) if suffix else os.path.isfile(out)
+    if suffix not in kinds or taken:
+        raise ValueError(
+            f'The name tells in which form --out-item {item} is written, but --out '
+            f'{out}. Give {names}.'
+        )
 
 
 def check_args(args: argparse.Namespace) -> None:
@@ -118,13 +143,8 @@ def check_args(args: argparse.Namespace) -> None:
             f'Every how many samples one is shown must be positive, but --interval '
             f'{args.interval}. Give 1 to show all.'
         )
-    suffixes = {'metrics': ('.json',), 'pred': ('.pkl', '.npz')}[args.out_item]
-    if args.out and (not args.out.endswith(suffixes) or os.path.isdir(args.out)):
-        kinds = ' or '.join(suffixes)
-        raise ValueError(
-            f'--out-item {args.out_item} is written to a {kinds} file, but --out '
-            f'{args.out}. Give a file name that ends in {kinds}.'
-        )
+    if args.out:
+        check_out(args.out, args.out_item)
     if args.trust_checkpoint:
         trust_checkpoint(args.checkpoint)
     read_checkpoint(args.checkpoint)

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from PIL import Image
+from torch import Tensor
 
 from mmadm.registry import METRICS
 from mmadm.utils.files import whole_file
@@ -21,35 +22,36 @@ def _stem(sample: dict) -> str:
     return Path(path).stem if path else f'{sample["sample_idx"]:06d}'
 
 
+def _full_size(sample: dict) -> Tensor:
+    """The answer at the size of its truth, or else of its picture as it was read."""
+    image = sample['pred_img'].cpu()
+    truth = sample.get('gt_img')
+    size = sample.get('ori_shape', image.shape[-2:]) if truth is None else truth.shape
+    return enlarge(image, size[-2:])
+
+
 @METRICS.register_module()
 class DumpImages(BaseMetric):
     """Writes each ``pred_img`` as a PNG, named like the picture that it answers.
 
-    8 bits; grey where the answer has one channel. Where two pictures have one name, the
-    later one's number is added.
+    8 bits, grey where the answer has one channel, at the size of the truth (of the
+    picture as it was read, where there is no truth). Where two pictures have one name,
+    the later one's number is added.
 
     Args:
         out_dir: where the PNGs go.
-        original_size: bring the answers to the size of the pictures as they were read,
-            as scripts for saliency and edges expect it. Not for pipelines that crop.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
     """
 
-    def __init__(
-        self, out_dir: str, original_size: bool = False, collect_device: str = 'cpu'
-    ) -> None:
+    def __init__(self, out_dir: str, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device)
         self.out_dir = Path(out_dir)
-        self.original_size = original_size
         self._written: dict[str, int] = {}
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Write a batch."""
         for sample in data_samples:
-            image = sample['pred_img']
-            if self.original_size:
-                image = enlarge(image, sample['ori_shape'][:2])
-            array = image.cpu().numpy().transpose(1, 2, 0)
+            array = _full_size(sample).numpy().transpose(1, 2, 0)
             array = array[..., 0] if array.shape[2] == 1 else array
             with whole_file(self.out_dir / f'{self._name(sample)}.png') as path:
                 Image.fromarray(array).save(path)
@@ -76,13 +78,13 @@ class DumpCocoRle(BaseMetric):
     """Writes maps as results in COCO's format: run lengths in one JSON file.
 
     One entry per image: what is above the threshold, its score the mean of the map
-    there. Images without such a pixel have no entry, as in detection.
+    there; its size that of the truth, as with :class:`DumpImages`. Images without such
+    a pixel have no entry, as in detection.
 
     Args:
         out_file: JSON file.
         threshold: from there on a pixel belongs to the mask, in [0, 1].
         category_id: of all entries.
-        original_size: see :class:`DumpImages`.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
     """
 
@@ -91,7 +93,6 @@ class DumpCocoRle(BaseMetric):
         out_file: str,
         threshold: float = 0.5,
         category_id: int = 1,
-        original_size: bool = True,
         collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device)
@@ -108,20 +109,16 @@ class DumpCocoRle(BaseMetric):
         self.out_file = Path(out_file)
         self.threshold = threshold
         self.category_id = category_id
-        self.original_size = original_size
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Encode a batch."""
         for sample in data_samples:
-            image = sample['pred_img']
-            if self.original_size:
-                image = enlarge(image, sample['ori_shape'][:2])
             stem = _stem(sample)
             number = int(stem) if stem.isdecimal() else stem
             entry = dict(
                 image_id=sample.get('img_id', number),
                 category_id=self.category_id,
-                **self._encode(as_map(image)),
+                **self._encode(as_map(_full_size(sample))),
             )
             self.results.append(entry)
 

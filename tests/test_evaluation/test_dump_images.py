@@ -16,9 +16,7 @@ from .two_processes import in_two_processes
 def answer(index: int, name: str | None = None, channels: int = 1) -> dict:
     rng = np.random.default_rng(index)
     image = rng.integers(0, 256, (channels, 6, 8), np.uint8)
-    sample = dict(
-        pred_img=torch.from_numpy(image), sample_idx=index, ori_shape=(12, 16)
-    )
+    sample = dict(pred_img=torch.from_numpy(image), sample_idx=index)
     return sample | (dict(img_path=f'images/{name}.jpg') if name else {})
 
 
@@ -41,10 +39,13 @@ def test_answers_are_named_like_the_pictures(tmp_path):
     ]
 
 
-def test_answers_can_have_the_size_of_the_pictures(tmp_path):
-    dump = DumpImages(str(tmp_path), original_size=True)
-    dump.process(None, [answer(0, 'cat')])
-    assert read(tmp_path / 'cat.png').shape == (12, 16)
+def test_answers_get_the_size_of_their_truth_or_of_their_picture(tmp_path):
+    dump = DumpImages(str(tmp_path))
+    photo = answer(0, 'photo') | dict(ori_shape=(12, 16))
+    cropped = photo | dict(img_path='cropped.jpg', gt_img=torch.zeros(1, 10, 10))
+    dump.process(None, [photo, cropped])
+    assert read(tmp_path / 'photo.png').shape == (12, 16)
+    assert read(tmp_path / 'cropped.png').shape == (10, 10)
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
@@ -57,7 +58,7 @@ def test_coco_results_hold_what_is_above_the_threshold(tmp_path):
     samples = [answer(0, '000000000139'), answer(1, 'dog'), answer(2, 'empty')]
     samples[2]['pred_img'] *= 0
     out = tmp_path / 'results.json'
-    dump = DumpCocoRle(str(out), threshold=0.5, original_size=False)
+    dump = DumpCocoRle(str(out), threshold=0.5)
     dump.process(None, samples)
     assert dump.evaluate(3) == {}
     first, second = json.loads(out.read_text())
@@ -68,10 +69,10 @@ def test_coco_results_hold_what_is_above_the_threshold(tmp_path):
     assert first['score'] == pytest.approx(soft[soft >= 0.5].mean())
 
 
-def test_coco_results_are_of_the_original_size(tmp_path):
+def test_coco_results_have_the_size_of_their_truth(tmp_path):
     out = tmp_path / 'results.json'
     dump = DumpCocoRle(str(out))
-    dump.process(None, [answer(0, '1')])
+    dump.process(None, [answer(0, '1') | dict(gt_img=torch.zeros(1, 12, 16))])
     dump.evaluate(1)
     (entry,) = json.loads(out.read_text())
     assert entry['segmentation']['size'] == [12, 16]

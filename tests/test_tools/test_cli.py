@@ -131,6 +131,15 @@ def test_predictions_are_dumped(checkpoint, toy_config, tmp_path):
     assert samples[0]['pred_img'].dtype == torch.uint8
 
 
+def test_predictions_are_dumped_as_pictures(checkpoint, toy_config, tmp_path):
+    out = tmp_path / 'pred'
+    options = ('--out', out, '--out-item', 'pred', '--work-dir', tmp_path / 'w')
+    call('test.py', toy_config, checkpoint, '--num-steps', 1, *options)
+    assert sorted(path.name for path in out.iterdir()) == [
+        f'photo_{i}.png' for i in range(5)
+    ]
+
+
 def test_train_takes_every_option(toy_config, tmp_path):
     work = tmp_path / 'work'
     options = ('--amp', '--no-validate', '--auto-scale-lr', '--seed', '5')
