@@ -4,7 +4,7 @@
 #
 # tools/dataset_converters/celeba_hq.py --split lama makes images and lists,
 # inpainting_masks.py beside it the files of masks.
-from mmcv.transforms import RandomFlip
+from mmcv.transforms import CenterCrop, RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 
 from mmadm.datasets import ImageDataset, SeededInfiniteSampler
@@ -30,6 +30,7 @@ train_dataloader = dict(
         ann_file='splits/lama_train.txt',
         pipeline=[
             dict(type=LoadImages),
+            dict(type=CenterCrop, crop_size=256),
             dict(type=RandomFlip, prob=0.5),
             dict(type=RandomMask, kind='free_form'),
             dict(type=MaskedCondition),

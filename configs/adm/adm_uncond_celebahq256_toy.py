@@ -1,0 +1,26 @@
+# Faces of CelebA-HQ-256 at toy width, on patches of 8 x 8 pixels: Table I's column
+# "Unconditional generation, CelebA-HQ-256", made for a laptop's CPU and some minutes.
+from mmengine.config import read_base
+
+with read_base():
+    from .adm_uncond_celebahq256 import *
+    from .._base_.models.adm_toy import *
+    from .._base_.schedules.adamw_toy import *
+
+model.condition_encoder = None
+model.data_preprocessor.update(size_divisor=8)
+model.first_stage.update(patch=8)
+model.head.update(
+    in_channels=192,
+    out_channels=(192, 192),
+    base_channels=64,
+    condition_channels=None,
+)
+model.preconditioner.update(sigma_data=0.5)
+
+train_dataloader.update(batch_size=8)
+
+custom_hooks[1].update(momentum=5e-3)
+default_hooks.logger.update(interval=20)
+default_hooks.checkpoint.update(interval=500)
+auto_scale_lr.update(base_batch_size=8)
