@@ -45,18 +45,22 @@ def waves(
     return torch.tensor(values, dtype=torch.float32).view(shape)
 
 
-def authors_weights(module: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
+def authors_weights(
+    module: nn.Module, names: Mapping[str, str], **parameters: str
+) -> dict[str, Tensor]:
     """A state dict of the authors' for a network of ours, in the order of ours.
 
     Args:
         module: our network.
         names: modules inside it, theirs -> ours.
+        parameters: last parts of names, ours -> theirs, where not the usual ones.
     """
+    parameters = PARAMETERS | parameters
     places = {ours: theirs for theirs, ours in names.items()}
     weights = {}
     for key, tensor in module.state_dict().items():
         place, _, kind = key.rpartition('.')
-        path = (places.get(place, place), PARAMETERS.get(kind, kind))
+        path = (places.get(place, place), parameters.get(kind, kind))
         theirs = '.'.join(filter(None, path))
         if tensor.is_floating_point():
             tensor = formula(theirs, tensor.shape)

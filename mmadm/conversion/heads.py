@@ -44,11 +44,16 @@ RELATION_LAYER = {
     'attentions.0.mlp.fc2': 'mlp.3',
     'attentions.0.out_conv': 'proj',
 }
-_PARAMETERS = {'W': 'frequencies', 'g': 'gain', 'complex_weight': 'response'}
+_PARAMETERS = {
+    'W': 'frequencies',
+    'freqs': 'frequencies',
+    'g': 'gain',
+    'complex_weight': 'response',
+}
 
 
 def unconditional_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of :class:`DualDecoderUNet` (or its relatives), from the authors'.
+    """Weights of :class:`DualDecoderUNet` or a relative, from the authors'.
 
     Args:
         weights: the state dict of their wrapper; its keys start with ``model.enc.``,
@@ -68,7 +73,7 @@ def unconditional_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def relation_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of :class:`RelationUNet` (or its relative), from the authors'.
+    """Weights of :class:`RelationUNet` or its relative, from the authors'.
 
     Args:
         weights: the state dict of their conditional U-Net; its keys start with
@@ -87,13 +92,14 @@ def relation_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unconditional_names(sides: Sequence[int], num_blocks: int) -> dict[str, str]:
-    """Modules of the unconditional head, theirs -> ours.
+    """Modules of the unconditional head, theirs -> ours; ``aux`` are those of NCSN++.
 
     Args:
         sides: resolution of each level, the finest first.
         num_blocks: residual blocks of a level of the encoder.
     """
     names = {
+        'model.map_noise': 'embedding.code',
         'model.map_augment': 'embedding.augment',
         'model.map_layer0': 'embedding.mlp.0',
         'model.map_layer1': 'embedding.mlp.2',
@@ -105,6 +111,8 @@ def unconditional_names(sides: Sequence[int], num_blocks: int) -> dict[str, str]
             names[f'{theirs}_conv'] = f'{ours}.0'
         else:
             names |= _inside(f'{theirs}_down', f'{ours}.0')
+            residual = f'encoder.residuals.{level - 1}.conv'
+            names[f'{theirs}_aux_residual'] = residual
         for i in range(num_blocks):
             names |= _inside(f'{theirs}_block{i}', f'{ours}.{i + 1}')
     for decoder, number in enumerate(('', '2')):
@@ -118,11 +126,14 @@ def unconditional_names(sides: Sequence[int], num_blocks: int) -> dict[str, str]
                 names |= _inside(f'{theirs}_up', f'{ours}.ups.{step - 1}')
             for i in range(num_blocks + 1):
                 names |= _inside(f'{theirs}_block{i}', f'{ours}.levels.{step}.{i}')
+            if step == len(sides) - 1:
+                names[f'{theirs}_aux_norm'] = f'{ours}.norm'
+                names[f'{theirs}_aux_conv'] = f'{ours}.out'
+        names[f'model.out_norm{number}'] = f'{ours}.norm'
+        names[f'model.out_conv{number}'] = f'{ours}.out'
         decouple = f'model.decouple{decoder + 1}'
         names |= {f'{decouple}.0': f'{ours}.decouple.conv'}
         names |= _inside(f'{decouple}.1', f'{ours}.decouple.gate', GATE)
-        names[f'model.out_norm{number}'] = f'{ours}.norm'
-        names[f'model.out_conv{number}'] = f'{ours}.out'
     return names
 
 
@@ -133,9 +144,9 @@ def relation_names(levels: int) -> dict[str, str]:
         levels: levels of the way down.
     """
     names = {
-        'time_mlp.0': 'embedding',
-        'time_mlp.1': 'embedding.mlp.0',
-        'time_mlp.3': 'embedding.mlp.2',
+        'time_mlp.0': 'embedding.0',
+        'time_mlp.1': 'embedding.1',
+        'time_mlp.3': 'embedding.3',
         'init_conv.0': 'stem.0',
         'init_conv.1': 'stem.1',
     }

@@ -15,7 +15,7 @@ from mmadm.diffusion import (
     PublishedImagePreconditioner,
     PublishedPreconditioner,
 )
-from mmadm.models import DualDecoderUNet, SingleDecoderUNet
+from mmadm.models import DualDecoderUNet, NCSNppUNet, SingleDecoderUNet
 from tests.golden import assert_golden, authors_weights, waves
 
 TINY = dict(
@@ -34,11 +34,18 @@ class RawPublished(PlainPreconditioner, PublishedPreconditioner):
     """The published input scaling without the rest."""
 
 
-def run(head_type: type, preconditioner, labels=None, noise=None, **settings) -> tuple:
-    head = head_type(**TINY, **settings).eval()
+def load(head: DualDecoderUNet) -> DualDecoderUNet:
     # The authors' names carry the resolution of each level.
-    theirs = authors_weights(head, unconditional_names(sides=(16, 8), num_blocks=1))
+    names = unconditional_names(sides=(16, 8), num_blocks=1)
+    if isinstance(head, NCSNppUNet):
+        names = {k: v for k, v in names.items() if not k.startswith('model.out_')}
+    theirs = authors_weights(head, names, frequencies='freqs')
     head.load_state_dict(unconditional_keys(theirs))
+    return head.eval()
+
+
+def run(head_type: type, preconditioner, labels=None, noise=None, **settings) -> tuple:
+    head = load(head_type(**{**TINY, **settings}))
 
     def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
         return head(x, c_noise, augment_labels=labels)
@@ -85,6 +92,16 @@ ROWS = {
         ((DualDecoderUNet, RawPublished('ddm_public')), {}),
         (0.09297543, 0.8465311, 1075.671, -0.640629, -0.772158, -0.348954),
         (-0.02979303, 0.3405662, 426.9844, 0.064752, -0.034108, 0.239233),
+    ),
+    'ADM SongUNet': (
+        ((NCSNppUNet, Preconditioner(1.0)), dict(base_channels=32)),
+        (0.0715197, 0.5694429, 691.4097, -0.958601, -1.132496, -0.870996),
+        (-0.01390627, 0.7176763, 948.6015, 0.584904, 0.738298, 0.598593),
+    ),
+    'DDM SongUNet': (
+        ((NCSNppUNet, PublishedPreconditioner('ddm_public')), dict(base_channels=32)),
+        (0.0367083, 0.4358165, 515.5887, -0.732571, -0.861514, -0.669062),
+        (-0.01541207, 0.6110625, 790.2263, 0.428464, 0.588173, 0.503910),
     ),
     'DDM uncond_unet_sd': (
         ((SingleDecoderUNet, PublishedImagePreconditioner('ddm_public')), {}),

@@ -1,13 +1,16 @@
 """Heads and their layers."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.signal import convolve2d
 
 from mmadm.models import (
     ConvBranchUNet,
     ConvEncoder,
     CrossAttentionFusion,
     DualDecoderUNet,
+    NCSNppUNet,
     SingleDecoderUNet,
 )
 from mmadm.models.heads.layers import (
@@ -16,6 +19,7 @@ from mmadm.models.heads.layers import (
     TimeEmbedding,
     attend,
 )
+from mmadm.models.heads.ncsnpp import ScaledBlock, SmoothResample
 
 TOY = dict(base_channels=8, channel_mult=(1, 2, 2), num_blocks=1, attention_levels=(1,))
 
@@ -39,9 +43,10 @@ def test_parameter_counts_are_those_of_table_1(decoders, settings, expected):
         assert count(DualDecoderUNet(out_channels=decoders, **settings)) == expected
 
 
-@pytest.mark.parametrize('size', [(8, 8), (9, 13), (5, 5), (16, 7)])
-def test_any_size_goes_in_and_comes_out(size):
-    head = DualDecoderUNet(out_channels=(6, 3), **TOY)
+@pytest.mark.parametrize('size', [(8, 8), (9, 13), (5, 5), (16, 7), (1, 1)])
+@pytest.mark.parametrize('head_type', [DualDecoderUNet, NCSNppUNet])
+def test_any_size_goes_in_and_comes_out(size, head_type):
+    head = head_type(out_channels=(6, 3), **TOY)
     phi, eps = head(torch.randn(2, 3, *size), torch.randn(2))
     assert phi.shape == (2, 6, *size)
     assert eps.shape == (2, 3, *size)
@@ -115,6 +120,34 @@ def test_skip_tuning_weakens_the_deep_skips_and_leaves_the_bottom():
     assert torch.equal(bottom, outputs[-1])
     for i, (skip, output) in enumerate(zip(skips, outputs, strict=True)):
         torch.testing.assert_close(skip, (1 - 0.5 * i / 5) * output)
+
+
+def test_smooth_resampling_is_the_binomial_filter():
+    x = torch.randn(1, 1, 8, 6)
+    taps = np.array([1, 3, 3, 1]) / 8
+    full = convolve2d(x[0, 0].numpy(), np.outer(taps, taps))
+    down = SmoothResample('down')(x)[0, 0]
+    np.testing.assert_allclose(down, full[2:-1:2, 2:-1:2], atol=1e-6)
+
+    spread = np.zeros((16, 12))
+    spread[::2, ::2] = x[0, 0]
+    full = convolve2d(spread, 4 * np.outer(taps, taps))
+    up = SmoothResample('up')(x, torch.Size((15, 12)))[0, 0]
+    np.testing.assert_allclose(up, full[1:16, 1:13], atol=1e-6)
+
+
+def test_blocks_of_ncsnpp_start_near_their_shortcut():
+    block, x = ScaledBlock(8, 8, 4, attention=True), torch.randn(2, 8, 4, 4)
+    out = block(x, torch.randn(2, 4))
+    torch.testing.assert_close(out, x / 2, rtol=0, atol=1e-3)
+
+
+def test_ncsnpp_takes_conditions_and_one_decoder_too():
+    settings = dict(condition_channels=(4, 4, 4), out_channels=(3,))
+    head = NCSNppUNet(**TOY, **settings)
+    features = [torch.randn(1, 4, size, size) for size in (8, 4, 2)]
+    (out,) = head(torch.randn(1, 3, 8, 8), torch.zeros(1), features)
+    assert out.shape == (1, 3, 8, 8)
 
 
 def test_cross_attention_starts_as_identity_and_learns_from_the_condition():

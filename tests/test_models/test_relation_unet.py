@@ -96,9 +96,9 @@ def test_each_output_trains_its_own_decoder_and_both_the_rest():
 
 def test_the_frequencies_of_time_are_kept_but_not_trained():
     head = RelationUNet(**TOY)
-    assert 'embedding.frequencies' in head.state_dict()
+    assert 'embedding.0.frequencies' in head.state_dict()
     assert [k for k, p in head.named_parameters() if not p.requires_grad] == [
-        'embedding.frequencies'
+        'embedding.0.frequencies'
     ]
 
 

@@ -2,6 +2,7 @@
 
 from .fusion import ConcatFusion, CrossAttentionFusion
 from .layers import SpatialAttention
+from .ncsnpp import NCSNppUNet
 from .relation_layers import FourierFilter
 from .relation_unet import RelationUNet, SingleDecoderRelationUNet
 from .unet import ConvBranchUNet, DualDecoderUNet, SingleDecoderUNet
@@ -12,6 +13,7 @@ __all__ = [
     'CrossAttentionFusion',
     'DualDecoderUNet',
     'FourierFilter',
+    'NCSNppUNet',
     'RelationUNet',
     'SingleDecoderRelationUNet',
     'SingleDecoderUNet',

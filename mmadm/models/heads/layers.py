@@ -4,6 +4,7 @@ Sizes need not be even: :func:`downsample` rounds up, :func:`upsample` crops to 
 skip connection has, so that a head takes images of any size.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -25,11 +26,11 @@ def upsample(x: Tensor, size: torch.Size) -> Tensor:
     return x[..., : size[0], : size[1]]
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
     """Group normalisation: up to 32 equal groups of at least four channels."""
     most = min(32, max(1, channels // 4))
     groups = next(n for n in range(most, 0, -1) if channels % n == 0)
-    return nn.GroupNorm(groups, channels)
+    return nn.GroupNorm(groups, channels, eps)
 
 
 def zero_init(module: nn.Module) -> nn.Module:
@@ -39,27 +40,62 @@ def zero_init(module: nn.Module) -> nn.Module:
     return module
 
 
+class SineCode(nn.Module):
+    """[cos, sin] of a number times the frequencies ``10000^(-2k / channels)``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        frequencies = 10000 ** (-torch.arange(channels // 2) / (channels // 2))
+        self.register_buffer('frequencies', frequencies, persistent=False)
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        """(N,) to (N, channels)."""
+        angle = c_noise[:, None] * self.frequencies
+        return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+class FourierCode(nn.Module):
+    """``[sin, cos](2 pi W c_noise)`` of random frequencies W that are never trained."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        frequencies = 16 * torch.randn(channels // 2)
+        self.frequencies = nn.Parameter(frequencies, requires_grad=False)
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        """(N,) to (N, channels)."""
+        angle = 2 * math.pi * c_noise[:, None] * self.frequencies
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
 class TimeEmbedding(nn.Module):
     """``c_noise`` (and optional augmentation labels) to one vector per image.
 
     Args:
-        channels: width of the sinusoidal code, [cos, sin] of frequencies
-            ``10000^(-2k / channels)``.
+        channels: base width of the head; the vector is four times as wide.
         augment_dim: length of the label vector of a leaking-free augmentation, 0 for
             none.
+        code: :class:`SineCode` or :class:`FourierCode`.
+        code_width: width of the code in ``channels``.
     """
 
-    def __init__(self, channels: int, augment_dim: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        augment_dim: int = 0,
+        code: type[nn.Module] = SineCode,
+        code_width: int = 1,
+    ) -> None:
         super().__init__()
-        frequencies = 10000 ** (-torch.arange(channels // 2) / (channels // 2))
-        self.register_buffer('frequencies', frequencies, persistent=False)
+        width = code_width * channels
+        self.code = code(width)
         self.augment = (
-            zero_init(nn.Linear(augment_dim, channels, bias=False))
+            zero_init(nn.Linear(augment_dim, width, bias=False))
             if augment_dim
             else None
         )
         self.mlp = nn.Sequential(
-            nn.Linear(channels, 4 * channels),
+            nn.Linear(width, 4 * channels),
             nn.SiLU(),
             nn.Linear(4 * channels, 4 * channels),
             nn.SiLU(),
@@ -67,8 +103,7 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, c_noise: Tensor, augment_labels: Tensor | None = None) -> Tensor:
         """(N,) and optionally (N, augment_dim) to (N, 4 * channels)."""
-        angle = c_noise[:, None] * self.frequencies
-        code = torch.cat([angle.cos(), angle.sin()], dim=1)
+        code = self.code(c_noise)
         if augment_labels is not None:
             code = code + self.augment(augment_labels)
         return self.mlp(code)

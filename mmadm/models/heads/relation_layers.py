@@ -1,9 +1,4 @@
-"""Building blocks of :class:`RelationUNet`, the authors' conditional head.
-
-The names of the widths: d is the base width of the head, e that of a relation layer.
-"""
-
-import math
+"""Building blocks of :class:`RelationUNet`, the authors' conditional head."""
 
 import torch
 import torch.nn.functional as F
@@ -15,29 +10,6 @@ from .layers import attend
 
 # Groups of each group normalisation, and heads of each relation layer.
 GROUPS = 8
-
-
-class FourierEmbedding(nn.Module):
-    """``c_noise`` to one vector, by random frequencies that stay as they are.
-
-    Args:
-        channels: width of the code, ``[sin, cos](2 pi W c_noise)``.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        frequencies = 16 * torch.randn(channels // 2)
-        self.frequencies = nn.Parameter(frequencies, requires_grad=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(channels, 4 * channels),
-            nn.GELU(),
-            nn.Linear(4 * channels, 4 * channels),
-        )
-
-    def forward(self, c_noise: Tensor) -> Tensor:
-        """(N,) to (N, 4 * channels)."""
-        angle = 2 * math.pi * c_noise[:, None] * self.frequencies
-        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
 
 
 class StandardizedConv(nn.Conv2d):

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from mmadm.registry import MODELS
 
-from .layers import Decouple, SpatialAttention, check_features
+from .layers import Decouple, FourierCode, SpatialAttention, check_features
 from .relation_layers import (
     GROUPS,
-    FourierEmbedding,
     FullAttention,
     LinearAttention,
     RelationLayer,
@@ -219,7 +218,9 @@ class RelationUNet(BaseModule):
         widths = [d, *(d * mult for mult in channel_mult)]
         embed = 4 * d
 
-        self.embedding = FourierEmbedding(d)
+        self.embedding = nn.Sequential(
+            FourierCode(d), nn.Linear(d, embed), nn.GELU(), nn.Linear(embed, embed)
+        )
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels + condition_channels[0], d, 7, padding=3),
             nn.GroupNorm(min(d // 4, GROUPS), d),

@@ -23,6 +23,8 @@ from .layers import (
 class Encoder(nn.Module):
     """The shared way down; condition features join at the entry of each level."""
 
+    block: type[nn.Module] = ResBlock
+
     def __init__(
         self,
         in_channels: int,
@@ -42,7 +44,7 @@ class Encoder(nn.Module):
             entry = (
                 nn.Conv2d(in_channels, channels, 3, padding=1)
                 if i == 0
-                else ResBlock(
+                else self.block(
                     channels, channels, embed_channels, False, dropout, 'down'
                 )
             )
@@ -51,7 +53,7 @@ class Encoder(nn.Module):
             for _ in range(num_blocks):
                 attention = i in attention_levels
                 level.append(
-                    ResBlock(channels, width, embed_channels, attention, dropout)
+                    self.block(channels, width, embed_channels, attention, dropout)
                 )
                 channels = width
                 self.skip_channels.append(channels)
@@ -76,6 +78,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """One way up, with its own decoupling of what the encoder found."""
 
+    block: type[nn.Module] = ResBlock
+    attend_each = True  # of the attending levels: each block, or the last one
+
     def __init__(
         self,
         out_channels: int,
@@ -91,7 +96,7 @@ class Decoder(nn.Module):
         channels = widths[-1]
         self.decouple = Decouple(channels)
         self.bottom = nn.ModuleList(
-            ResBlock(channels, channels, embed_channels, attention, dropout)
+            self.block(channels, channels, embed_channels, attention, dropout)
             for attention in (True, False)
         )
         self.ups = nn.ModuleList()
@@ -99,13 +104,14 @@ class Decoder(nn.Module):
         for i in reversed(range(len(widths))):
             if i < len(widths) - 1:
                 self.ups.append(
-                    ResBlock(channels, channels, embed_channels, False, dropout, 'up')
+                    self.block(channels, channels, embed_channels, False, dropout, 'up')
                 )
             level = nn.ModuleList()
-            for _ in range(num_blocks + 1):
+            for j in range(num_blocks + 1):
                 attention = i in attention_levels
+                attention &= self.attend_each or j == num_blocks
                 level.append(
-                    ResBlock(
+                    self.block(
                         channels + skip_channels.pop(),
                         widths[i],
                         embed_channels,
@@ -160,6 +166,10 @@ class DualDecoderUNet(BaseModule):
         init_cfg: initialisation, for instance from a checkpoint.
     """
 
+    encoder_type: type[Encoder] = Encoder
+    decoder_type: type[Decoder] = Decoder
+    embedding_settings: dict = {}
+
     def __init__(
         self,
         in_channels: int = 3,
@@ -184,15 +194,17 @@ class DualDecoderUNet(BaseModule):
 
         embed = 4 * base_channels
         shared = (widths, num_blocks, attention_levels, embed, dropout)
-        self.embedding = TimeEmbedding(base_channels, augment_dim)
+        self.embedding = TimeEmbedding(
+            base_channels, augment_dim, **self.embedding_settings
+        )
         entries = [widths[0], *widths[:-1]]
         fusions = [
             MODELS.build(dict(fusion, channels=width, condition_channels=channels))
             for width, channels in zip(entries, self.condition_channels)
         ]
-        self.encoder = Encoder(in_channels, *shared, fusions)
+        self.encoder = self.encoder_type(in_channels, *shared, fusions)
         self.decoders = nn.ModuleList(
-            Decoder(channels, *shared, self.encoder.skip_channels)
+            self.decoder_type(channels, *shared, self.encoder.skip_channels)
             for channels in out_channels
         )
 
@@ -228,15 +240,15 @@ class DualDecoderUNet(BaseModule):
         check_features(features, self.condition_channels)
         embedding = self.embedding(c_noise, augment_labels)
         skips = self.encoder(x, embedding, features or ())
-        return self.decode(skips[-1], self._tuned(skips), embedding)
+        return self.decode(skips, embedding)
 
-    def decode(
-        self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor
-    ) -> tuple[Tensor, ...]:
-        """The deepest output of the encoder, and all of them, to raw outputs."""
-        return tuple(decoder(x, skips, embedding) for decoder in self.decoders)
+    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
+        """Encoder outputs to raw outputs."""
+        tuned = self.tune(skips)
+        return tuple(decoder(skips[-1], tuned, embedding) for decoder in self.decoders)
 
-    def _tuned(self, skips: list[Tensor]) -> list[Tensor]:
+    def tune(self, skips: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The skip connections, weakened by ``skip_scale``."""
         if self.skip_scale == 1:
             return skips
         drop = (1 - self.skip_scale) / (len(skips) - 1)
@@ -287,10 +299,8 @@ class ConvBranchUNet(DualDecoderUNet):
             output_conv(width, second),
         )
 
-    def decode(
-        self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor
-    ) -> tuple[Tensor, ...]:
+    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
         """Both outputs from the one decoder's feature map."""
         (decoder,) = self.decoders
-        trunk = decoder.trunk(x, skips, embedding)
+        trunk = decoder.trunk(skips[-1], self.tune(skips), embedding)
         return decoder.out(trunk), self.branch(trunk)
