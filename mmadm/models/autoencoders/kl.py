@@ -4,7 +4,6 @@ Its parts have the names of latent diffusion's ``kl-f4``, so published weights f
 they are.
 """
 
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -308,8 +307,12 @@ class Attention(nn.Module):
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """32 groups, fewer in networks too narrow for them."""
-    return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
+    """32 groups; where they do not divide the width, groups of four channels.
+
+    A group of one channel would lose its mean, and the image its colours.
+    """
+    groups = next((n for n in (32, channels // 4) if n and channels % n == 0), 1)
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 def _downsample(channels: int, wanted: bool) -> dict[str, nn.Module]:
