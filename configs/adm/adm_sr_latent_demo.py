@@ -1,6 +1,6 @@
-# Latent diffusion in minutes without training a first stage: the super-resolution demo on
-# the latents of TAEF2. Its two files, taef2_encoder.pth and taef2_decoder.pth (5 MB, MIT
-# licence), are in github.com/madebyollin/taesd.
+# Latent diffusion in minutes without training a first stage: the super-resolution demo
+# on the latents of TAEF2. Its two files, taef2_encoder.pth and taef2_decoder.pth (5 MB,
+# MIT licence), are in github.com/madebyollin/taesd.
 from mmengine.config import read_base
 
 with read_base():

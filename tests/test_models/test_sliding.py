@@ -174,6 +174,16 @@ def test_a_constant_image_stays_constant(mode):
     torch.testing.assert_close(paint(make_jumpy(mode), condition), condition)
 
 
+def test_single_chains_are_kept_in_range_before_they_are_averaged():
+    """Else a window that went astray would outweigh its neighbours."""
+    condition = torch.full((1, 3, 8, 12), 0.5)
+    condition[..., 8:] = 5.0
+    # The second window has the mean (0.5 + 5) / 2, which is kept at 1.
+    answer = paint(make_jumpy(dict(CHAINS, blend='mean')), condition)
+    expected = torch.tensor([0.5] * 4 + [0.75] * 4 + [1.0] * 4)
+    torch.testing.assert_close(answer, expected.expand(1, 3, 8, 12))
+
+
 @BOTH
 def test_known_pixels_are_pasted_in_windows_too(mode):
     model, data = make_model(test_cfg=dict(mode, num_steps=1)), make_data(1)
