@@ -31,7 +31,7 @@ class UnionOfInstances(BaseTransform):
         for segmentation in results['instances']:
             try:
                 union |= _decode(segmentation, height, width)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except Exception as error:  # what pycocotools raises on broken masks
                 raise ValueError(
                     f'Broken annotation of {results["img_path"]}: {error}. Correct it '
                     'in the annotation file, or remove the image there.'
@@ -47,6 +47,8 @@ def _decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
     if isinstance(segmentation, list):
         segmentation = coco.merge(coco.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation['counts'], list):
+        if sum(segmentation['counts']) != height * width:
+            raise ValueError('its run lengths do not add up to the image')
         segmentation = coco.frPyObjects(segmentation, height, width)
     mask = coco.decode(segmentation).astype(bool)
     if mask.shape != (height, width):

@@ -1,0 +1,239 @@
+"""Holes for inpainting: their areas, their file, what the model sees of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmadm.datasets import ImageDataset, SeededIndex
+from mmadm.datasets.mask_file import decode, digest, encode, read_masks, write_masks
+from mmadm.datasets.masks import MASKS, scored_mask
+from mmadm.datasets.preparation import check_names, draw_masks, masks_from_folder
+from mmadm.datasets.transforms import (
+    FixedMask,
+    LoadImages,
+    MaskedCondition,
+    PackDiffusionInputs,
+    RandomMask,
+)
+from mmadm.models import DiffusionPreprocessor
+
+SIZE = (256, 256)
+
+# Hole area of LaMa's masks: mean as drawn, share above a half, mean after selection,
+# standard deviation after selection; measured with LaMa's generator (4,000 draws).
+LAMA = dict(
+    thin=(0.294, 0.029, 0.283, 0.132),
+    medium=(0.241, 0.009, 0.234, 0.132),
+    thick=(0.402, 0.354, 0.258, 0.131),
+)
+
+
+@pytest.mark.parametrize('kind', LAMA)
+def test_holes_are_as_large_as_lamas(kind):
+    mean, above, mean_scored, std_scored = LAMA[kind]
+    rng = np.random.default_rng(0)
+    drawn = np.array([MASKS[kind](SIZE, rng).mean() for _ in range(600)])
+    scored = np.array([scored_mask(kind, SIZE, rng).mean() for _ in range(120)])
+    assert drawn.mean() == pytest.approx(mean, abs=0.015)
+    assert (drawn > 0.5).mean() == pytest.approx(above, abs=0.03)
+    assert scored.mean() == pytest.approx(mean_scored, abs=0.025)
+    assert scored.std() == pytest.approx(std_scored, abs=0.02)
+    assert scored.max() <= 0.5 and scored.min() > 0
+
+
+@pytest.mark.parametrize('size', [(256, 256), (64, 48), (40, 200)])
+def test_free_form_masks_hide_some_and_not_all(size):
+    rng = np.random.default_rng(0)
+    masks = [MASKS['free_form'](size, rng) for _ in range(200)]
+    assert {mask.shape for mask in masks} == {size}
+    assert {value for mask in masks for value in np.unique(mask)} == {0, 1}
+    shares = np.array([mask.mean() for mask in masks])
+    assert 0 < shares.min() < 0.2 and 0.5 < shares.max() < 1
+
+
+def test_boxes_and_strokes_stay_in_proportion():
+    """Of medium masks, 0.3 in 1.3 are boxes: at most five of at most 50 x 50."""
+    rng = np.random.default_rng(0)
+    sides = []
+    for _ in range(300):
+        mask = MASKS['medium'](SIZE, rng)
+        rows = mask.any(axis=1)
+        # Boxes alone change between few different rows; slanted strokes do not.
+        sides.append(len(np.unique(mask[rows], axis=0)) <= 12)
+    assert np.mean(sides) == pytest.approx(0.3 / 1.3, abs=0.06)
+
+
+def make_dataset(folder: Path, *transforms, condition='condition') -> ImageDataset:
+    pipeline = [LoadImages(), *transforms, PackDiffusionInputs(condition=condition)]
+    return ImageDataset(str(folder), pipeline=pipeline)
+
+
+def test_the_same_seeded_index_has_the_same_hole(photo_folder):
+    dataset = make_dataset(photo_folder, RandomMask('medium'), MaskedCondition())
+    first = dataset[SeededIndex(2, 77)]['data_samples'].mask
+    np.random.rand(5)
+    assert torch.equal(first, dataset[SeededIndex(2, 77)]['data_samples'].mask)
+    others = [dataset[SeededIndex(2, seed)]['data_samples'].mask for seed in range(5)]
+    assert not all(torch.equal(first, other) for other in others)
+
+
+def test_the_condition_is_black_in_the_holes_and_the_image_elsewhere(photo_folder):
+    item = make_dataset(photo_folder, RandomMask(), MaskedCondition())[0]
+    sample, condition = item['data_samples'], item['inputs']['condition']
+    hole = sample.mask[0].bool()
+    assert sample.mask.shape == (1, 40, 48) and 0 < hole.float().mean() < 1
+    assert condition.dtype == torch.uint8
+    assert (condition[:, hole] == 0).all()
+    assert torch.equal(condition[:, ~hole], sample.gt_img[:, ~hole])
+    batch = dict(inputs={'condition': [condition]}, data_samples=[sample])
+    seen = DiffusionPreprocessor()(batch)['inputs']['condition'][0]
+    assert (seen[:, hole] == -1).all()
+
+
+def test_the_mask_may_be_a_fourth_channel(photo_folder):
+    masked = MaskedCondition(with_mask=True)
+    item = make_dataset(photo_folder, RandomMask(), masked)[0]
+    sample, condition = item['data_samples'], item['inputs']['condition']
+    assert condition.shape == (4, 40, 48)
+    assert torch.equal(condition[3:], sample.mask * 255)
+    answer = torch.zeros(3, 40, 48)
+    pasted = DiffusionPreprocessor().to_uint8(answer, sample)
+    known = ~sample.mask[0].bool()
+    assert torch.equal(pasted[:, known], sample.gt_img[:, known])
+    assert (pasted[:, ~known] == 128).all()
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match=r"'thinn'. Use one of \['thin', 'medium'"):
+        RandomMask('thinn')
+
+
+# Masks in a file
+
+
+@pytest.fixture
+def mask_file(tmp_path) -> Path:
+    masks = draw_masks([f'photo_{i}' for i in range(4)], 'medium', (40, 48), seed=3)
+    write_masks(tmp_path / 'masks.json', masks, kind='medium', seed=3)
+    return tmp_path / 'masks.json'
+
+
+def test_masks_survive_their_file(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = {f'{i}': MASKS['thin']((70, 50), rng) for i in range(5)}
+    written = {name: encode(mask) for name, mask in masks.items()}
+    write_masks(tmp_path / 'below' / 'm.json', written, kind='thin')
+    entries = read_masks(tmp_path / 'below' / 'm.json')
+    for name, mask in masks.items():
+        assert np.array_equal(decode(entries[name]), mask)
+    assert [p.name for p in (tmp_path / 'below').iterdir()] == ['m.json']
+
+
+def test_every_image_has_its_mask(photo_folder, mask_file):
+    fixed = FixedMask(str(mask_file))
+    dataset = make_dataset(photo_folder, fixed, MaskedCondition())
+    masks = [dataset[i]['data_samples'].mask for i in range(4)]
+    assert torch.equal(masks[1], dataset[1]['data_samples'].mask)
+    assert not torch.equal(masks[0], masks[1])
+    with pytest.raises(ValueError, match=r'photo_4\.png of 40x48.*is missing.*tools/'):
+        dataset[4]
+
+
+def test_a_mask_of_another_size_is_named(photo_folder, mask_file):
+    Image.new('RGB', (20, 30)).save(photo_folder / 'photo_0.png')
+    dataset = make_dataset(photo_folder, FixedMask(str(mask_file)), MaskedCondition())
+    with pytest.raises(ValueError, match=r'photo_0\.png of 30x20.*size \[40, 48\]'):
+        dataset[0]
+
+
+def test_masks_follow_from_seed_and_name_alone():
+    names = ['a', 'b', 'c']
+    masks = draw_masks(names, 'thick', seed=1)
+    assert draw_masks(['c'], 'thick', seed=1)['c'] == masks['c']
+    assert masks['a'] != masks['b']
+    other = draw_masks(names, 'thick', seed=2)
+    assert digest(other) != digest(masks)
+    assert digest(dict(reversed(masks.items()))) == digest(masks)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('{', r'Not a file of test masks: .*masks\.json'),
+        ('[]', 'Not a file of test masks'),
+        ('{"masks": {}}', 'Not a file of test masks'),
+        ('{"info": {"sha256": "0"}, "masks": {}}', 'Test masks were changed'),
+    ],
+)
+def test_a_broken_file_is_named(mask_file, text, message):
+    mask_file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        FixedMask(str(mask_file))
+
+
+def test_a_changed_mask_is_noticed(mask_file):
+    data = json.loads(mask_file.read_text())
+    masks = data['masks']
+    masks['photo_0'], masks['photo_1'] = masks['photo_1'], masks['photo_0']
+    mask_file.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match='were changed'):
+        read_masks(mask_file)
+    with pytest.raises(FileNotFoundError, match=r'not found.*inpainting_masks\.py'):
+        read_masks(mask_file.with_name('no.json'))
+
+
+def test_images_without_a_mask_are_counted(mask_file):
+    masks = read_masks(mask_file)
+    check_names(['photo_0', 'photo_3'], masks, 'm.json')
+    with pytest.raises(ValueError, match=r'm\.json has no masks for 1 of 2.*: x\.'):
+        check_names(['photo_0', 'x'], masks, 'm.json')
+
+
+# Published masks
+
+
+def test_both_polarities_become_the_same_holes(tmp_path):
+    hole = np.zeros((40, 48), np.uint8)
+    hole[10:20, 5:30] = 1
+    for folder, grey in (('white', hole * 250), ('black', 255 - hole * 130)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(grey).save(tmp_path / folder / 'm.png')
+        masks = masks_from_folder(['a'], tmp_path / folder, folder, (40, 48))
+        assert np.array_equal(decode(masks['a']), hole)
+
+
+def test_masks_are_dealt_out_or_found_by_name(tmp_path):
+    for i in range(2):
+        image = np.zeros((8, 8), np.uint8)
+        image[i] = 255
+        Image.fromarray(image).save(tmp_path / f'{i}.png')
+    dealt = masks_from_folder(['x', 'y', 'z'], tmp_path, 'white', (8, 8))
+    assert dealt['x'] == dealt['z'] != dealt['y']
+    named = masks_from_folder(['1', '0'], tmp_path, 'white', (8, 8))
+    assert (named['1'], named['0']) == (dealt['y'], dealt['x'])
+    larger = masks_from_folder(['x'], tmp_path, 'white', (16, 32))
+    assert decode(larger['x']).sum() == 2 * 32
+
+
+def test_a_mask_that_hides_nothing_is_refused(tmp_path):
+    Image.new('L', (8, 8), 0).save(tmp_path / 'empty.png')
+    with pytest.raises(ValueError, match=r'empty\.png hides nothing.*--hole'):
+        masks_from_folder(['x'], tmp_path, 'white', (8, 8))
+
+
+@pytest.mark.parametrize('origin, hole', [('dfnet', 'black'), ('edgeconnect', 'white')])
+def test_published_masks_hide_less_than_they_show(data_root, tmp_path, origin, hole):
+    """The wrong polarity turns 20 to 50 % of hole into the complement."""
+    for path in (data_root / 'masks_sample').glob(f'{origin}_*.png'):
+        (tmp_path / path.name).symlink_to(path)
+    names = [path.stem for path in tmp_path.iterdir()]
+    shares = {}
+    for colour in ('white', 'black'):
+        masks = masks_from_folder(names, tmp_path, colour)
+        shares[colour] = np.mean([decode(entry).mean() for entry in masks.values()])
+    assert 0.2 < shares.pop(hole) < 0.45
+    assert 0.55 < shares.popitem()[1] < 0.8
