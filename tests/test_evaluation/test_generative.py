@@ -383,7 +383,7 @@ def test_an_identity_has_no_paired_distance_with_fewer_images_than_features():
 
 
 def test_missing_and_repeated_samples_are_noticed():
-    metric = InceptionMetrics(('fid_paired',), weights='random')
+    metric = InceptionMetrics(('is',), weights='random')
     samples = as_samples(images(2))
     metric.process(None, samples)
     with pytest.raises(ValueError, match=r'score of 3 samples.*but 2 were seen'):
