@@ -30,6 +30,11 @@ def decode(entry: dict) -> np.ndarray:
     return coco.decode(entry)
 
 
+def hole_share(masks: dict[str, dict]) -> float:
+    """Mean share of the images that is hidden."""
+    return float(np.mean([decode(entry).mean() for entry in masks.values()]))
+
+
 def digest(masks: dict[str, dict]) -> str:
     """SHA-256 over names and masks: equal sets of masks have equal ones."""
     lines = (f'{n} {masks[n]["size"]} {masks[n]["counts"]}\n' for n in sorted(masks))

@@ -45,7 +45,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Nothing was written; run it again.'):
-        from mmadm.datasets.mask_file import read_masks, write_masks
+        from mmadm.datasets.mask_file import hole_share, read_masks, write_masks
         from mmadm.datasets.preparation import (
             check_names,
             draw_masks,
@@ -71,6 +71,9 @@ def main() -> None:
             masks = draw_masks(names, size=args.size, **info)
         digest = write_masks(args.out, masks, **info)
         print(f'{len(masks)} masks written to {args.out}, sha256 {digest}')
+        share = hole_share(masks)
+        hint = '; is --hole the right colour?' if args.hole and share > 0.5 else ''
+        print(f'They hide {share:.1%} of the images on average{hint}')
 
 
 if __name__ == '__main__':
