@@ -82,7 +82,7 @@ def find_weights(weights: str) -> Path:
     Raises:
         FileNotFoundError: there is no such file or name, or it cannot be fetched.
     """
-    if weights.endswith(_SUFFIXES):
+    if weights.endswith(_SUFFIXES) or Path(weights).is_file():
         return Path(weights)
     url = _published(weights)
     path = Path(torch.hub.get_dir(), 'checkpoints', url.rsplit('/', 1)[1])

@@ -115,9 +115,9 @@ class ShiftedWindowAttention(nn.Module):
         shifts = [self.shift if side > self.window else 0 for side in padded]
 
         x = x.roll([-shift for shift in shifts], dims=(1, 2))
-        windows = self._split(x).flatten(0, 2)
-        answers = self.w_msa(windows, self._mask(x, shifts))
-        x = answers.view(self._split(x).shape).unflatten(3, (self.window, self.window))
+        windows = self._split(x)
+        answers = self.w_msa(windows.flatten(0, 2), self._mask(x, shifts))
+        x = answers.view(windows.shape).unflatten(3, (self.window, self.window))
         x = x.transpose(2, 3).reshape(-1, *padded, x.shape[-1])
         x = x.roll(shifts, dims=(1, 2))
         return self.drop(x[:, :height, :width].flatten(1, 2))
