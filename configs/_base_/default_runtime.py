@@ -14,6 +14,7 @@ from mmadm.engine import (
     AtomicCheckpointHook,
     BrokenImageHook,
     DeferredRuntimeInfoHook,
+    LatentCacheHook,
     NonFiniteHook,
     PlainCheckpointHook,
     SampleGridHook,
@@ -42,6 +43,7 @@ custom_hooks = [
     dict(type=BrokenImageHook),
     dict(type=StopSignalHook),
     dict(type=AccelerationHook),
+    dict(type=LatentCacheHook),
 ]
 
 val_cfg = dict(type=ValLoop)

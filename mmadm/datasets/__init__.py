@@ -1,5 +1,6 @@
 """Data sets and their seeds."""
 
+from .cached_latents import CachedLatents
 from .cifar10 import CIFAR10Images
 from .coco_saliency import CocoSaliency
 from .image_dataset import ImageDataset, ScikitImagePhotos
@@ -9,6 +10,7 @@ from .seeded import SeededDataset, SeededIndex, SeededInfiniteSampler
 
 __all__ = [
     'CIFAR10Images',
+    'CachedLatents',
     'CocoSaliency',
     'ImageDataset',
     'Pictures',

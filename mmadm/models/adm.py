@@ -126,7 +126,7 @@ class ADM(BaseModel):
                 of the networks at t = 1, for profiling.
         """
         if mode == 'loss':
-            return self.loss(inputs['image'], inputs['condition'], data_samples)
+            return self.loss(data_samples=data_samples, **inputs)
         if mode == 'predict':
             return self.predict(inputs['condition'], data_samples)
         if mode == 'tensor':
@@ -137,17 +137,21 @@ class ADM(BaseModel):
 
     def loss(
         self,
-        image: Tensor,
+        image: Tensor | None,
         condition: Tensor | None,
         data_samples: Sequence[DiffusionSample],
+        moments: Tensor | None = None,
+        augment_labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One step of Algorithm 1, line 3 to 7.
 
         Args:
-            image: (N, C, H, W) in [-1, 1].
+            image: (N, C, H, W) in [-1, 1]; None where there are moments.
             condition: (N, C', H', W'), normalised for the condition encoder.
             data_samples: where they have a ``seed``, what the first stage draws, time
                 and noise follow from it.
+            moments: what the first stage said of the images, (N, 2 Z, h, w).
+            augment_labels: what was done to the images, for the head, (N, L).
 
         Returns:
             ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), what the loss
@@ -155,19 +159,25 @@ class ADM(BaseModel):
             unweighted errors.
         """
         process = self.process
-        drawn = torch.randint(2**62, (len(image),)).tolist()
+        given = image if moments is None else moments
+        drawn = torch.randint(2**62, (len(given),)).tolist()
         seeds = [sample.get('seed', d) for sample, d in zip(data_samples, drawn)]
-        noise = SampleNoise(seeds, image.shape[1:], image.device, image.dtype)
+        noise = SampleNoise(seeds, given.shape[1:], given.device, given.dtype)
         with torch.no_grad():
+            if moments is None:
+                x0 = self.first_stage.encode(image, condition, noise)
+            else:
+                x0 = self.first_stage.latent(moments, noise)
             # Autocast may leave less than full precision; targets need it.
-            x0 = self.first_stage.encode(image, condition, noise).to(image.dtype)
+            x0 = x0.to(given.dtype)
         # Times stay known to the host, which sorts errors by them without waiting.
         t_host = process.t_min + (1 - process.t_min) * noise.uniform()
         t = t_host.to(x0.device)
         phi, eps = process.target(x0), noise(x0.shape[1:])
         x_t = process.diffuse(x0, phi, eps, t)
 
-        pred = self.denoise(x_t, t, self.encode_condition(condition))
+        features = self.encode_condition(condition)
+        pred = self.denoise(x_t, t, features, augment_labels)
         weights = self.weighting(t, self.preconditioner.coefficients(process, t))
         names, targets = ('image', 'noise'), (phi, eps)
         losses = {}
@@ -257,12 +267,18 @@ class ADM(BaseModel):
         return self.condition_encoder(condition)
 
     def denoise(
-        self, x_t: Tensor, t: Tensor, features: Sequence[Tensor] | None
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        features: Sequence[Tensor] | None,
+        augment_labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """phi and eps for ``x_t`` at times t, (N,) or (1,); networks in float32."""
+        # Heads without augmentation need not know of labels.
+        labels = {} if augment_labels is None else dict(augment_labels=augment_labels)
 
         def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
-            return self.head(x.float(), c_noise.float(), features)
+            return self.head(x.float(), c_noise.float(), features, **labels)
 
         return self.preconditioner(network, self.process, x_t, t)
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mmadm.registry import MODELS
+from mmadm.registry import MODELS, build
 from mmadm.structures import DiffusionSample
+from mmadm.utils import mix_seed
 
 
 @MODELS.register_module()
@@ -25,6 +26,9 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
             f needs f; the heads themselves take any size.
         condition_scale: image pixels per condition pixel, in each direction: 4 for
             4x super-resolution.
+        augmentation: what is done to training images, such as
+            :class:`mmadm.models.LabelledAugmentation`; needs a head that takes its
+            labels.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = (127.5,),
         size_divisor: int = 1,
         condition_scale: int = 1,
+        augmentation: dict | None = None,
     ) -> None:
         super().__init__()
         shape = (-1, 1, 1)
@@ -40,6 +45,7 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
         self.register_buffer('std', torch.tensor(std).view(shape), persistent=False)
         self.size_divisor = size_divisor
         self.condition_scale = condition_scale
+        self.augmentation = build(MODELS, augmentation)
         #: Images are padded to, and cut at, multiples of it: whole pixels of the
         #: condition and whole positions of what is diffused.
         self.cell = math.lcm(size_divisor, condition_scale)
@@ -49,12 +55,13 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: ``inputs`` with lists of uint8 (C, H, W) tensors under 'image' and
-                'condition' (either may be missing), and ``data_samples``.
+                'condition' (either may be missing) or, instead of images, of float32
+                'moments' (2 Z, h, w), and ``data_samples``.
             training: stack each list; otherwise the lists stay lists, because test
                 images may differ in size.
 
         Returns:
-            the same structure, float32.
+            the same structure, float32; with an augmentation also 'augment_labels'.
         """
         data = self.cast_data(data)
         images = data['inputs'].get('image', ())
@@ -68,9 +75,22 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
                 for x in conditions
             ],
         )
+        if 'moments' in data['inputs']:
+            inputs['moments'] = data['inputs']['moments']
         if training:
             inputs = {key: _stack(key, value) for key, value in inputs.items()}
+            if self.augmentation is not None:
+                inputs.update(self._augmented(inputs['image'], data['data_samples']))
         return dict(inputs=inputs, data_samples=data['data_samples'])
+
+    def _augmented(
+        self, image: Tensor, data_samples: Sequence[DiffusionSample]
+    ) -> dict[str, Tensor]:
+        # Apart from the stream that times and noise are drawn from.
+        drawn = torch.randint(2**62, (len(image),)).tolist()
+        seeds = [sample.get('seed', d) for sample, d in zip(data_samples, drawn)]
+        image, labels = self.augmentation(image, [mix_seed(seed, 1) for seed in seeds])
+        return dict(image=image, augment_labels=labels)
 
     def padded(self, size: Sequence[int]) -> tuple[int, int]:
         """(H, W) rounded up to multiples of ``cell``."""

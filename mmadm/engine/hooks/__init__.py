@@ -3,6 +3,7 @@
 from .acceleration import AccelerationHook
 from .broken_images import BrokenImageHook
 from .checkpoint import AtomicCheckpointHook
+from .latent_cache import LatentCacheHook
 from .nonfinite import NonFiniteHook
 from .plain_checkpoint import PlainCheckpointHook
 from .runtime_info import DeferredRuntimeInfoHook
@@ -16,6 +17,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BrokenImageHook',
     'DeferredRuntimeInfoHook',
+    'LatentCacheHook',
     'NonFiniteHook',
     'PlainCheckpointHook',
     'SampleGridHook',

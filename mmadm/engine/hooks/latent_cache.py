@@ -1,0 +1,35 @@
+"""Latents and the model that decodes them must belong together."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmadm.registry import HOOKS
+from mmadm.utils.latent_cache import weights_hash
+
+
+@HOOKS.register_module()
+class LatentCacheHook(Hook):
+    """Refuses to train on latents that another first stage has made.
+
+    Does nothing where the training data are images.
+    """
+
+    def before_train(self, runner) -> None:
+        """Compare the hash of the cache with that of the weights.
+
+        Raises:
+            ValueError: they differ.
+        """
+        metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', {})
+        expected = metainfo.get('first_stage')
+        if expected is None:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        found = weights_hash(model.first_stage)
+        if found != expected:
+            raise ValueError(
+                'The cached latents were made by another first stage: its weights have '
+                f'the hash {expected[:12]}, those of the model {found[:12]}. Give the '
+                "model's first_stage the checkpoint that they were made with, or make "
+                'them again with tools/dataset_converters/cache_latents.py.'
+            )

@@ -1,0 +1,84 @@
+#!/usr/bin/env python
+"""Encode the training images of a config once, with its frozen first stage."""
+
+import argparse
+
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument('config', help='config of the training, without the cache')
+    parser.add_argument('--out', required=True, help='folder of the cache')
+    parser.add_argument('--batch-size', type=int, default=8, help='images per call')
+    parser.add_argument(
+        '--num-workers', type=int, default=2, help='processes that read images ahead'
+    )
+    parser.add_argument(
+        '--dtype', choices=['float32', 'float16'], default='float32', help='on disk'
+    )
+    parser.add_argument('--device', help='cuda where there is one, else cpu')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override entries of the config: key=value, nested keys with dots',
+    )
+    return parser.parse_args()
+
+
+def make_encoder(cfg: Config, device: str):
+    """The config's first stage as a function of 8-bit images, and its hash."""
+    import torch
+
+    from mmadm.registry import MODELS
+    from mmadm.utils.latent_cache import weights_hash
+
+    stage = MODELS.build(cfg.model.first_stage).to(device).eval()
+    if not hasattr(stage, 'moments'):
+        raise ValueError(
+            f'{type(stage).__name__} has no moments to keep: nothing is gained by a '
+            'cache. Give a config whose first_stage is a KLAutoencoder.'
+        )
+    preprocessor = MODELS.build(cfg.model.data_preprocessor).to(device)
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        data = dict(inputs=dict(image=list(images)), data_samples=[])
+        return stage.moments(torch.stack(preprocessor(data)['inputs']['image']))
+
+    return encode, weights_hash(stage)
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors('Run it again to go on with what is missing.'):
+        import torch
+
+        from mmadm.apis import load_config
+        from mmadm.datasets.preparation.latents import cache_latents
+        from mmadm.registry import DATASETS
+
+        device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        cfg = load_config(args.config, args.cfg_options)
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        encode, first_stage = make_encoder(cfg, device)
+        folder = cache_latents(
+            dataset,
+            encode,
+            first_stage,
+            args.out,
+            args.batch_size,
+            args.num_workers,
+            args.dtype,
+        )
+        print(f'Latents written to {folder}. In the config, use them by')
+        print('train_dataloader.dataset = dict(type=CachedLatents,')
+        print(f'    folder={str(folder)!r}, dataset=train_dataloader.dataset)')
+
+
+if __name__ == '__main__':
+    main()
