@@ -17,7 +17,9 @@ import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import nn
+
+from mmadm.utils.weights import check_fit
 
 # The files of which the user said that they may run code.
 _trusted: set[Path] = set()
@@ -190,37 +192,6 @@ for _scheme in list(CheckpointLoader._schemes):
     CheckpointLoader.register_scheme(_scheme, _refuse_scheme, force=True)
 CheckpointLoader.register_scheme('', _read_local, force=True)
 CheckpointLoader.register_scheme(['http://', 'https://'], _read_url, force=True)
-
-
-def check_fit(
-    model: nn.Module, state_dict: dict[str, Tensor], path: str | Path
-) -> None:
-    """Refuse weights that are not exactly those of ``model``.
-
-    Raises:
-        ValueError: keys are missing or unknown, or shapes differ.
-    """
-    wanted = model.state_dict()
-    shapes = [
-        f'{key} (model {tuple(wanted[key].shape)}, file {tuple(tensor.shape)})'
-        for key, tensor in state_dict.items()
-        if key in wanted and wanted[key].shape != tensor.shape
-    ]
-    problems = {
-        'missing in the file': sorted(wanted.keys() - state_dict.keys()),
-        'unknown to the model': sorted(state_dict.keys() - wanted.keys()),
-        'of another shape': shapes,
-    }
-    said = [
-        f'{len(keys)} weights {what}, for instance {", ".join(keys[:3])}'
-        for what, keys in problems.items()
-        if keys
-    ]
-    if said:
-        raise ValueError(
-            f'The checkpoint does not fit the model: {path} has {"; ".join(said)}. Use '
-            'the config that it was trained with.'
-        )
 
 
 def load_weights(model: nn.Module, path: str | Path) -> dict:

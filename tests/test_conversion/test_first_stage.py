@@ -1,0 +1,147 @@
+"""Published autoencoders give the same answers here."""
+
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmadm.conversion import (
+    diffusers_first_stage,
+    ldm_first_stage,
+)
+from mmadm.models import KLAutoencoder
+from tests.golden import assert_golden, formula, waves
+from tests.test_tools.test_cli import call, refused
+
+
+def tiny(**options) -> KLAutoencoder:
+    return KLAutoencoder(base_channels=32, num_blocks=1, **options).eval()
+
+
+#: Ours -> diffusers', written down independently of the converter.
+DIFFUSERS = {
+    r'\.down\.(\d)\.block\.(\d)': r'.down_blocks.\1.resnets.\2',
+    r'\.down\.(\d)\.downsample': r'.down_blocks.\1.downsamplers.0',
+    r'\.up\.0\.block\.(\d)': r'.up_blocks.2.resnets.\1',
+    r'\.up\.1\.block\.(\d)': r'.up_blocks.1.resnets.\1',
+    r'\.up\.2\.block\.(\d)': r'.up_blocks.0.resnets.\1',
+    r'\.up\.1\.upsample': '.up_blocks.1.upsamplers.0',
+    r'\.up\.2\.upsample': '.up_blocks.0.upsamplers.0',
+    r'\.mid\.block_1': '.mid_block.resnets.0',
+    r'\.mid\.block_2': '.mid_block.resnets.1',
+    r'\.mid\.attn_1\.norm': '.mid_block.attentions.0.group_norm',
+    r'\.mid\.attn_1\.([qkv])\b': r'.mid_block.attentions.0.to_\1',
+    r'\.mid\.attn_1\.proj_out': '.mid_block.attentions.0.to_out.0',
+    r'\.nin_shortcut': '.conv_shortcut',
+    r'\.norm_out': '.conv_norm_out',
+}
+
+
+def diffusers_weights() -> dict[str, Tensor]:
+    """A state dict in diffusers' layout, its weights formulas of its names."""
+    weights = {}
+    for name, tensor in tiny().state_dict().items():
+        if name == 'scale_factor':
+            continue
+        for ours, theirs in DIFFUSERS.items():
+            name = re.sub(ours, theirs, name)
+        attention = 'attentions' in name and tensor.dim() == 4
+        weights[name] = formula(name, tensor.shape[: 2 if attention else None])
+    return weights
+
+
+def test_diffusers_autoencoder_answers_as_diffusers_does():
+    """Its version 0.42.1, ``AutoencoderKL`` of widths 32, 64, 128, same formulas."""
+    stage = tiny()
+    stage.load_state_dict(diffusers_first_stage(diffusers_weights(), 0.25))
+    assert stage.scale_factor == torch.tensor(0.25)
+    with torch.no_grad():
+        moments = stage.moments(waves((2, 3, 32, 32), 0.61, 0.4, 0.9))
+        code = waves((2, 3, 8, 8), 0.61, 0.4, 0.9)
+        answer = stage.decode(code * stage.scale_factor)
+    mean, logvar = moments.chunk(2, dim=1)
+    golden = (0.03753532, 0.1400933, 47.10911, 0.1554772, 0.1422689, 0.1191098)
+    assert_golden(mean, golden)
+    golden = (-0.1904654, 0.1722087, 80.49701, 0.1229036, 0.1135033, 0.1147492)
+    assert_golden(logvar, golden)
+    golden = (-0.02587378, 0.5361528, 1518.051, 0.2557646, 0.6890247, 0.7739689)
+    assert_golden(answer, golden)
+
+
+def test_older_diffusers_names_of_attention_are_known_too():
+    new = diffusers_weights()
+    old_names = {
+        'to_q': 'query',
+        'to_k': 'key',
+        'to_v': 'value',
+        'to_out.0': 'proj_attn',
+    }
+    old = {}
+    for name, tensor in new.items():
+        for theirs, before in old_names.items():
+            name = name.replace(theirs, before)
+        old[name] = tensor
+    assert old.keys() != new.keys()
+    a, b = diffusers_first_stage(new), diffusers_first_stage(old)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def of_both_stages(stage: KLAutoencoder) -> dict[str, Tensor]:
+    """As the authors store latent models."""
+    own = {k: v for k, v in stage.state_dict().items() if k != 'scale_factor'}
+    weights = {f'first_stage_model.{key}': value for key, value in own.items()}
+    others = ('model.init_conv.0.weight', 'first_stage_model.loss.logvar', 'eps')
+    return (
+        weights
+        | dict.fromkeys(others, torch.ones(1))
+        | dict(scale_factor=torch.tensor(0.165))
+    )
+
+
+def test_the_authors_checkpoints_keep_their_scale():
+    stage = tiny()
+    weights = of_both_stages(stage)
+    converted = ldm_first_stage(weights)
+    other = tiny()
+    other.load_state_dict(converted)
+    assert other.scale_factor == torch.tensor(0.165)
+    assert torch.equal(other.encoder.conv_in.weight, stage.encoder.conv_in.weight)
+    assert ldm_first_stage(weights, 0.2)['scale_factor'] == torch.tensor(0.2)
+
+
+@pytest.mark.parametrize('layout', ['ldm', 'trainer', 'both stages', 'diffusers'])
+def test_the_tool_writes_what_the_first_stage_loads(layout, tmp_path, capsys):
+    stage = tiny()
+    own = {k: v for k, v in stage.state_dict().items() if k != 'scale_factor'}
+    averaged = {f'ema_model.{k}': v for k, v in own.items()}
+    online = {f'online_model.{k}': v + 1 for k, v in own.items()}
+    file = {
+        'ldm': dict(state_dict=own | {'loss.logvar': torch.zeros(())}),
+        'trainer': dict(step=7, model=online, ema=averaged | online),
+        'both stages': dict(model=of_both_stages(stage)),
+        'diffusers': diffusers_weights(),
+    }[layout]
+    source, target = tmp_path / 'theirs.ckpt', tmp_path / 'ours.safetensors'
+    torch.save(file, source)
+    call('model_converters/first_stage.py', source, target, '--scale-factor', 0.5)
+    assert 'scale factor 0.5' in capsys.readouterr().out
+    loaded = tiny(checkpoint=str(target))
+    assert loaded.scale_factor == 0.5
+    expected = formula('encoder.conv_in.weight', (32, 3, 3, 3))
+    if layout != 'diffusers':
+        expected = stage.encoder.conv_in.weight
+    assert torch.equal(loaded.encoder.conv_in.weight, expected)
+
+
+def test_files_without_an_autoencoder_are_refused(tmp_path, capsys):
+    source, target = tmp_path / 'unet.pth', tmp_path / 'ours.safetensors'
+    torch.save({'model.conv.weight': torch.zeros(1)}, source)
+    tool = 'model_converters/first_stage.py'
+    message = refused(capsys, tool, source, target)
+    assert 'No KL autoencoder' in message and 'model.conv.weight' in message
+    message = refused(capsys, tool, source, tmp_path / 'ours.pth')
+    assert '.safetensors' in message and 'ours.pth' in message
+    message = refused(capsys, tool, tmp_path / 'none.ckpt', target)
+    assert 'none.ckpt' in message
+    assert not target.exists()

@@ -1,0 +1,43 @@
+#!/usr/bin/env python
+"""Convert a published KL autoencoder (latent diffusion, diffusers, the authors)."""
+
+import argparse
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', help='checkpoint with the autoencoder')
+    parser.add_argument('target', help='.safetensors file to write')
+    parser.add_argument(
+        '--scale-factor',
+        type=float,
+        help="of the latents; without it the file's own, or 1",
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the source even if that runs code in it',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors():
+        from mmadm.conversion import convert_first_stage
+        from mmadm.engine import trust_checkpoint
+
+        if args.trust_checkpoint:
+            trust_checkpoint(args.source)
+        own = convert_first_stage(args.source, args.target, args.scale_factor)
+        count = sum(tensor.numel() for tensor in own.values()) - 1
+        print(
+            f'{count:,} parameters, scale factor {own["scale_factor"]:.5g}, '
+            f'written to {args.target}'
+        )
+
+
+if __name__ == '__main__':
+    main()
