@@ -43,6 +43,9 @@ class DumpImages(BaseMetric):
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
     """
 
+    # MMEngine warns of metrics without a prefix.
+    default_prefix = ''
+
     def __init__(self, out_dir: str, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device)
         self.out_dir = Path(out_dir)
@@ -87,6 +90,9 @@ class DumpCocoRle(BaseMetric):
         category_id: of all entries.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
     """
+
+    # MMEngine warns of metrics without a prefix.
+    default_prefix = ''
 
     def __init__(
         self,
