@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmadm.apis import load_config, set_resume
+from mmadm.apis import load_config, prepare_run, set_resume
 from tests.conftest import ROOT, TOY_CONFIG, draw_photo
 
 # What a run is doing, one byte that all forks share.
@@ -56,10 +56,11 @@ def write_toy_config(folder: Path) -> Path:
     return path
 
 
-def train(config: Path, work_dir: Path, options: dict) -> None:
+def train(config: Path, work_dir: Path, options: dict, ranks: int = 1) -> None:
     """Go on in ``work_dir`` until the end, as ``tools/train.py --resume`` does."""
     cfg = load_config(str(config), {**SHORT, **options})
-    cfg.work_dir = str(work_dir)
+    launcher = 'pytorch' if ranks > 1 else 'none'
+    prepare_run(cfg, str(config), str(work_dir), launcher=launcher)
     cfg.experiment_name = f'{os.getpid()}_{time.time_ns()}'
     cfg.custom_hooks.append(dict(type=PhaseHook))
     set_resume(cfg, 'auto')
@@ -76,18 +77,30 @@ def fork(work: Callable[[], None], output: Path) -> int:
         return process
     code = 1
     try:
-        with output.open('a') as file:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
+        # What pytest has put there writes elsewhere.
+        sys.stdout = sys.stderr = output.open('a', buffering=1)
+        for descriptor in (1, 2):
+            os.dup2(sys.stdout.fileno(), descriptor)
         work()
         code = 0
     except SystemExit as stop:
         code = stop.code or 0
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def fork_ranks(config: Path, work_dir: Path, options: dict, port: int) -> list[int]:
+    """Train with two processes that talk through gloo."""
+
+    def join(rank: int) -> None:
+        address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+        os.environ.update(address, RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK='0')
+        train(config, work_dir, options, ranks=2)
+
+    outputs = [work_dir / f'out_{rank}.txt' for rank in range(2)]
+    return [fork(lambda r=r: join(r), output) for r, output in enumerate(outputs)]
 
 
 def finished(process: int) -> bool:

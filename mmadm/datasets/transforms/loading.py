@@ -1,7 +1,6 @@
 """From files to arrays."""
 
 import functools
-import io
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +66,7 @@ def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
             'restore it or start again.'
         )
     try:
-        with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
+        with Image.open(path) as image:
             image.load()
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise BrokenImageError(

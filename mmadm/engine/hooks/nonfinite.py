@@ -74,7 +74,11 @@ class NonFiniteHook(Hook):
     ) -> None:
         """Count, and stop where skipping does not help."""
         names = [sample.get('img_path') for sample in data_batch['data_samples']]
-        losses = {key: x for key, x in (outputs or {}).items() if 'loss' in key}
+        losses = {
+            key: value.detach() if isinstance(value, torch.Tensor) else value
+            for key, value in (outputs or {}).items()
+            if 'loss' in key
+        }
         self._suspects.append(dict(iter=runner.iter + 1, files=names, **losses))
         total = runner.message_hub.runtime_info.get(_TOTAL, 0)
         if self._stepped:
