@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from PIL import Image
 
@@ -146,6 +147,19 @@ BATCHES = dict(celeba_hq=48, celeba_hq_inpainting=48, div2k=12, duts=16, bsds500
 def test_batch_sizes_are_those_of_table_1(name):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     assert cfg.train_dataloader.batch_size == BATCHES[name]
+
+
+def test_the_index_names_what_there_is():
+    index = yaml.safe_load((ROOT / 'dataset-index.yml').read_text())
+    page = (ROOT / 'docs' / 'en' / 'user_guides' / 'datasets.md').read_text()
+    configs = ''.join(path.read_text() for path in CONFIGS.glob('*.py'))
+    for entry in index.values():
+        assert {'name', 'url', 'size', 'license', 'data_root'} <= entry.keys()
+        assert entry['url'] in page and entry['size'] in page
+        assert f"'{entry['data_root']}" in configs
+        if 'converter' in entry:
+            converter = ROOT / entry['converter']
+            assert converter.is_file() and converter.name in page
 
 
 REAL: dict[tuple[str, str], Callable[[Path], tuple[dict, int]]] = {
