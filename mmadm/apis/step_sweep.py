@@ -92,10 +92,12 @@ def score_table(results: dict[int, dict[str, float]]) -> str:
         own = {k.split(':')[1]: v for k, v in first.items() if k.startswith(baseline)}
         rows.append((baseline, own))
 
-    lines = [' | '.join([f'{"steps":>10}'] + [f'{name:>10}' for name in names])]
+    widths = {name: max(10, len(name)) for name in names}
+    lines = [' | '.join([f'{"steps":>10}'] + [f'{k:>{widths[k]}}' for k in names])]
     lines.append('-' * len(lines[0]))
     for label, scores in rows:
-        cells = [f'{scores[k]:>10.4f}' if k in scores else ' ' * 10 for k in names]
+        texts = {k: f'{scores[k]:.4f}' if k in scores else '' for k in names}
+        cells = [f'{text:>{widths[k]}}' for k, text in texts.items()]
         lines.append(' | '.join([f'{label:>10}', *cells]))
     return '\n'.join(lines)
 
