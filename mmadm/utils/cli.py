@@ -15,7 +15,8 @@ def readable_errors(
     """Print a user's mistake as one message and exit with code 1.
 
     mmadm reports mistakes as ``ValueError`` or ``FileNotFoundError`` with what is
-    wrong, what was given and what to do. Everything else is a bug and keeps its
+    wrong, what was given and what to do; other ``OSError`` (a full disk, say) are no
+    bugs either. Everything else is one and keeps its
     traceback, as does everything when ``MMADM_TRACEBACK`` is set.
 
     Args:
@@ -26,7 +27,7 @@ def readable_errors(
     except KeyboardInterrupt:
         print(f'\nInterrupted. {after_interrupt}')
         sys.exit(130)
-    except (ValueError, FileNotFoundError, KeyError) as error:
+    except (ValueError, OSError, KeyError) as error:
         if os.environ.get(_TRACEBACK):
             raise
         print(f'\nError: {plain_message(error)}', file=sys.stderr)

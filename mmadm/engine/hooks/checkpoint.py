@@ -1,6 +1,5 @@
 """Checkpoints that survive a kill, a full disk and a change of place."""
 
-import logging
 import math
 import operator
 import time
@@ -120,27 +119,27 @@ class AtomicCheckpointHook(Hook):
         if not is_main_process():
             return
         checkpoint = _state(runner, iteration, self._config)
-        if self._written(runner, checkpoint, path):
+        self._failure = self._write(runner, checkpoint, path)
+        if self._failure is None:
             point_at(path)
             if self.max_keep_ckpts > 0:
                 others = [p for p in checkpoints(self._folder) if p != path]
                 for old in others[self.max_keep_ckpts - 1 :]:
                     old.unlink()
 
-    def _written(self, runner, checkpoint: dict, path: Path) -> bool:
-        """Whether the file is there now; a reason why not is logged."""
+    def _write(self, runner, checkpoint: dict, path: Path) -> OSError | None:
+        """Write a file; a reason why it is not there is logged and returned."""
         try:
             write_checkpoint(checkpoint, path)
         except OSError as error:
             kept = next(iter(checkpoints(self._folder)), 'none')
-            self._failure = OSError(
+            failure = OSError(
                 f'Checkpoint could not be saved: {path} ({error}). The last good one '
                 f'is {kept}. Free some space on this disk.'
             )
-            runner.logger.log(logging.ERROR, self._failure)
-            return False
-        self._failure = None
-        return True
+            runner.logger.error(failure)
+            return failure
+        return None
 
     def _keep_best(self, runner, metrics: dict) -> None:
         if self.save_best not in metrics:
@@ -156,14 +155,14 @@ class AtomicCheckpointHook(Hook):
             best is not None and not _BETTER[self.rule](score, best)
         ):
             return
-        runner.message_hub.update_info(_BEST, score)
         if not is_main_process():
             return
         name = f'best_{self.save_best}'.replace('/', '_')
         path = self._folder / f'{name}_iter_{runner.iter}.pth'
         checkpoint = _state(runner, runner.iter, self._config)
         weights = {key: checkpoint[key] for key in ('meta', 'state_dict')}
-        if self._written(runner, weights, path):
+        if self._write(runner, weights, path) is None:
+            runner.message_hub.update_info(_BEST, score)
             for old in set(self._folder.glob(f'{name}_iter_*.pth')) - {path}:
                 old.unlink()
 
