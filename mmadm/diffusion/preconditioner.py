@@ -242,9 +242,8 @@ def _diffusion_edge(t: Tensor) -> Coefficients:
     return Coefficients(
         c_in=torch.ones_like(t),
         c_noise=t.log() / 4,
-        phi_skip=(1 - t)[
-            :, None
-        ],  # the wrong sign; its networks learned to live with it
+        # Of the wrong sign; its networks learned to live with it.
+        phi_skip=(1 - t)[:, None],
         phi_out=(t * scale)[:, None],
         eps_skip=t.sqrt(),
         eps_out=(1 - t).sqrt() * scale,
