@@ -16,8 +16,8 @@ def readable_errors(
 
     mmadm reports mistakes as ``ValueError`` or ``FileNotFoundError`` with what is
     wrong, what was given and what to do; other ``OSError`` (a full disk, say) are no
-    bugs either. Everything else is one and keeps its
-    traceback, as does everything when ``MMADM_TRACEBACK`` is set.
+    bugs either. Everything else is one and keeps its traceback, as does everything
+    when ``MMADM_TRACEBACK`` is set.
 
     Args:
         after_interrupt: what is said to who interrupts.
