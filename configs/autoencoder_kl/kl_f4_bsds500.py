@@ -8,24 +8,27 @@ with read_base():
     from .._base_.models.kl_f4 import *
     from .._base_.schedules.adamw_first_stage import *
 
-from mmadm.datasets.transforms import LoadBoundaries, RandomCrop, SaturateEdges
+from mmadm.datasets.transforms import (
+    LoadBoundaries,
+    RandomResizedCrop,
+    SaturateEdges,
+)
 
 train_dataloader.dataset.update(
-    data_root='data/BSDS500/data',
-    data_prefix=dict(img_path='images/train', edges_path='groundTruth/train'),
+    data_root='data/BSDS500/augmented',
+    data_prefix=dict(img_path='images', seg_map_path='edges'),
 )
 val_dataloader.dataset.update(
-    data_root='data/BSDS500/data',
-    data_prefix=dict(img_path='images/val', edges_path='groundTruth/val'),
+    data_root='data/BSDS500',
+    data_prefix=dict(img_path='images/test', edges_path='groundTruth/test'),
 )
 test_dataloader.dataset.update(
-    data_root='data/BSDS500/data',
+    data_root='data/BSDS500',
     data_prefix=dict(img_path='images/test', edges_path='groundTruth/test'),
 )
 train_dataloader.dataset.pipeline[1:1] = [
-    dict(type=LoadBoundaries),
     dict(type=SaturateEdges),
-    dict(type=RandomCrop, size=320),
+    dict(type=RandomResizedCrop, size=(320, 320)),
 ]
 val_dataloader.dataset.pipeline[1:1] = [
     dict(type=LoadBoundaries),

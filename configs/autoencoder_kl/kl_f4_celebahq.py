@@ -12,13 +12,19 @@ with read_base():
     from .._base_.schedules.adamw_first_stage import *
 
 train_dataloader.dataset.update(
-    data_root='data/celeba_hq', data_prefix=dict(img_path='train')
+    data_root='data/celeba_hq',
+    data_prefix=dict(img_path='images'),
+    ann_file='splits/lama_train.txt',
 )
 val_dataloader.dataset.update(
-    data_root='data/celeba_hq', data_prefix=dict(img_path='test')
+    data_root='data/celeba_hq',
+    data_prefix=dict(img_path='images'),
+    ann_file='splits/lama_val.txt',
 )
 test_dataloader.dataset.update(
-    data_root='data/celeba_hq', data_prefix=dict(img_path='test')
+    data_root='data/celeba_hq',
+    data_prefix=dict(img_path='images'),
+    ann_file='splits/lama_test.txt',
 )
 
 custom_hooks[1].update(momentum=5e-3, interval=10, begin_iter=1000)

@@ -11,7 +11,7 @@ from mmadm.datasets.transforms import RandomCrop
 
 train_dataloader.update(batch_size=4)
 train_dataloader.dataset.update(
-    data_root='data/DIV2K', data_prefix=dict(img_path='DIV2K_train_HR')
+    data_root='data/DIV2K', data_prefix=dict(img_path='DIV2K_train_HR_sub')
 )
 train_dataloader.dataset.pipeline.insert(1, dict(type=RandomCrop, size=512))
 val_dataloader.dataset.update(
