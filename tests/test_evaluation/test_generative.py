@@ -4,10 +4,12 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.linalg import sqrtm
 from torch import Tensor
 
@@ -464,3 +466,32 @@ def test_samples_of_one_size_become_one_array(tmp_path):
     assert dump.evaluate(2) == {}
     array = np.load(tmp_path / 'new' / 'x.npz')['arr_0']
     assert array.dtype == np.uint8 and (array == np.stack(pictures(2))).all()
+
+
+# Published numbers
+
+
+def cifar10(folder: Path, split: str) -> np.ndarray:
+    """The first 5,000 images of a split, from grids of 25 x 40."""
+    grids = [Image.open(folder / f'{split}_{i:02}.webp') for i in range(5)]
+    tiles = [np.array(x.convert('RGB')).reshape(25, 32, 40, 32, 3) for x in grids]
+    return np.concatenate(tiles).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+
+
+def test_cifar10_scores_as_torch_fidelity_publishes(data_root, tmp_path):
+    """Its acceptance values for training against test images, on a GPU."""
+    try:
+        extractor = InceptionFeatures()
+    except FileNotFoundError:
+        pytest.skip('No Inception weights.')
+    if not torch.cuda.is_available():
+        pytest.skip('10,000 images take an hour without a GPU.')
+    fake, real = (cifar10(data_root / 'cifar10_webp', x) for x in ('train', 'test'))
+    measure_reference(real, 5000, extractor, 5000, 'cuda').save(tmp_path / 'real.npz')
+    metric = InceptionMetrics(('fid', 'is', 'kid', 'pr'), str(tmp_path / 'real.npz'))
+    scores = score_pictures(metric, fake, 'cuda')
+    assert scores['fid5k'] == pytest.approx(10.3233, abs=1e-2)
+    assert scores['is5k'] == pytest.approx(10.7505, abs=1e-2)
+    assert scores['kid5k_x1000'] == pytest.approx(-0.029, abs=0.05)
+    found = scores['precision5k'], scores['recall5k']
+    assert found == pytest.approx((0.6852, 0.6908), abs=5e-3)
