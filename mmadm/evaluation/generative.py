@@ -262,7 +262,7 @@ class InceptionMetrics(BaseMetric):
         """
         for moments in (self._fake, self._truth):
             moments.reduce()
-        features, logits = map(_gather, (self._features, self._logits))
+        features, logits = map(gather, (self._features, self._logits))
         fake, truth = self._fake, self._truth
         self._forget()
         _check_count(fake.count, size, least=4 if 'pr' in self.measures else 2)
@@ -312,7 +312,7 @@ def score_pictures(
     return metric.evaluate(count)
 
 
-def _gather(parts: dict[int, Tensor]) -> Tensor:
+def gather(parts: dict[int, Tensor]) -> Tensor:
     """Rows of all processes, in the order of the samples."""
     rows: dict[int, Tensor] = {}
     for part in all_gather_object(parts):

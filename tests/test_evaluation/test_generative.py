@@ -27,6 +27,7 @@ from mmadm.evaluation import (
     precision_recall,
     score_pictures,
 )
+from mmadm.evaluation.generative import gather, short_count
 from tests.conftest import draw_photo
 
 DIM = 2048
@@ -373,8 +374,6 @@ def test_every_measure_is_called_by_its_number_of_samples(reference, tmp_path):
     ('count', 'name'), [(50000, '50k'), (49936, '49936'), (2000, '2k'), (999, '999')]
 )
 def test_numbers_in_names_are_exact(count, name):
-    from mmadm.evaluation.generative import short_count
-
     assert short_count(count) == name
 
 
@@ -451,6 +450,16 @@ def test_two_processes_count_each_sample_once(reference, tmp_path):
         assert scores == pytest.approx(alone, rel=1e-5, abs=1e-7)
     expected = np.stack([fake.numpy().transpose(1, 2, 0) for fake in fakes])
     assert (np.load(out)['arr_0'] == expected).all()
+
+
+def test_two_processes_gather_rows_in_the_order_of_the_samples():
+    """Which decides in which split of the Inception Score a sample is."""
+    shares = [(4, 0, 2), (1, 3)]
+
+    def work(rank: int) -> list:
+        return gather({i: torch.tensor([10.0 * i]) for i in shares[rank]}).tolist()
+
+    assert in_two_processes(work) == 2 * [[[0.0], [10.0], [20.0], [30.0], [40.0]]]
 
 
 # Samples in a file
