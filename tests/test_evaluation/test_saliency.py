@@ -96,9 +96,13 @@ def test_adaptive_scores_cut_at_twice_the_mean():
     assert measure.f_adaptive(bright, truth) == 1
 
 
-def test_weighted_f_is_its_definition():
-    """Eq. 11 to 17 of Margolin et al., with a window of 7 x 7 numbers."""
-    pred, truth = prepared(3)
+@pytest.mark.parametrize('cut', [0, 10])
+def test_weighted_f_is_its_definition(cut):
+    """Eq. 11 to 17 of Margolin et al., with a window of 7 x 7 numbers.
+
+    Outside of the picture, there is no error.
+    """
+    pred, truth = (x[cut:] for x in prepared(3))
     error = abs(pred - truth)
     distance, (rows, columns) = distance_transform_edt(~truth, return_indices=True)
     spread = np.pad(error[rows, columns], 3)
