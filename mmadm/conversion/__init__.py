@@ -1,5 +1,6 @@
 """From the authors' checkpoints to ours."""
 
+from .authors import convert_authors
 from .first_stage import (
     convert_first_stage,
     diffusers_first_stage,
@@ -8,6 +9,7 @@ from .first_stage import (
 from .heads import relation_keys, unconditional_keys
 
 __all__ = [
+    'convert_authors',
     'convert_first_stage',
     'diffusers_first_stage',
     'ldm_first_stage',

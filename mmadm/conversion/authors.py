@@ -1,0 +1,218 @@
+"""A checkpoint of the authors' trainers to a model of mmadm and the config it needs.
+
+Names and shapes tell the network; they do not tell with which scaling it was trained.
+So the generation must be given, and what the file does say about it is compared.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmadm.engine.checkpoint import file_sha256, read_checkpoint
+from mmadm.registry import MODELS
+from mmadm.utils.files import whole_file
+from mmadm.utils.weights import check_fit
+
+from .first_stage import ldm_first_stage
+from .heads import relation_keys, unconditional_keys
+from .swin import swin_keys
+
+Generation = Literal['adm_public', 'ddm_public', 'diffusion_edge']
+GENERATIONS = ('adm_public', 'ddm_public', 'diffusion_edge')
+
+_SWIN = 'init_conv_mask.'
+# Losses, and DDPM's schedule, which DiffusionEdge carries along without using it.
+_UNUSED = (
+    *('perceptual_loss.', 'first_stage_model.loss.', 'betas', 'alphas_cumprod'),
+    *('log_one_minus_alphas_cumprod', 'sqrt_', 'posterior_', 'p2_loss_weight'),
+)
+
+
+def convert_authors(
+    source: str | Path,
+    cfg: Config,
+    target: str | Path,
+    generation: Generation,
+    noise: Literal['sqrt', 'linear'] = 'sqrt',
+    averaged: bool = True,
+) -> Config:
+    """Write weights as ``target`` and the config that runs them beside it.
+
+    Args:
+        source: ``model-<k>.pt`` of a trainer, or a published file.
+        cfg: config of the task, whose model has the sizes of the network.
+        target: ``.safetensors`` file; the config has the same name with ``.py``.
+        generation: whose code trained it: 'adm_public', 'ddm_public' (before April
+            2024) or 'diffusion_edge'.
+        noise: b(t) it was trained with: 'sqrt', or 'linear' for the ``const_2`` models.
+        averaged: take the moving average of the weights, where there is one.
+
+    Returns:
+        the config that was written.
+
+    Raises:
+        FileNotFoundError: ``source`` does not exist.
+        ValueError: it is broken, of another generation or task, or of other sizes than
+            the model of ``cfg``; names both sides.
+    """
+    from safetensors.torch import save_file
+
+    target = Path(target)
+    if target.suffix != '.safetensors':
+        raise ValueError(
+            f'Weights are written as .safetensors, but the file is to be {target}. '
+            'Give a name that ends in .safetensors.'
+        )
+    weights = _trainer_weights(read_checkpoint(source), source, averaged)
+    _check_generation(weights, generation, source)
+    cfg = Config(cfg.to_dict())
+    _check_task(weights, cfg.model, source)
+    _adapt(cfg.model, weights, generation, noise)
+    own = _own_weights(weights)
+    with torch.device('meta'):
+        model: nn.Module = MODELS.build(cfg.model)
+    check_fit(model, own, source)
+
+    metadata = dict(
+        format='pt',
+        source=Path(source).name,
+        source_sha256=file_sha256(Path(source)),
+        generation=generation,
+        averaged=str(averaged),
+    )
+    with whole_file(target) as path:
+        save_file({k: v.contiguous() for k, v in own.items()}, path, metadata)
+    with whole_file(target.with_suffix('.py')) as path:
+        path.write_text(cfg.pretty_text)
+    return cfg
+
+
+def _trainer_weights(
+    checkpoint: dict, source: str | Path, averaged: bool
+) -> dict[str, Tensor]:
+    """The state dict of their diffusion class."""
+    if averaged and 'ema' in checkpoint:
+        prefix = 'ema_model.'
+        weights = {
+            key.removeprefix(prefix): value
+            for key, value in checkpoint['ema'].items()
+            if key.startswith(prefix)
+        }
+    else:
+        weights = checkpoint.get('model', {})
+    if not any(key.startswith('model.') for key in weights):
+        raise ValueError(
+            f"No checkpoint of the authors' trainers: {source} has "
+            f'{", ".join(map(str, list(checkpoint)[:5]))}. It should have "model" or '
+            '"ema" with a state dict; an autoencoder alone is converted by '
+            'tools/model_converters/first_stage.py.'
+        )
+    return {k: v for k, v in weights.items() if not k.startswith(_UNUSED)}
+
+
+def _check_generation(
+    weights: Mapping[str, Tensor], generation: str, source: str | Path
+) -> None:
+    """Compare with the one mark that files carry."""
+    if generation not in GENERATIONS:
+        raise ValueError(
+            f'Unknown generation={generation!r}. Use one of {list(GENERATIONS)}.'
+        )
+    # Their other classes keep the smallest time, which DiffusionEdge's does not.
+    timed = 'eps' in weights
+    if timed == (generation == 'diffusion_edge'):
+        raise ValueError(
+            f'{source} {"has" if timed else "lacks"} a smallest time "eps", as files '
+            f'of {"adm_public and ddm_public" if timed else "diffusion_edge"} do, but '
+            f'generation={generation!r} was given. Give the right one: with another '
+            'scaling the answers would be wrong.'
+        )
+
+
+def _is_conditional(weights: Mapping[str, Tensor]) -> bool:
+    return any(key.startswith('model.downs.') for key in weights)
+
+
+def _check_task(weights: Mapping[str, Tensor], model: dict, source: str | Path) -> None:
+    names = {True: 'image-conditioned', False: 'unconditional'}
+    theirs = _is_conditional(weights)
+    ours = model.get('condition_encoder') is not None
+    if theirs != ours:
+        raise ValueError(
+            f'{source} is an {names[theirs]} model, but the model of the config is '
+            f'{names[ours]}. Give the config of the task that it was trained for.'
+        )
+    latent = any(key.startswith('first_stage_model.') for key in weights)
+    # Classes are written as dotted names here.
+    stage = model.get('first_stage', {}).get('type', 'PixelStage').split('.')[-1]
+    if latent != (stage == 'KLAutoencoder'):
+        raise ValueError(
+            f'{source} has {"a" if latent else "no"} first stage, but the config has '
+            f'first_stage={stage}. Give a config with '
+            f'{"KLAutoencoder" if latent else "PixelStage"}.'
+        )
+
+
+def _adapt(
+    model: dict, weights: Mapping[str, Tensor], generation: str, noise: str
+) -> None:
+    """Set what the generation and the file decide, in place."""
+    second = ('model.ups2.', 'model.model.dec2.')
+    single = not any(key.startswith(second) for key in weights)
+    conditional = _is_conditional(weights)
+
+    head = model['head']
+    family = 'RelationUNet' if conditional else 'UNet'
+    double = 'RelationUNet' if conditional else 'DualDecoderUNet'
+    head['type'] = f'SingleDecoder{family}' if single else double
+    channels = head.get('in_channels', 3)
+    head['out_channels'] = channels if single else (channels, channels)
+    if (labels := weights.get('model.model.map_augment.weight')) is not None:
+        head['augment_dim'] = labels.shape[1]
+    if (response := weights.get('model.decouple1.2.complex_weight')) is not None:
+        # Stored for the non-negative frequencies of maps that were square.
+        head['gate'] = dict(type='FourierFilter', size=(response.shape[1],) * 2)
+
+    image = 'Image' if single else ''
+    version = 'conditional' if conditional else generation
+    if generation == 'diffusion_edge':
+        version = generation
+    model['preconditioner'] = (
+        dict(type=f'{image}Preconditioner', sigma_data=1.0)
+        if version == 'adm_public'
+        else dict(type=f'Published{image}Preconditioner', version=version)
+    )
+    process = model['process']
+    process['noise'] = dict(type=dict(sqrt='WienerNoise', linear='LinearNoise')[noise])
+    if 'eps' in weights:
+        process['t_min'] = float(weights['eps'])
+    if conditional:
+        # Their conditions are in [-1, 1], whatever the backbone was trained with.
+        model['data_preprocessor'].update(mean=(127.5,), std=(127.5,))
+        model['condition_encoder']['weights'] = None
+    if 'checkpoint' in model.get('first_stage', {}):
+        model['first_stage']['checkpoint'] = None
+
+
+def _own_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of :class:`mmadm.models.ADM`."""
+    head = {
+        key.removeprefix('model.'): value
+        for key, value in weights.items()
+        if key.startswith('model.')
+    }
+    rename = relation_keys if _is_conditional(weights) else unconditional_keys
+    parts = {'head.': rename(head)}
+    if any(key.startswith(_SWIN) for key in head):
+        parts['condition_encoder.backbone.'] = swin_keys(head, _SWIN)
+    if any(key.startswith('first_stage_model.') for key in weights):
+        parts['first_stage.'] = ldm_first_stage(weights)
+    return {
+        prefix + key: value
+        for prefix, part in parts.items()
+        for key, value in part.items()
+    }

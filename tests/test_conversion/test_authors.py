@@ -1,0 +1,218 @@
+"""Whole checkpoints in the authors' layout answer as their networks did."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from safetensors import safe_open
+from torch import nn
+
+from mmadm.apis import load_config
+from mmadm.conversion import convert_authors
+from mmadm.conversion.heads import relation_names, unconditional_names
+from mmadm.engine import load_weights
+from mmadm.models import ADM, FourierFilter, KLAutoencoder
+from mmadm.registry import MODELS
+from tests.golden import assert_golden, authors_weights, waves
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'adm'
+X = waves((2, 3, 16, 16), 0.61, 0.4, 1.2)
+T = torch.tensor([0.3, 0.9])
+# Rows of the authors' networks; the same as those of the heads alone.
+ADM_UNCOND = (
+    (0.07158205, 1.157366, 1530.391, -1.361951, -1.646448, -1.133932),
+    (-0.01307546, 0.7626127, 1020.037, 0.709844, 0.742921, 0.824663),
+)
+ADM_UNCOND_SINGLE = (
+    ADM_UNCOND[0],
+    (0.03798221, 0.6609592, 854.991, 0.114716, 0.084046, 0.282668),
+)
+DDM_UNCOND = (
+    (0.04170199, 0.6885311, 908.7791, -0.879899, -1.042152, -0.755819),
+    (-0.01419428, 0.6676636, 882.4544, 0.604110, 0.631443, 0.695105),
+)
+EDGE = (
+    (-0.01829388, 0.4318263, 523.8404, 0.669973, 0.749972, 0.557247),
+    (0.172048, 0.6505378, 883.2505, 0.766229, 0.877171, 0.719264),
+)
+
+
+def uncond_config(single: bool = False) -> Config:
+    """CIFAR-10's config at the size of the golden rows."""
+    name = 'ablation/arch_single_decoder' if single else 'adm_uncond_cifar10'
+    cfg = load_config(str(CONFIGS / f'{name}.py'))
+    cfg.model.head.update(
+        base_channels=64, channel_mult=(1, 2), num_blocks=1, attention_levels=(1,)
+    )
+    return cfg
+
+
+def uncond_weights(single: bool = False) -> dict:
+    """What the authors' diffusion class has as its state dict."""
+    cfg = uncond_config(single)
+    head = MODELS.build(dict(cfg.model.head, augment_dim=9))
+    names = unconditional_names(sides=(16, 8), num_blocks=1)
+    weights = authors_weights(head, names)
+    loss = {'perceptual_loss.net.slice1.0.weight': torch.zeros(3)}
+    return {f'model.{key}': v for key, v in weights.items()} | loss
+
+
+def edge_config() -> Config:
+    """DiffusionEdge's config at the size of the golden rows; Swin as it is."""
+    cfg = load_config(str(CONFIGS / 'edge_diffusionedge_bsds.py'))
+    cfg.model.head.update(base_channels=16)
+    cfg.model.first_stage.update(base_channels=32, num_blocks=1)
+    return cfg
+
+
+def edge_weights(swin: nn.Module, stage: KLAutoencoder) -> dict:
+    """What DiffusionEdge's class has as its state dict, both stages in it."""
+    gate = dict(type=FourierFilter, size=(2, 2))
+    head = MODELS.build(dict(edge_config().model.head, gate=gate))
+    names = relation_names(levels=4)
+    weights = {f'model.{k}': v for k, v in authors_weights(head, names).items()}
+    for key, value in swin.state_dict().items():
+        # Their network is torchvision's, cut in two.
+        first, *rest = key.removeprefix('features.').split('.')
+        if key.startswith('features.0.'):
+            key = '.'.join(['first_coonv', *rest])
+        elif key.startswith('features.'):
+            key = '.'.join(['features', str(int(first) - 1), *rest])
+        weights[f'model.init_conv_mask.{key}'] = value
+    for key, value in stage.state_dict().items():
+        if key != 'scale_factor':
+            weights[f'first_stage_model.{key}'] = value
+    unused = ('first_stage_model.loss.logvar', 'betas', 'posterior_variance')
+    weights |= dict.fromkeys(unused, torch.zeros(10))
+    return weights | dict(scale_factor=torch.tensor(0.3))
+
+
+def load(target: Path) -> ADM:
+    """The model of the written config with the written weights."""
+    model = MODELS.build(Config.fromfile(target.with_suffix('.py')).model)
+    load_weights(model, target)
+    model.eval()
+    return model
+
+
+@pytest.fixture
+def trainer_file(tmp_path):
+    """Write a file as the authors' trainers do: raw and averaged weights."""
+
+    def write(weights: dict, **entries) -> Path:
+        raw = {key: torch.zeros_like(value) for key, value in weights.items()}
+        ema = {f'ema_model.{key}': value for key, value in weights.items()}
+        ema |= {f'online_model.{key}': value for key, value in raw.items()}
+        path = tmp_path / 'model-7.pt'
+        content = dict(step=7, model=raw | entries, ema=ema | {'initted': True})
+        content['ema'] |= {f'ema_model.{key}': value for key, value in entries.items()}
+        torch.save(content, path)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ('generation', 'single', 'golden'),
+    [
+        ('adm_public', False, ADM_UNCOND),
+        ('adm_public', True, ADM_UNCOND_SINGLE),
+        ('ddm_public', False, DDM_UNCOND),
+    ],
+)
+def test_unconditional_models(generation, single, golden, trainer_file, tmp_path):
+    source = trainer_file(uncond_weights(single), eps=torch.tensor(5e-4))
+    target = tmp_path / 'converted.safetensors'
+    # The number of decoders is the file's.
+    cfg = uncond_config()
+    convert_authors(source, cfg, target, generation)
+    model = load(target)
+    with torch.no_grad():
+        outputs = model.denoise(X, T, None)
+    for output, expected in zip(outputs, golden, strict=True):
+        assert_golden(output, expected)
+    assert model.process.t_min == pytest.approx(5e-4)
+    with safe_open(target, 'pt') as file:
+        assert file.metadata()['generation'] == generation
+
+
+def test_diffusion_edge_with_swin_and_first_stage(tmp_path):
+    from torchvision.models import swin_b
+
+    torch.manual_seed(0)
+    swin = swin_b().eval()
+    stage = KLAutoencoder(in_channels=1, base_channels=32, num_blocks=1).eval()
+    # A published file has no average.
+    source, target = tmp_path / 'bsds.pt', tmp_path / 'edges.safetensors'
+    torch.save(dict(model=edge_weights(swin, stage)), source)
+    convert_authors(source, edge_config(), target, 'diffusion_edge')
+    model = load(target)
+
+    features = [
+        waves((2, 128 * 2**i, 16 // 2**i, 16 // 2**i), 0.3 + 0.1 * i, 0.2 * i)
+        for i in range(4)
+    ]
+    image, latent = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        for output, expected in zip(model.denoise(X, T, features), EDGE, strict=True):
+            assert_golden(output, expected)
+        deepest = swin.features(image).permute(0, 3, 1, 2)
+        torch.testing.assert_close(
+            model.encode_condition(image)[-1], deepest, atol=1e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            model.first_stage.decode(latent), stage.decode(latent / 0.3)
+        )
+
+
+def test_raw_weights_are_taken_on_demand(trainer_file, tmp_path):
+    source = trainer_file(uncond_weights(), eps=torch.tensor(1e-3))
+    target = tmp_path / 'raw.safetensors'
+    convert_authors(source, uncond_config(), target, 'adm_public', averaged=False)
+    assert not any(p.any() for p in load(target).parameters())
+
+
+@pytest.mark.parametrize(
+    ('entries', 'generation', 'message'),
+    [
+        (dict(eps=torch.tensor(1e-3)), 'diffusion_edge', 'has a smallest time "eps"'),
+        ({}, 'adm_public', 'lacks a smallest time "eps"'),
+        ({}, 'edm', "generation='edm'"),
+    ],
+)
+def test_another_generation_is_refused(
+    entries, generation, message, trainer_file, tmp_path
+):
+    source = trainer_file(uncond_weights(), **entries)
+    with pytest.raises(ValueError, match=message):
+        convert_authors(source, uncond_config(), tmp_path / 'x.safetensors', generation)
+
+
+def test_another_task_is_refused(trainer_file, tmp_path):
+    source = trainer_file(uncond_weights(), eps=torch.tensor(1e-3))
+    cfg = load_config(str(CONFIGS / 'adm_sr_div2k.py'))
+    with pytest.raises(ValueError, match='unconditional model, but the model of the'):
+        convert_authors(source, cfg, tmp_path / 'x.safetensors', 'adm_public')
+    cfg = load_config(str(CONFIGS / 'adm_uncond_celebahq256.py'))
+    with pytest.raises(ValueError, match='no first stage'):
+        convert_authors(source, cfg, tmp_path / 'x.safetensors', 'adm_public')
+
+
+def test_another_size_is_refused_with_both_sides(trainer_file, tmp_path):
+    source = trainer_file(uncond_weights(), eps=torch.tensor(1e-3))
+    cfg = uncond_config()
+    cfg.model.head.base_channels = 32
+    with pytest.raises(ValueError, match=r'model \(.*32.*\), file \(.*64.*\)'):
+        convert_authors(source, cfg, tmp_path / 'x.safetensors', 'adm_public')
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    torch.save(dict(weights=torch.zeros(3)), tmp_path / 'foreign.pt')
+    with pytest.raises(ValueError, match="No checkpoint of the authors' trainers"):
+        convert_authors(
+            tmp_path / 'foreign.pt',
+            uncond_config(),
+            tmp_path / 'x.safetensors',
+            'adm_public',
+        )
