@@ -10,6 +10,7 @@ class DiffusionSample(BaseDataElement):
 
     - ``gt_img``: the truth;
     - ``condition``: the condition as it was read;
+    - ``gt_edges``: every annotator's edges, 1 on an edge (A, H, W);
     - ``mask``: 1 where the image is to be generated, 0 where it is known (1, H, W);
     - ``pred_img``: the model's answer.
 
