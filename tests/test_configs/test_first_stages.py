@@ -80,6 +80,7 @@ def shrink(cfg: Config, data: Path) -> None:
     cfg.model.disc_start = 1
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.param_scheduler.end = 2
+    cfg.custom_hooks[1].begin_iter = 0
     cfg.default_hooks.checkpoint.interval = 2
 
 
