@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from mmadm.registry import DATASETS, build
 from mmadm.structures import DiffusionSample
-from mmadm.utils import seed_everything
+from mmadm.utils import seed_host
 from mmadm.utils.latent_cache import LatentCache
 
 from .seeded import SeededDataset, SeededIndex
@@ -65,7 +65,7 @@ class CachedLatents(Dataset):
 
     def _without_image(self, idx: SeededIndex) -> dict:
         """What the pipeline says of an image, without the image."""
-        seed_everything(idx.seed)
+        seed_host(idx.seed)
         results = dict(img=np.zeros((1, 1, 3), np.uint8), img_shape=(1, 1), flip=False)
         for flip in flips(self.dataset):
             results = flip(results)

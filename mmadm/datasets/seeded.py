@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mmengine.dataset import BaseDataset, InfiniteSampler
 
 from mmadm.registry import DATA_SAMPLERS
-from mmadm.utils import mix_seed, seed_everything
+from mmadm.utils import mix_seed, seed_host
 
 from .transforms.loading import BrokenImageError
 
@@ -59,7 +59,7 @@ class SeededDataset(BaseDataset):
             index = mix_seed(idx.seed, len(broken)) % len(self)
 
     def _prepare(self, index: int, seed: int, broken: list[str]) -> dict | None:
-        seed_everything(seed)
+        seed_host(seed)
         data_info = self.get_data_info(index)
         data_info['seed'] = seed
         data = self.pipeline(data_info)

@@ -3,7 +3,7 @@
 from .images import resize
 from .matlab_resize import matlab_resize
 from .noise import SampleNoise
-from .seeding import mix_seed, seed_everything
+from .seeding import mix_seed, seed_everything, seed_host
 from .setup import register_all_modules
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     'register_all_modules',
     'resize',
     'seed_everything',
+    'seed_host',
 ]

@@ -8,7 +8,7 @@ from mmadm.engine import ClampedPolyLR
 train_cfg = dict(type=IterBasedTrainLoop, max_iters=200000, val_interval=10000)
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=5e-5, weight_decay=1e-2),
+    optimizer=dict(type=AdamW, lr=5e-5, weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = dict(type=ClampedPolyLR, eta_min=5e-6, power=0.96, end=200000)
