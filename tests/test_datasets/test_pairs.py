@@ -56,6 +56,7 @@ def test_the_truth_of_a_test_keeps_its_size():
 
 def test_random_windows_show_one_place_in_image_and_map():
     transform, shares = RandomResizedCrop((30, 40), scale=(0.25, 1)), []
+    corners = set()
     for seed in range(100):
         np.random.seed(seed)
         results = transform(ramps())
@@ -64,7 +65,9 @@ def test_random_windows_show_one_place_in_image_and_map():
         # Nearest against bilinear: at most about a pixel apart, of value 2.
         assert np.abs(image[..., 1] - map_).max() <= 4
         rows, columns = np.ptp(image[..., 0]) / 2, np.ptp(image[..., 1]) / 2
+        corners.add((image[..., 0].min() > 20, image[..., 1].min() > 20))
         shares.append((rows + 1) * (columns + 1) / (60 * 80))
+    assert len(corners) == 4  # windows lie at every side
     assert 0.15 < min(shares) < 0.35 and 0.75 < max(shares) <= 1.02
 
 
