@@ -234,6 +234,25 @@ class TestOnADeviceWithoutValues:
             self.train(make_trainer, default_hooks__runtime_info=STOCK)
 
 
+def test_the_losses_of_accumulated_halves_are_those_of_the_whole(
+    make_trainer, tmp_path
+):
+    constant = dict(
+        param_scheduler__eta_min=1e-2,
+        default_hooks__logger__interval=1,
+        log_processor__window_size=1,
+        default_hooks__runtime_info=DEFERRED,
+    )
+    accumulated = dict(optim_wrapper__accumulative_counts=2, train_cfg__max_iters=4)
+    make_trainer('halves', **constant, **accumulated).train()
+    make_trainer('whole', **constant, train_dataloader__batch_size=4).train()
+    halves, whole = (
+        torch.tensor([line['loss'] for line in _log(tmp_path / run)])
+        for run in ('halves', 'whole')
+    )
+    torch.testing.assert_close(halves.view(2, 2).mean(1), whole, rtol=1e-4, atol=1e-6)
+
+
 def test_the_history_stays_short(make_trainer):
     runner = make_trainer(
         train_cfg__max_iters=6,

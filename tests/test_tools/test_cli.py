@@ -152,6 +152,13 @@ def test_train_takes_every_option(toy_config, tmp_path):
     call('train.py', toy_config, '--work-dir', work, '--resume', work / 'iter_2.pth')
 
 
+def losses_of(work_dir: Path) -> list[float]:
+    """The logged losses of a training."""
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line['loss'] for line in lines if 'loss' in line]
+
+
 def test_two_processes_train_and_score_like_one(toy_config, tmp_path):
     """Two ranks of two samples each see what one process sees in batches of four."""
     scores = {}
@@ -164,6 +171,10 @@ def test_two_processes_train_and_score_like_one(toy_config, tmp_path):
         launch(processes, 'test.py', toy_config, trained, *out)
         scores[processes] = json.loads((work / 'scores.json').read_text())
     assert scores[1] == scores[2], 'five samples over two ranks, each counted once'
+
+    curves = [losses_of(tmp_path / f'ranks_{n}') for n in (1, 2)]
+    assert len(curves[0]) == 4
+    assert curves[1] == pytest.approx(curves[0], rel=1e-3), 'losses of all ranks'
 
     one, two = (
         torch.load(tmp_path / f'ranks_{n}' / 'iter_4.pth', weights_only=True)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import torch
+from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from torch import Tensor
 
@@ -15,7 +16,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
     Losses, errors and the norm of the gradient stay on the device and are read all at
     once, in the iterations that are logged or saved. The numbers in the log are the
-    same.
+    same; with several processes, losses are those of the whole batch, not of the part
+    that the first process has.
 
     Goes to ``default_hooks.runtime_info``.
 
@@ -55,7 +57,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None
     ) -> None:
         """Remember the values, and read them where the log comes next."""
-        for key, value in (outputs or {}).items():
+        for key, value in _averaged(outputs or {}).items():
             kept = value.detach() if isinstance(value, Tensor) else value
             self._waiting[f'train/{key}'].append(kept)
         # An epoch's end is logged too.
@@ -85,6 +87,19 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         self._waiting.clear()
         for buffer in hub.log_scalars.values():
             buffer.max_length = self.history
+
+
+def _averaged(outputs: dict) -> dict:
+    """Losses as means over all processes, in one exchange that nobody waits for.
+
+    Other values need not be there in each process.
+    """
+    losses = {key: x.detach() for key, x in outputs.items() if 'loss' in key}
+    if not losses or not is_distributed():
+        return outputs
+    means = torch.stack(list(losses.values()))
+    all_reduce(means, 'mean')
+    return outputs | dict(zip(losses, means.unbind()))
 
 
 def _is_tensor(value: Tensor | float) -> bool:
