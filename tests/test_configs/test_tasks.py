@@ -166,6 +166,10 @@ def test_it_trains_and_is_scored_on_real_data(name, run, data_root):
         *(path.stem for path in sorted(CONFIGS.glob('*_toy.py'))),
         'edge_diffusionedge_bsds',
         *(f'ablation/{path.stem}' for path in ABLATIONS),
+        *(
+            f'authors/{path.stem}'
+            for path in sorted((CONFIGS / 'authors').glob('*.py'))
+        ),
     ],
 )
 def test_its_relatives_train_and_are_scored(name, run):

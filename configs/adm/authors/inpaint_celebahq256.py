@@ -1,0 +1,32 @@
+# Inpainting of CelebA-HQ-256 by the authors' recipe: their scaling, l1 and l2
+# together, sums and the reconstruction term in the loss, deterministic sampling.
+from mmengine.config import read_base
+
+with read_base():
+    from ..adm_inpaint_celebahq256 import *
+
+from mmadm.diffusion import ADMSampler, PublishedPreconditioner, UniformGrid
+from mmadm.models import AuthorsLoss
+
+# The condition goes to Swin in [-1, 1].
+model.data_preprocessor.update(mean=(127.5,), std=(127.5,))
+model.preconditioner = dict(type=PublishedPreconditioner, version='conditional')
+model.weighting.update(rule='one')
+model.loss = dict(
+    type=AuthorsLoss, distance='l1_l2', reduction='sum', reconstruction='log'
+)
+model.sampler = dict(
+    type=ADMSampler,
+    num_steps=10,
+    eta=0.0,
+    correct=False,
+    grid=dict(type=UniformGrid),
+)
+
+train_dataloader.update(batch_size=48)
+# Iterations are batches here, steps of the optimizer there.
+optim_wrapper.update(accumulative_counts=2)
+train_cfg.update(max_iters=2 * 400000)
+param_scheduler.update(end=2 * 400000)
+custom_hooks[1].update(momentum=4e-4, interval=2 * 8, begin_iter=2 * 20000)
+auto_scale_lr.update(base_batch_size=48)

@@ -1,0 +1,33 @@
+# CelebA-HQ-256 by the recipe of the authors' code with Table I's sizes: one decoder,
+# noise b(t) = t, sums in the loss, deterministic sampling.
+from mmengine.config import read_base
+
+with read_base():
+    from ..adm_uncond_celebahq256 import *
+
+from mmadm.diffusion import ADMSampler, EqualStepGrid, ImagePreconditioner, LinearNoise
+from mmadm.models import AuthorsLoss, SingleDecoderUNet
+
+model.first_stage.update(scale_factor=0.165)
+model.head.update(type=SingleDecoderUNet, out_channels=3)
+model.process.update(noise=dict(type=LinearNoise))
+model.preconditioner.update(type=ImagePreconditioner)
+model.weighting.update(rule='authors_linear_noise', t_min=1e-3)
+model.loss = dict(
+    type=AuthorsLoss, distance='l2', reduction='sum', reconstruction='log'
+)
+model.sampler = dict(
+    type=ADMSampler,
+    num_steps=10,
+    eta=0.0,
+    correct=False,
+    grid=dict(type=EqualStepGrid),
+)
+
+train_dataloader.update(batch_size=64)
+# Iterations are batches here, steps of the optimizer there.
+optim_wrapper.update(accumulative_counts=4)
+train_cfg.update(max_iters=4 * 400000)
+param_scheduler.update(end=4 * 400000, warmup_iters=4 * 5000)
+custom_hooks[1].update(momentum=4e-4, interval=4 * 2, begin_iter=4 * 20000)
+auto_scale_lr.update(base_batch_size=64)

@@ -1,0 +1,34 @@
+# CIFAR-10 by the recipe of the authors' code that has Table I's sizes: one decoder
+# (90.10M), noise b(t) = t, labelled augmentation, sums in the loss, deterministic
+# sampling. Without their perceptual term.
+from mmengine.config import read_base
+
+with read_base():
+    from ..adm_uncond_cifar10 import *
+
+from mmadm.diffusion import ADMSampler, EqualStepGrid, ImagePreconditioner, LinearNoise
+from mmadm.models import DiffusionPreprocessor, LabelledAugmentation, SingleDecoderUNet
+
+model.data_preprocessor = dict(
+    type=DiffusionPreprocessor,
+    augmentation=dict(type=LabelledAugmentation, probability=0.12),
+)
+model.head.update(type=SingleDecoderUNet, out_channels=3, dropout=0.12, augment_dim=9)
+model.process.update(noise=dict(type=LinearNoise))
+model.preconditioner = dict(type=ImagePreconditioner, sigma_data=1.0)
+model.weighting.update(rule='authors_linear_noise', t_min=1e-3)
+model.loss.update(reduction='sum')
+model.sampler = dict(
+    type=ADMSampler,
+    num_steps=10,
+    eta=0.0,
+    correct=False,
+    grid=dict(type=EqualStepGrid),
+)
+
+# Iterations are batches here, steps of the optimizer there.
+optim_wrapper.update(accumulative_counts=2)
+train_cfg.update(max_iters=2 * 800000)
+optim_wrapper.optimizer.update(weight_decay=1e-4)
+param_scheduler.update(eta_min=5e-5, end=2 * 800000, warmup_iters=2 * 5000)
+custom_hooks[1].update(momentum=4e-4, interval=2 * 4, begin_iter=2 * 10000)
