@@ -15,15 +15,15 @@ from mmadm.datasets.transforms import (
 )
 
 train_dataloader.dataset.update(
-    data_root='data/BSDS500/augmented',
+    data_root='data/BSDS500/data/augmented',
     data_prefix=dict(img_path='images', seg_map_path='edges'),
 )
 val_dataloader.dataset.update(
-    data_root='data/BSDS500',
+    data_root='data/BSDS500/data',
     data_prefix=dict(img_path='images/test', edges_path='groundTruth/test'),
 )
 test_dataloader.dataset.update(
-    data_root='data/BSDS500',
+    data_root='data/BSDS500/data',
     data_prefix=dict(img_path='images/test', edges_path='groundTruth/test'),
 )
 train_dataloader.dataset.pipeline[1:1] = [

@@ -104,7 +104,8 @@ def duts(data: Path, real: Path | None) -> None:
 
 def bsds500(data: Path, real: Path | None) -> None:
     """Augmented pairs to train, official files to test."""
-    root, source = data / 'BSDS500', real and real / 'BSDS500' / 'data'
+    root = data / 'BSDS500' / 'data'
+    source = real and real / 'BSDS500' / 'data'
     for i, path in enumerate(some(source and source / 'images' / 'test', '*.jpg')):
         image = picture(path, i, None).crop((0, 0, 120, 90))
         name = path.stem if path else f'picture_{i}'

@@ -70,7 +70,7 @@ def make_coco(data: Path) -> None:
 
 
 def make_bsds500(data: Path) -> None:
-    root, photo = data / 'BSDS500', draw_photo(0, 80, 120)
+    root, photo = data / 'BSDS500' / 'data', draw_photo(0, 80, 120)
     save(root / 'augmented/images/a.jpg', photo)
     save(root / 'augmented/edges/a.png', (photo[..., 0] > 128).astype(np.uint8) * 90)
     save(root / 'images/test/b.jpg', photo)

@@ -9,7 +9,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        'data_root', nargs='?', default='data/BSDS500', help='data root'
+        'data_root', nargs='?', default='data/BSDS500/data', help='data root'
     )
     parser.add_argument('--angles', type=int, default=16, help='rotations of a turn')
     parser.add_argument(

@@ -25,7 +25,7 @@ train_dataloader = dict(
     collate_fn=dict(type=pseudo_collate),
     dataset=dict(
         type=ImageDataset,
-        data_root='data/BSDS500/augmented',
+        data_root='data/BSDS500/data/augmented',
         data_prefix=dict(img_path='images', seg_map_path='edges'),
         pipeline=[
             dict(type=LoadImages),
@@ -44,7 +44,7 @@ val_dataloader = dict(
     collate_fn=dict(type=pseudo_collate),
     dataset=dict(
         type=ImageDataset,
-        data_root='data/BSDS500',
+        data_root='data/BSDS500/data',
         data_prefix=dict(img_path='images/test', edges_path='groundTruth/test'),
         indices=20,
         test_mode=True,
@@ -63,7 +63,7 @@ test_dataloader = dict(
     collate_fn=dict(type=pseudo_collate),
     dataset=dict(
         type=ImageDataset,
-        data_root='data/BSDS500',
+        data_root='data/BSDS500/data',
         data_prefix=dict(img_path='images/test', edges_path='groundTruth/test'),
         test_mode=True,
         pipeline=[

@@ -2,7 +2,7 @@
 # tests only.
 #
 # Set14: test_dataloader.dataset.data_prefix.img_path=Set14/HR
-# B100, the part val of BSDS500: test_dataloader.dataset.data_root=data/BSDS500 and
+# B100, the part val of BSDS500: test_dataloader.dataset.data_root=data/BSDS500/data and
 # test_dataloader.dataset.data_prefix.img_path=images/val
 from mmengine.dataset import DefaultSampler, pseudo_collate
 
