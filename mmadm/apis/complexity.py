@@ -76,11 +76,11 @@ def measure(model: dict, size: Sequence[int]) -> Complexity:
     """Cost of the model of a config, with random weights of no memory.
 
     Args:
-        model: the config's ``model``; files of weights in it are not needed.
+        model: the config's ``model``; the files of weights that it names are not read.
         size: (H, W) of the images.
     """
     with torch.device('meta'):
-        network = MODELS.build(_without_files(model))
+        network = MODELS.build(model)
     network.eval()
     height, width = network.data_preprocessor.padded(size)
     image = torch.empty(1, _image_channels(network), height, width, device='meta')
@@ -227,15 +227,3 @@ def _activations(network: nn.Module, image: Tensor, condition: Tensor | None) ->
         network.loss(image, condition, [sample])
     weights = {p.untyped_storage()._cdata for p in network.parameters()}
     return sum(s.nbytes() for key, s in kept.items() if key not in weights)
-
-
-def _without_files(spec: object) -> object:
-    """The config with every file of weights taken out."""
-    if isinstance(spec, dict):
-        return {
-            key: None
-            if key in ('checkpoint', 'init_cfg', 'weights')
-            else _without_files(v)
-            for key, v in spec.items()
-        }
-    return [_without_files(v) for v in spec] if isinstance(spec, list) else spec

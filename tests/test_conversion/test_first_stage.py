@@ -127,6 +127,7 @@ def test_the_tool_writes_what_the_first_stage_loads(layout, tmp_path, capsys):
     call('model_converters/first_stage.py', source, target, '--scale-factor', 0.5)
     assert 'scale factor 0.5' in capsys.readouterr().out
     loaded = tiny(checkpoint=str(target))
+    loaded.init_weights()
     assert loaded.scale_factor == 0.5
     expected = formula('encoder.conv_in.weight', (32, 3, 3, 3))
     if layout != 'diffusers':

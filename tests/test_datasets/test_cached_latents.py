@@ -246,9 +246,7 @@ from mmcv.transforms import CenterCrop
 from mmadm.apis import load_config
 from mmadm.datasets import CachedLatents
 
-model.first_stage.update(
-    base_channels=8, channel_mult=(1, 2), num_blocks=1, checkpoint=None
-)
+model.first_stage.update({stage})
 model.head.update(base_channels=8, channel_mult=(1, 1), num_blocks=1)
 model.head.update(attention_levels=())
 train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
@@ -264,14 +262,19 @@ TOOL = ROOT / 'tools' / 'dataset_converters' / 'cache_latents.py'
 def test_the_tool_writes_what_the_config_trains_on(photo_folder, tmp_path):
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     path = tmp_path / 'configs' / 'adm' / 'toy.py'
-    path.write_text(CONFIG.format(folder=str(photo_folder)))
+    stage = make_stage()
+    torch.save(stage.state_dict(), tmp_path / 'stage.pth')
+    options = dict(STAGE, checkpoint=str(tmp_path / 'stage.pth'))
+    path.write_text(CONFIG.format(folder=str(photo_folder), stage=options))
     command = [sys.executable, str(TOOL), str(path), '--out', str(tmp_path / 'cache')]
     run = subprocess.run(
         [*command, '--num-workers', '0'], capture_output=True, text=True, cwd=ROOT
     )
     assert run.returncode == 0, run.stderr
     assert 'CachedLatents' in run.stdout
-    assert LatentCache(tmp_path / 'cache').moments.shape == (5, 2, 6, 16, 16)
+    cache = LatentCache(tmp_path / 'cache')
+    assert cache.moments.shape == (5, 2, 6, 16, 16)
+    assert cache.record['first_stage'] == weights_hash(stage)
 
 
 def test_the_tool_says_that_pixels_need_no_cache(toy_config):

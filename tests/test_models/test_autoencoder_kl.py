@@ -179,6 +179,7 @@ class TestScaleFactor:
     def test_is_stored_with_the_weights(self, tmp_path):
         torch.save(small(scale_factor=0.165).state_dict(), tmp_path / 'stage.pth')
         stage = small(checkpoint=str(tmp_path / 'stage.pth'))
+        stage.init_weights()
         assert stage.scale_factor == torch.tensor(0.165)
 
 
@@ -188,26 +189,30 @@ class TestCheckpoint:
         state = {f'autoencoder.{k}': v + 1 for k, v in trained.state_dict().items()}
         state['discriminator.main.0.weight'] = torch.zeros(1)
         torch.save(dict(state_dict=state, meta={}), tmp_path / 'iter_1.pth')
-        loaded = small(checkpoint=str(tmp_path / 'iter_1.pth')).state_dict()
+        loaded = small(checkpoint=str(tmp_path / 'iter_1.pth'))
+        loaded.init_weights()
         for key, value in trained.state_dict().items():
-            assert torch.equal(loaded[key], value + 1)
+            assert torch.equal(loaded.state_dict()[key], value + 1)
 
     def test_of_another_width_is_refused(self, tmp_path):
         path = tmp_path / 'stage.pth'
         torch.save(small().state_dict(), path)
         with pytest.raises(ValueError, match=r'stage\.pth has .* of another shape'):
-            small(base_channels=16, checkpoint=str(path))
+            small(base_channels=16, checkpoint=str(path)).init_weights()
 
     def test_that_is_missing_or_broken_is_named(self, tmp_path):
         path = tmp_path / 'stage.pth'
-        with pytest.raises(FileNotFoundError, match=r'Weights not found: .*stage\.pth'):
-            small(checkpoint=str(path))
+        stage = small(checkpoint=str(path))
+        with pytest.raises(
+            FileNotFoundError, match=r'not found: .*stage\.pth\. .*autoencoder_kl/'
+        ):
+            stage.init_weights()
         path.write_bytes(b'PK\x03\x04 nothing')
         with pytest.raises(ValueError, match=r'cannot be read: .*stage\.pth'):
-            small(checkpoint=str(path))
+            stage.init_weights()
         torch.save([1], path)
         with pytest.raises(ValueError, match=r'Not a file of weights: .*stage\.pth'):
-            small(checkpoint=str(path))
+            stage.init_weights()
 
 
 def latent_model(path: str) -> ADM:
@@ -229,6 +234,13 @@ def latent_model(path: str) -> ADM:
     )
 
 
+def ready_to_train(path: str) -> ADM:
+    """As MMEngine's Runner prepares it."""
+    model = latent_model(path)
+    model.init_weights()
+    return model
+
+
 @pytest.fixture
 def stage_file(tmp_path) -> str:
     path = tmp_path / 'stage.pth'
@@ -237,7 +249,7 @@ def stage_file(tmp_path) -> str:
 
 
 def test_a_diffusion_trains_on_its_latents_and_leaves_it_as_it_is(stage_file):
-    model = latent_model(stage_file).train()
+    model = ready_to_train(stage_file).train()
     before = {k: v.clone() for k, v in model.first_stage.state_dict().items()}
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=1.0)
@@ -253,7 +265,7 @@ def test_a_diffusion_trains_on_its_latents_and_leaves_it_as_it_is(stage_file):
 
 
 def test_a_diffusion_on_latents_answers_with_images_of_any_size(stage_file):
-    model = latent_model(stage_file).eval()
+    model = ready_to_train(stage_file).eval()
     asked = [
         DiffusionSample(metainfo=dict(sample_idx=i, target_shape=(18, 21)))
         for i in range(2)
@@ -265,7 +277,7 @@ def test_a_diffusion_on_latents_answers_with_images_of_any_size(stage_file):
 def test_its_training_latents_are_samples_that_follow_the_seeds(
     stage_file, monkeypatch
 ):
-    model, seen = latent_model(stage_file), []
+    model, seen = ready_to_train(stage_file), []
     target = model.process.target
     monkeypatch.setattr(
         model.process, 'target', lambda x0: seen.append(x0) or target(x0)
@@ -279,3 +291,11 @@ def test_its_training_latents_are_samples_that_follow_the_seeds(
     assert torch.equal(first[0], other[0]) and not torch.equal(first[1], other[1])
     assert not torch.allclose(first, mean)
     assert F.mse_loss(first, mean) < 1
+
+
+def test_a_trained_diffusion_needs_no_file_of_its_first_stage(stage_file):
+    trained, elsewhere = ready_to_train(stage_file), latent_model('not_here.pth')
+    elsewhere.load_state_dict(trained.state_dict())
+    assert elsewhere.first_stage.scale_factor == torch.tensor(0.3)
+    with pytest.raises(FileNotFoundError, match='not_here'):
+        elsewhere.init_weights()

@@ -36,12 +36,14 @@ def make_encoder(cfg: Config, device: str):
     from mmadm.registry import MODELS
     from mmadm.utils.latent_cache import weights_hash
 
-    stage = MODELS.build(cfg.model.first_stage).to(device).eval()
+    stage = MODELS.build(cfg.model.first_stage)
     if not hasattr(stage, 'moments'):
         raise ValueError(
             f'{type(stage).__name__} has no moments to keep: nothing is gained by a '
             'cache. Give a config whose first_stage is a KLAutoencoder.'
         )
+    stage.init_weights()
+    stage.to(device).eval()
     preprocessor = MODELS.build(cfg.model.data_preprocessor).to(device)
 
     def encode(images: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ they are.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,8 @@ class KLAutoencoder(nn.Module):
             windows of this size, blended: the attention of the whole would grow with
             the square of the area. None for no windows.
         checkpoint: file with weights: a checkpoint of the first stage's training, or
-            what the converters write.
+            what the converters write. It is read when training starts
+            (``init_weights``): a trained diffusion holds the weights itself.
     """
 
     def __init__(
@@ -75,8 +77,30 @@ class KLAutoencoder(nn.Module):
         self.quant_conv = nn.Conv2d(moments, moments, 1)
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
         self.register_buffer('scale_factor', torch.tensor(float(scale_factor)))
-        if checkpoint is not None:
-            self._load(checkpoint)
+        self.checkpoint = checkpoint
+
+    def init_weights(self) -> None:
+        """Read the file, if there is one.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it holds other weights than those of the network.
+        """
+        if self.checkpoint is None:
+            return
+        if not Path(self.checkpoint).is_file():
+            raise FileNotFoundError(
+                f'Weights of the first stage not found: {self.checkpoint}. Train it '
+                'first, with its config in configs/autoencoder_kl/, or give the file '
+                'as checkpoint of the KLAutoencoder.'
+            )
+        weights = read_weights(self.checkpoint)
+        # A checkpoint of the training holds the discriminator too.
+        prefix = 'autoencoder.'
+        own = {k: v for k, v in weights.items() if k.startswith(prefix)} or weights
+        own = {key.removeprefix(prefix): value for key, value in own.items()}
+        check_fit(self, own, self.checkpoint)
+        self.load_state_dict(own)
 
     def forward(self, image: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
         """What training needs.
@@ -183,15 +207,6 @@ class KLAutoencoder(nn.Module):
                 f'{64 * self.factor}, or None.'
             )
         return tile
-
-    def _load(self, path: str) -> None:
-        weights = read_weights(path)
-        # A checkpoint of the training holds the discriminator too.
-        prefix = 'autoencoder.'
-        own = {k: v for k, v in weights.items() if k.startswith(prefix)} or weights
-        own = {key.removeprefix(prefix): value for key, value in own.items()}
-        check_fit(self, own, path)
-        self.load_state_dict(own)
 
 
 def sample_posterior(moments: Tensor, draw: Draw | None) -> Tensor:
