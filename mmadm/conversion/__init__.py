@@ -1,9 +1,11 @@
 """From the authors' checkpoints to ours."""
 
 from .authors import convert_authors
+from .backbone import convert_swin
 from .first_stage import (
     convert_first_stage,
     diffusers_first_stage,
+    first_stage_settings,
     ldm_first_stage,
 )
 from .heads import relation_keys, unconditional_keys
@@ -11,7 +13,9 @@ from .heads import relation_keys, unconditional_keys
 __all__ = [
     'convert_authors',
     'convert_first_stage',
+    'convert_swin',
     'diffusers_first_stage',
+    'first_stage_settings',
     'ldm_first_stage',
     'relation_keys',
     'unconditional_keys',

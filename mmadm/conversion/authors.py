@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmadm.engine.checkpoint import file_sha256, read_checkpoint
+from mmadm.engine.checkpoint import read_checkpoint
 from mmadm.registry import MODELS
 from mmadm.utils.files import whole_file
 from mmadm.utils.weights import check_fit
@@ -20,10 +20,13 @@ from mmadm.utils.weights import check_fit
 from .first_stage import ldm_first_stage
 from .heads import relation_keys, unconditional_keys
 from .swin import swin_keys
+from .writing import check_target, write_weights
 
 Generation = Literal['adm_public', 'ddm_public', 'diffusion_edge']
 GENERATIONS = ('adm_public', 'ddm_public', 'diffusion_edge')
 
+# b(t) -> the class that is it.
+_NOISE = {'sqrt': 'WienerNoise', 'linear': 'LinearNoise'}
 _SWIN = 'init_conv_mask.'
 # Losses, and DDPM's schedule, which DiffusionEdge carries along without using it.
 _UNUSED = (
@@ -59,14 +62,9 @@ def convert_authors(
         ValueError: it is broken, of another generation or task, or of other sizes than
             the model of ``cfg``; names both sides.
     """
-    from safetensors.torch import save_file
-
-    target = Path(target)
-    if target.suffix != '.safetensors':
-        raise ValueError(
-            f'Weights are written as .safetensors, but the file is to be {target}. '
-            'Give a name that ends in .safetensors.'
-        )
+    check_target(target)
+    _check_choice('generation', generation, GENERATIONS)
+    _check_choice('noise', noise, tuple(_NOISE))
     weights = _trainer_weights(read_checkpoint(source), source, averaged)
     _check_generation(weights, generation, source)
     cfg = Config(cfg.to_dict())
@@ -77,18 +75,15 @@ def convert_authors(
         model: nn.Module = MODELS.build(cfg.model)
     check_fit(model, own, source)
 
-    metadata = dict(
-        format='pt',
-        source=Path(source).name,
-        source_sha256=file_sha256(Path(source)),
-        generation=generation,
-        averaged=str(averaged),
-    )
-    with whole_file(target) as path:
-        save_file({k: v.contiguous() for k, v in own.items()}, path, metadata)
-    with whole_file(target.with_suffix('.py')) as path:
+    write_weights(own, target, source, generation=generation, averaged=averaged)
+    with whole_file(Path(target).with_suffix('.py')) as path:
         path.write_text(cfg.pretty_text)
     return cfg
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f'Unknown {name}={value!r}. Use one of {list(known)}.')
 
 
 def _trainer_weights(
@@ -118,10 +113,6 @@ def _check_generation(
     weights: Mapping[str, Tensor], generation: str, source: str | Path
 ) -> None:
     """Compare with the one mark that files carry."""
-    if generation not in GENERATIONS:
-        raise ValueError(
-            f'Unknown generation={generation!r}. Use one of {list(GENERATIONS)}.'
-        )
     # Their other classes keep the smallest time, which DiffusionEdge's does not.
     timed = 'eps' in weights
     if timed == (generation == 'diffusion_edge'):
@@ -187,7 +178,7 @@ def _adapt(
         else dict(type=f'Published{image}Preconditioner', version=version)
     )
     process = model['process']
-    process['noise'] = dict(type=dict(sqrt='WienerNoise', linear='LinearNoise')[noise])
+    process['noise'] = dict(type=_NOISE[noise])
     if 'eps' in weights:
         process['t_min'] = float(weights['eps'])
     if conditional:

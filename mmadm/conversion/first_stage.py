@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from mmadm.engine import read_checkpoint
-from mmadm.utils.files import whole_file
+from mmadm.registry import MODELS
+from mmadm.utils.weights import check_fit
+
+from .writing import check_target, write_weights
 
 _PARTS = ('encoder', 'decoder', 'quant_conv', 'post_quant_conv')
 _PREFIX = 'first_stage_model.'
@@ -47,23 +50,58 @@ def convert_first_stage(
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        ValueError: it is broken or holds no autoencoder, or ``target`` has another
-            suffix.
+        ValueError: it is broken or holds no autoencoder, or another one than
+            ``KLAutoencoder`` can be, or ``target`` has another suffix.
     """
-    from safetensors.torch import save_file
-
-    if Path(target).suffix != '.safetensors':
-        raise ValueError(
-            f'Weights are written as .safetensors, but the file is to be {target}. '
-            'Give a name that ends in .safetensors.'
-        )
+    check_target(target)
     weights = _weights_of(read_checkpoint(source))
     theirs = any('.down_blocks.' in key for key in weights)
     own = (diffusers_first_stage if theirs else ldm_first_stage)(weights, scale_factor)
     own = {key: value.float().contiguous() for key, value in own.items()}
-    with whole_file(target) as path:
-        save_file(own, path)
+    settings = first_stage_settings(own)
+    with torch.device('meta'):
+        stage = MODELS.build(dict(type='KLAutoencoder', **settings))
+    check_fit(stage, own, source)
+    write_weights(own, target, source, **settings)
     return own
+
+
+def first_stage_settings(own: Mapping[str, Tensor]) -> dict[str, object]:
+    """Arguments of the :class:`KLAutoencoder` that has these weights.
+
+    Args:
+        own: converted weights.
+
+    Raises:
+        ValueError: there is no such autoencoder in it.
+    """
+    width, in_channels, *_ = _shape(own, 'encoder.conv_in.weight')
+    widths = [
+        _shape(own, f'encoder.down.{level}.block.0.conv2.weight')[0]
+        for level in _numbers(r'^encoder\.down\.(\d+)\.block', own)
+    ]
+    return dict(
+        in_channels=in_channels,
+        base_channels=width,
+        channel_mult=tuple(wide // width for wide in widths),
+        num_blocks=len(_numbers(r'^encoder\.down\.0\.block\.(\d+)\.', own)),
+        latent_channels=_shape(own, 'post_quant_conv.weight')[1],
+    )
+
+
+def _shape(own: Mapping[str, Tensor], key: str) -> torch.Size:
+    if key not in own:
+        raise ValueError(
+            f'No KL autoencoder in these weights: {key} missing. Give the state dict '
+            'of a kl-f4 or of an AutoencoderKL.'
+        )
+    return own[key].shape
+
+
+def _numbers(pattern: str, keys: Mapping[str, Tensor]) -> list[int]:
+    """The numbers that stand at a place of the keys, in their order."""
+    found = (re.search(pattern, key) for key in keys)
+    return sorted({int(match[1]) for match in found if match})
 
 
 def _weights_of(checkpoint: dict) -> dict[str, Tensor]:

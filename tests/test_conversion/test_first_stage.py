@@ -4,10 +4,13 @@ import re
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from mmadm.conversion import (
+    convert_first_stage,
     diffusers_first_stage,
+    first_stage_settings,
     ldm_first_stage,
 )
 from mmadm.models import KLAutoencoder
@@ -146,3 +149,33 @@ def test_files_without_an_autoencoder_are_refused(tmp_path, capsys):
     message = refused(capsys, tool, tmp_path / 'none.ckpt', target)
     assert 'none.ckpt' in message
     assert not target.exists()
+
+
+@pytest.mark.parametrize('key', ['encoder.conv_in.weight', 'decoder.norm_out.bias'])
+def test_a_file_that_lacks_a_weight_is_refused_before_it_is_converted(key, tmp_path):
+    weights = tiny().state_dict()
+    del weights[key]
+    torch.save(weights, tmp_path / 'theirs.ckpt')
+    with pytest.raises(ValueError, match=re.escape(key)):
+        convert_first_stage(tmp_path / 'theirs.ckpt', tmp_path / 'ours.safetensors')
+    assert [path.name for path in tmp_path.iterdir()] == ['theirs.ckpt']
+
+
+def test_the_sizes_are_read_off_the_weights(tmp_path, capsys):
+    settings = dict(
+        in_channels=1,
+        base_channels=32,
+        channel_mult=(1, 3),
+        num_blocks=2,
+        latent_channels=4,
+    )
+    source, target = tmp_path / 'theirs.ckpt', tmp_path / 'ours.safetensors'
+    torch.save(KLAutoencoder(**settings).state_dict(), source)
+    call('model_converters/first_stage.py', source, target)
+    assert 'channel_mult=(1, 3), num_blocks=2' in capsys.readouterr().out
+    with safe_open(target, 'pt') as file:
+        assert file.metadata()['source'] == 'theirs.ckpt'
+        assert file.metadata()['in_channels'] == '1'
+    stage = KLAutoencoder(checkpoint=str(target), **settings)
+    stage.init_weights()
+    assert first_stage_settings(stage.state_dict()) == settings

@@ -120,8 +120,8 @@ def test_adm_public_in_latents(row):
     torch.testing.assert_close(found.own_extra, meant)
 
 
-# For pixels LPIPS is the extra term, of the image that phi alone stands for (b = sqrt t)
-# or of that of both outputs (b = t); and a mean of |error| joins a sum of squares.
+# For pixels LPIPS is the extra term: of the image that phi alone stands for, where
+# b = sqrt(t), or of that of both outputs; and a mean of |error| joins a sum of squares.
 ADM_PIXEL = {
     'const w l2': ((SQRT, 'authors', False, 'image'), 883.5859, 4.597204, 0.004806122),
     'const w l1': ((SQRT, 'authors', True, 'image'), 447.1506, 2.324103, 0.004806122),

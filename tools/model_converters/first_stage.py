@@ -26,7 +26,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors():
-        from mmadm.conversion import convert_first_stage
+        from mmadm.conversion import convert_first_stage, first_stage_settings
         from mmadm.engine import trust_checkpoint
 
         if args.trust_checkpoint:
@@ -37,6 +37,9 @@ def main() -> None:
             f'{count:,} parameters, scale factor {own["scale_factor"]:.5g}, '
             f'written to {args.target}'
         )
+        settings = first_stage_settings(own).items()
+        sizes = ', '.join(f'{key}={value}' for key, value in settings)
+        print(f"KLAutoencoder({sizes}, checkpoint='{args.target}')")
 
 
 if __name__ == '__main__':
