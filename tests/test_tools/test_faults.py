@@ -1,5 +1,6 @@
 """Runs that are killed, stopped, fed with rubbish: nothing is lost, nothing hangs."""
 
+import atexit
 import json
 import os
 import signal
@@ -113,6 +114,33 @@ def test_a_signal_to_all_processes_spares_the_data_workers(quiet, tmp_path):
     assert wait(process) == 0, (work / 'out').read_text()[-2000:]
     assert wait(fork(lambda: train(quiet['config'], work, options), work / 'out')) == 0
     assert_same(quiet['result'], result(work))
+
+
+def leave_like_a_program(config, work_dir, options: dict) -> None:
+    """Train, fail if asked to, and end as the interpreter does."""
+    failed = None
+    try:
+        train(config, work_dir, options)
+    except ValueError as error:
+        failed = error
+    atexit._run_exitfuncs()
+    if failed is not None:
+        raise failed
+
+
+@pytest.mark.parametrize('code', [0, 1])
+def test_a_run_does_not_wait_for_workers_that_take_no_notice(quiet, tmp_path, code):
+    """They are told to end once, when the run is over or has failed."""
+    loader = dict(num_workers=1, persistent_workers=True)
+    options = {f'{part}_dataloader': loader for part in ('train', 'val')}
+    if code:
+        options['default_hooks.checkpoint.save_best'] = 'no_such_score'
+    work = tmp_path / 'w'
+    process = fork(
+        lambda: leave_like_a_program(quiet['config'], work, {**SPARSE, **options}),
+        work / 'out',
+    )
+    assert wait(process) == code, (work / 'out').read_text()[-2000:]
 
 
 def test_two_ranks_stop_together_and_go_on_exactly(quiet, tmp_path):

@@ -1,8 +1,12 @@
 """Leaving in good order when the machine is taken away."""
 
+import atexit
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable
+from ctypes import c_bool
 
 import torch
 from mmengine.dist import all_reduce, is_distributed
@@ -44,10 +48,12 @@ class StopSignalHook(Hook):
         self._former = {number: signal.getsignal(number) for number in _SIGNALS}
         for number in _SIGNALS:
             signal.signal(number, self._ask)
+        leaving = multiprocessing.RawValue(c_bool, False)
+        atexit.register(setattr, leaving, 'value', True)
         for loop in (runner.train_loop, runner.val_loop):
             if loop is not None:
                 loader = loop.dataloader
-                loader.worker_init_fn = _Deaf(loader.worker_init_fn)
+                loader.worker_init_fn = _Deaf(loader.worker_init_fn, leaving)
 
     def _ask(self, number: int, frame) -> None:
         self._asked = True
@@ -116,18 +122,21 @@ class _Deaf:
     """Starts a data worker that takes no notice of a signal to all processes.
 
     Else the workers end first and take the run with them. The second signal ends them,
-    so that they never outlive the run.
+    and so does the first one that Python sends when the run itself is leaving: workers
+    never outlive it, and it never waits for them.
     """
 
-    def __init__(self, start: Callable[[int], None] | None) -> None:
+    def __init__(self, start: Callable[[int], None] | None, leaving) -> None:
         self.start = start
+        self.leaving = leaving
 
     def __call__(self, worker_id: int) -> None:
         for number in _SIGNALS:
-            signal.signal(number, _once)
+            signal.signal(number, self._once)
         if self.start is not None:
             self.start(worker_id)
 
-
-def _once(number: int, frame) -> None:
-    signal.signal(number, signal.SIG_DFL)
+    def _once(self, number: int, frame) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if self.leaving.value:
+            os.kill(os.getpid(), number)
