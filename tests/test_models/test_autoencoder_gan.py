@@ -3,6 +3,7 @@
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 
-from mmadm.engine import JointOptimConstructor
+from mmadm.engine import JointOptimConstructor, NonFiniteHook
 from mmadm.models import (
     AutoencoderGAN,
     KLAutoencoder,
@@ -182,6 +183,40 @@ class TestJointOptim:
             step = 0.15 if moved else 0.0
             for before, now in zip(weights, model.parameters()):
                 torch.testing.assert_close(now, before - step)
+
+    def test_clipping_one_leaves_the_other(self):
+        part = self.PARTS['discriminator']
+        model = nn.ModuleDict(dict(a=nn.Linear(1, 1), b=nn.Linear(1, 1)))
+        clipped = dict(part, clip_grad=dict(max_norm=1e-2))
+        wrapper = JointOptimConstructor(dict(a=clipped, b=part))(model)
+        before = [p.detach().clone() for p in model.parameters()]
+        wrapper.update_params(sum(3 * p.sum() for p in model.parameters()))
+        moved = [b - p.detach() for b, p in zip(before, model.parameters())]
+        # A rate of 0.1; the gradient of both numbers of each part is 3.
+        norms = [
+            torch.cat([w.flatten(), b]).norm().item() for w, b in (moved[:2], moved[2:])
+        ]
+        assert norms == pytest.approx([0.1 * 1e-2, 0.1 * 3 * 2**0.5], rel=1e-4)
+
+    def test_a_batch_that_is_no_number_moves_neither(self):
+        model = small().train()
+        clipped = dict(self.PARTS['autoencoder'], clip_grad=dict(max_norm=1.0))
+        wrapper = self.build(model, autoencoder=clipped)
+        NonFiniteHook().before_train(SimpleNamespace(optim_wrapper=wrapper))
+
+        def step(image: Tensor) -> dict[str, Tensor]:
+            losses = model.loss(image, noise_call(0), adversarial=True)
+            wrapper.update_params(model.parse_losses(losses)[0])
+            state = dict(model.named_parameters(), scale=model.autoencoder.scale_factor)
+            return {key: value.detach().clone() for key, value in state.items()}
+
+        before, poisoned, after = step(X), step(X * torch.nan), step(X)
+        assert [
+            key for key in before if not torch.equal(before[key], poisoned[key])
+        ] == []
+        still = {key for key in before if torch.equal(before[key], after[key])}
+        # The hinge pulls a common offset of all logits in both directions alike.
+        assert still <= {'reconstruction.logvar', 'discriminator.main.11.bias'}
 
     def test_forgotten_and_unknown_parts_are_named(self):
         with pytest.raises(ValueError, match=r"lacks \['critic'\]"):

@@ -115,9 +115,7 @@ class KLAutoencoder(nn.Module):
         moments = self.moments(image)
         code = sample_posterior(moments, draw)
         if self.training:
-            with torch.no_grad():
-                scale = 1 / code.float().std()
-                self.scale_factor.lerp_(scale.to(self.scale_factor), _SCALE_MOMENTUM)
+            self._follow(code.detach())
         return self._decode(code), moments
 
     def encode(
@@ -168,6 +166,12 @@ class KLAutoencoder(nn.Module):
         answers = (self._decode(piece.cut(code)) for piece in pieces)
         pieces = [piece.scaled(self.factor) for piece in pieces]
         return blend(answers, pieces, [side * self.factor for side in size])
+
+    def _follow(self, code: Tensor) -> None:
+        """Move the scale towards that of a batch, unless it is no number."""
+        wanted = (1 / code.float().std()).to(self.scale_factor)
+        wanted = torch.where(wanted.isfinite(), wanted, self.scale_factor)
+        self.scale_factor.lerp_(wanted, _SCALE_MOMENTUM)
 
     def _fits(self, size: Sequence[int]) -> bool:
         return self.tile is None or max(size) * self.factor <= self.tile
