@@ -21,8 +21,9 @@ class TrainableEMA(BaseAveragedModel):
         model: the model to average.
         momentum: m = 1 - decay, so small: 1e-4 for a decay of 0.9999.
         interval: iterations between two updates.
-        update_buffers: average the floating-point buffers of trained parts instead of
-            copying them.
+        update_buffers: average the floating-point buffers of trained parts too, as the
+            authors do: the statistics of a batch normalisation belong to its weights.
+            False copies them.
         ramp: k iterations after the start use at least ``(k + 1)^(-ramp)`` as m, so
             that a young average forgets where it began. The authors use 2/3.
     """
@@ -32,7 +33,7 @@ class TrainableEMA(BaseAveragedModel):
         model: nn.Module,
         momentum: float = 1e-4,
         interval: int = 1,
-        update_buffers: bool = False,
+        update_buffers: bool = True,
         ramp: float | None = None,
     ) -> None:
         if not 0 < momentum < 0.5:

@@ -74,6 +74,21 @@ def test_buffers_are_copied_or_averaged():
         assert mean == pytest.approx(expected, rel=0.03)
 
 
+def test_statistics_of_norms_fit_the_averaged_weights():
+    """Means of features are linear in the weights, so they average as these do."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, momentum=1.0))
+    ema = TrainableEMA(model, momentum=0.2)
+    batch = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)) + 1
+    for _ in range(6):
+        model(batch)
+        ema.update_parameters(model)
+        model[0].weight.data += 1.0
+    features, norm = ema.module[0](batch), ema.module[1]
+    torch.testing.assert_close(norm.running_mean, features.mean(0))
+    assert not torch.allclose(norm.running_mean, model[1].running_mean, rtol=0.1)
+    assert norm.num_batches_tracked == 6
+
+
 def test_momentum_given_as_decay_is_refused():
     with pytest.raises(ValueError, match=r'1 - decay.*momentum=0\.9999.*give 1e-4'):
         TrainableEMA(make_model(), momentum=0.9999)
