@@ -14,6 +14,8 @@ from mmadm.utils import resize
 from mmadm.utils.matlab_resize import matlab_resize
 from mmadm.utils.perceptual import RANDOM, build_lpips
 
+from .maps import name_of, required
+
 # ITU-R BT.601, studio range, as in MATLAB's rgb2ycbcr.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
 
@@ -104,7 +106,7 @@ class ImageFidelity(BaseMetric):
 
     Raises:
         FileNotFoundError: LPIPS has no weights.
-        ValueError: a measure is unknown, or is not one of luma.
+        ValueError: an option is unknown, or a measure is not one of luma.
     """
 
     # MMEngine warns of metrics without a prefix.
@@ -126,6 +128,16 @@ class ImageFidelity(BaseMetric):
             raise ValueError(
                 f'Unknown measures {sorted(unknown)}. Use some of {sorted(MEASURES)}.'
             )
+        if color not in ('rgb', 'y') or baseline not in (None, 'bicubic'):
+            raise ValueError(
+                f'Unknown option among color={color!r} and baseline={baseline!r}. Use '
+                "color='rgb' or 'y', and baseline='bicubic' or None."
+            )
+        if crop_border < 0:
+            raise ValueError(
+                f'A border has no negative width, but crop_border={crop_border}. Give '
+                'the scale, or 0 to score all pixels.'
+            )
         if color == 'y' and 'lpips' in measures:
             raise ValueError(
                 "LPIPS is defined for colours, but color='y'. Put it into a second "
@@ -143,20 +155,33 @@ class ImageFidelity(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Score each sample."""
         for sample in data_samples:
-            truth = _to_array(sample['gt_img'])
-            pred = _to_array(sample['pred_img'])
+            pred, truth = _field(sample, 'pred_img'), _field(sample, 'gt_img')
+            self._check(pred, truth, sample)
             scores = self._scores(pred, truth)
             if self.check_reduced:
-                condition = _to_array(sample['condition'])
+                condition = _field(sample, 'condition')
                 reduced = matlab_resize(pred, condition.shape[:2])
                 scores['lr_psnr'] = psnr(reduced, condition)
             if self.baseline is not None:
                 guess = resize(
-                    _to_array(sample['condition']), truth.shape[:2], self.baseline
+                    _field(sample, 'condition'), truth.shape[:2], self.baseline
                 )
                 of_guess = self._scores(guess, truth)
                 scores |= {f'{self.baseline}:{k}': v for k, v in of_guess.items()}
             self.results.append(scores)
+
+    def _check(self, pred: np.ndarray, truth: np.ndarray, sample: dict) -> None:
+        if pred.shape != truth.shape:
+            raise ValueError(
+                f'The answer to {name_of(sample)} has the shape {pred.shape} (H, W, '
+                f'C), its truth {truth.shape}. Test at the size of the truth.'
+            )
+        if min(truth.shape[:2]) <= 2 * self.crop_border:
+            raise ValueError(
+                f'Without crop_border={self.crop_border} pixels at each side nothing '
+                f'is left of {name_of(sample)}, {truth.shape[0]} x {truth.shape[1]}. '
+                'Score larger images or crop less.'
+            )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Means of the scores of the images."""
@@ -182,5 +207,5 @@ class ImageFidelity(BaseMetric):
         return image[border : image.shape[0] - border, border : image.shape[1] - border]
 
 
-def _to_array(image: Tensor) -> np.ndarray:
-    return image.cpu().numpy().transpose(1, 2, 0)
+def _field(sample: dict, key: str) -> np.ndarray:
+    return required(sample, key, 'ImageFidelity').cpu().numpy().transpose(1, 2, 0)

@@ -21,6 +21,7 @@ from torch import Tensor
 from mmadm.registry import METRICS
 
 from .inception import InceptionFeatures
+from .maps import required
 from .reference import Reference, image_batches
 from .statistics import FeatureStatistics, StreamingMoments, frechet_distance
 
@@ -204,6 +205,11 @@ class InceptionMetrics(BaseMetric):
             raise ValueError(
                 f'Unknown measures {sorted(unknown)}. Use some of {sorted(MEASURES)}.'
             )
+        if max_features < 4:
+            raise ValueError(
+                'KID, precision and recall compare four samples at least, but '
+                f'max_features={max_features}. Give 10000.'
+            )
         self.measures = tuple(measures)
         self.max_features = max_features if _WITH_FEATURES & set(measures) else 0
         self.extractor = InceptionFeatures(weights)
@@ -244,11 +250,15 @@ class InceptionMetrics(BaseMetric):
         }
         if not samples:
             return
-        features, logits = self.extractor([x['pred_img'] for x in samples.values()])
+
+        def see(key: str) -> tuple[Tensor, Tensor]:
+            images = [required(x, key, 'InceptionMetrics') for x in samples.values()]
+            return self.extractor(images)
+
+        features, logits = see('pred_img')
         self._fake.add(features)
         if 'fid_paired' in self.measures:
-            truth, _ = self.extractor([x['gt_img'] for x in samples.values()])
-            self._truth.add(truth)
+            self._truth.add(see('gt_img')[0])
         if 'is' in self.measures:
             self._logits.update(zip(samples, logits.cpu()))
         kept = zip(samples, features.cpu())

@@ -1,10 +1,30 @@
-"""Answers that are maps."""
+"""Answers, and maps among them."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def required(sample: dict, key: str, metric: str) -> Tensor:
+    """What a metric needs of a sample, uint8.
+
+    Raises:
+        ValueError: the sample has no such field, or one of another type.
+    """
+    if key not in sample:
+        raise ValueError(
+            f'{name_of(sample)} has no {key}, which {metric} scores. Score a data set '
+            f'that has it, or leave {metric} out of the evaluators.'
+        )
+    if sample[key].dtype != torch.uint8:
+        raise ValueError(
+            f'{metric} scores 8 bits, but the {key} of {name_of(sample)} is '
+            f'{sample[key].dtype}. Give uint8, 255 for 1.'
+        )
+    return sample[key]
 
 
 def as_map(image: Tensor) -> np.ndarray:

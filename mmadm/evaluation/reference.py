@@ -68,7 +68,15 @@ class Reference:
                 mean, cov = (torch.from_numpy(file[key]) for key in ('mu', 'sigma'))
                 features = torch.from_numpy(file['features'])
                 count, provenance = int(file['n']), json.loads(str(file['provenance']))
-        except (KeyError, ValueError, OSError, BadZipFile) as error:
+                provenance = dict(provenance)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            OSError,
+            EOFError,
+            BadZipFile,
+        ) as error:
             raise ValueError(
                 f'Not reference statistics of mmadm: {path} ({error}). Other programs '
                 'do not write how their statistics were made; make them again with '

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmadm.registry import METRICS
 
 from . import saliency_measures as measure
-from .maps import as_map, enlarge, name_of
+from .maps import as_map, enlarge, required
 from .threaded import ThreadedMetric
 
 # A pixel of a mask that is brighter stands out.
@@ -131,6 +131,11 @@ class SaliencyMetric(ThreadedMetric):
             raise ValueError(
                 f'Unknown protocol {protocol!r}. Use one of {sorted(_PROTOCOLS)}.'
             )
+        if normalize not in (None, 'minmax'):
+            raise ValueError(
+                f"Unknown normalize={normalize!r}. Use 'minmax', or None to score maps "
+                'as they are.'
+            )
         self.measures = tuple(measures)
         self.protocol = protocol
         self.normalize = normalize
@@ -138,12 +143,11 @@ class SaliencyMetric(ThreadedMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Have each sample scored."""
         for sample in data_samples:
-            if 'gt_img' not in sample:
-                raise ValueError(
-                    f'{name_of(sample)} has no mask to be scored against (gt_img). '
-                    'Score a data set with masks, or remove SaliencyMetric.'
-                )
-            self.submit(self.score, sample['pred_img'].cpu(), sample['gt_img'].cpu())
+            pred, mask = (
+                required(sample, key, 'SaliencyMetric').cpu()
+                for key in ('pred_img', 'gt_img')
+            )
+            self.submit(self.score, pred, mask)
 
     def score(self, pred: Tensor, truth: Tensor) -> Scores:
         """Scores of one answer (C, H, W), uint8; the mask's size may be another."""

@@ -79,7 +79,8 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     overlap = torch.linalg.eigvalsh(root.T @ b.cov @ root).clamp(min=0).sqrt().sum()
 
     shift = (a.mean - b.mean).square().sum()
-    return float(shift + a.cov.trace() + b.cov.trace() - 2 * overlap)
+    # Of equal sets rounding leaves a little above or below zero.
+    return max(0.0, float(shift + a.cov.trace() + b.cov.trace() - 2 * overlap))
 
 
 def _root(s: FeatureStatistics) -> Tensor:

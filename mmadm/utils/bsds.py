@@ -1,5 +1,6 @@
 """The ground truth of BSDS500."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -48,4 +49,12 @@ def read_boundaries(path: str | Path) -> np.ndarray:
     return (boundaries != 0).astype(np.uint8)
 
 
-_BROKEN = (KeyError, IndexError, TypeError, ValueError, NotImplementedError, OSError)
+_BROKEN = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+    OSError,
+    zlib.error,
+)

@@ -120,7 +120,7 @@ def test_samples_that_cannot_be_scored_are_refused():
     ):
         evaluate([sample | dict(pred_img=sample['pred_img'][:, ::2, ::2])])
     sample.pop('gt_edges')
-    with pytest.raises(ValueError, match=r'a\.jpg has no annotators'):
+    with pytest.raises(ValueError, match=r'a\.jpg has no gt_edges'):
         evaluate([sample])
 
 
@@ -138,6 +138,8 @@ def test_senseless_settings_are_refused():
         EdgeMetric(max_dist=0)
     with pytest.raises(ValueError, match='num_thresholds='):
         EdgeMetric(num_thresholds=1)
+    with pytest.raises(ValueError, match='radius=0'):
+        EdgeMetric(radius=0)
 
 
 # Ground truth
@@ -148,7 +150,7 @@ def write_truth(path: Path, maps: list[np.ndarray]) -> None:
     cells = np.empty((1, len(maps)), object)
     for i, boundaries in enumerate(maps):
         cells[0, i] = dict(Segmentation=np.ones((2, 2)), Boundaries=boundaries)
-    savemat(path, dict(groundTruth=cells))
+    savemat(path, dict(groundTruth=cells), do_compression=True)
 
 
 def test_ground_truth_has_all_annotators(tmp_path):
@@ -179,6 +181,7 @@ def test_what_is_no_ground_truth_is_refused_by_name(tmp_path):
         lambda: write_truth(path, []),
         lambda: write_truth(path, [np.ones((4, 4)), np.ones((5, 4))]),
         lambda: (write_truth(path, [np.ones((40, 40))]), cut(path)),
+        lambda: (write_truth(path, [np.ones((40, 40))]), spoil(path)),
     ]
     for write in contents:
         write()
@@ -188,6 +191,12 @@ def test_what_is_no_ground_truth_is_refused_by_name(tmp_path):
 
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def spoil(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 255
+    path.write_bytes(content)
 
 
 # The tool

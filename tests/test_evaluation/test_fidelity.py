@@ -163,3 +163,32 @@ def test_tiny_images_and_unknown_metrics_are_refused():
         ssim(np.zeros((8, 8, 3)), np.zeros((8, 8, 3)))
     with pytest.raises(ValueError, match='pnsr'):
         ImageFidelity(measures=('pnsr',))
+
+
+@pytest.mark.parametrize(
+    'options', [dict(color='rbg'), dict(baseline='nearest'), dict(crop_border=-1)]
+)
+def test_unknown_options_are_refused(options):
+    with pytest.raises(ValueError, match=f'{next(iter(options))}='):
+        ImageFidelity(**options)
+
+
+def test_images_that_cannot_be_compared_are_named():
+    def score(changes: dict, **options) -> None:
+        sample = as_sample(*noisy(0)) | dict(img_path='a.png') | changes
+        ImageFidelity(('psnr',), **options).process(None, [sample])
+
+    score({})
+    pred = as_sample(*noisy(0))['pred_img']
+    with pytest.raises(ValueError, match=r'a\.png has the shape \(39, 48, 3\)'):
+        score(dict(pred_img=pred[:, 1:]))
+    with pytest.raises(ValueError, match=r'a\.png has the shape \(40, 48, 1\)'):
+        score(dict(pred_img=pred[:1]))
+    with pytest.raises(ValueError, match=r'gt_img of a\.png is torch\.float32'):
+        score(dict(gt_img=pred / 255))
+    with pytest.raises(ValueError, match=r'crop_border=20.*a\.png, 40 x 48'):
+        score({}, crop_border=20)
+    sample = as_sample(*noisy(0))
+    sample.pop('condition')
+    with pytest.raises(ValueError, match='no condition, which ImageFidelity'):
+        ImageFidelity(('lr_psnr',)).process(None, [sample])

@@ -96,6 +96,12 @@ def test_distance_of_few_images_is_exact(counts):
     assert found == pytest.approx(expected, rel=1e-11)
 
 
+@pytest.mark.parametrize('count', [2, 9, 40])
+def test_the_distance_of_equal_sets_is_zero_and_never_below(count):
+    same = statistics(normal(count, 16, seed=count))
+    assert 0 <= frechet_distance(same, same) < 1e-12
+
+
 def test_one_image_has_no_statistics():
     with pytest.raises(ValueError, match='at least two images, but there are 1'):
         statistics(normal(1, 4))
@@ -325,7 +331,12 @@ def test_files_that_are_no_reference_are_refused(tmp_path):
     np.savez(path, mu=np.zeros(DIM), sigma=np.eye(2))
     with pytest.raises(ValueError, match=r'x\.npz.*Other programs'):
         Reference.load(path)
-    path.write_bytes(path.read_bytes()[:100])
+    for content in (path.read_bytes()[:100], b''):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r'x\.npz'):
+            Reference.load(path)
+    no_record = dict(features=np.zeros((0, 2)), n=2, provenance='7')
+    np.savez(path, mu=np.zeros(2), sigma=np.eye(2), **no_record)
     with pytest.raises(ValueError, match=r'x\.npz'):
         Reference.load(path)
 
@@ -403,6 +414,16 @@ def test_unknown_measures_and_a_missing_reference_are_refused():
         InceptionMetrics(('fdi',), weights='random')
     with pytest.raises(ValueError, match='reference=None'):
         InceptionMetrics(('fid',), weights='random')
+    with pytest.raises(ValueError, match='max_features=1'):
+        InceptionMetrics(('is',), weights='random', max_features=1)
+
+
+def test_a_paired_distance_needs_the_truth():
+    metric = InceptionMetrics(('fid_paired',), weights='random')
+    samples = as_samples(images(2))
+    samples[1].pop('gt_img')
+    with pytest.raises(ValueError, match='sample 1 has no gt_img'):
+        metric.process(None, samples)
 
 
 def in_two_processes(work: Callable[[int], object]) -> list:

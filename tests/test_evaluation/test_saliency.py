@@ -254,12 +254,17 @@ def test_two_processes_score_as_one(tmp_path):
 def test_what_cannot_be_scored_is_refused():
     sample = as_sample(*guess(0))
     sample.pop('gt_img')
-    with pytest.raises(ValueError, match=r'a\.jpg has no mask'):
+    with pytest.raises(ValueError, match=r'a\.jpg has no gt_img, which SaliencyMetric'):
         evaluate([sample])
     with pytest.raises(ValueError, match='mea'):
         SaliencyMetric(('mea',))
     with pytest.raises(ValueError, match="'bin'"):
         SaliencyMetric(protocol='bin')
+    with pytest.raises(ValueError, match="'min-max'"):
+        SaliencyMetric(normalize='min-max')
+    with pytest.raises(ValueError, match=r'pred_img of .*a\.jpg is torch\.float32'):
+        sample = as_sample(*guess(0))
+        evaluate([sample | dict(pred_img=sample['pred_img'] / 255)])
 
 
 # The tool, and real data

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmadm.evaluation.maps import as_map, name_of
+from mmadm.evaluation.maps import as_map, name_of, required
 from mmadm.evaluation.threaded import ThreadedMetric
 from mmadm.registry import METRICS
 
@@ -88,6 +88,11 @@ class EdgeMetric(ThreadedMetric):
                 'A curve needs two thresholds at least, but num_thresholds='
                 f'{num_thresholds}. Give 99, as papers do.'
             )
+        if radius < 1:
+            raise ValueError(
+                f'Suppression looks at least one pixel away, but radius={radius}. Give '
+                '1, or nms=False for none.'
+            )
         self.nms = nms
         self.thin = thin
         self.radius = radius
@@ -98,12 +103,8 @@ class EdgeMetric(ThreadedMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Have each sample matched."""
         for sample in data_samples:
-            if 'gt_edges' not in sample:
-                raise ValueError(
-                    f"{name_of(sample)} has no annotators' maps to be scored against "
-                    '(gt_edges). Score a data set with them, or remove EdgeMetric.'
-                )
-            edges, truths = sample['pred_img'].cpu(), sample['gt_edges'].cpu().numpy()
+            edges = required(sample, 'pred_img', 'EdgeMetric').cpu()
+            truths = required(sample, 'gt_edges', 'EdgeMetric').cpu().numpy()
             if edges.shape[1:] != truths.shape[1:]:
                 raise ValueError(
                     f'The edges of {name_of(sample)} have the size '
