@@ -2,7 +2,7 @@
 # its published weights, after tools/model_converters/authors.py, in its own windows of
 # 320 x 320. What it calls five steps are six network calls.
 #
-# Whole images: --cfg-options model.test_cfg="dict(mode='whole')".
+# Whole images: --cfg-options model.test_cfg=None
 from mmengine.config import read_base
 
 with read_base():

@@ -180,7 +180,8 @@ def _adapt(
     process = model['process']
     process['noise'] = dict(type=_NOISE[noise])
     if 'eps' in weights:
-        process['t_min'] = float(weights['eps'])
+        # A number of float32, without the digits that float64 adds.
+        process['t_min'] = float(f'{float(weights["eps"]):.6g}')
     if conditional:
         # Their conditions are in [-1, 1], whatever the backbone was trained with.
         model['data_preprocessor'].update(mean=(127.5,), std=(127.5,))
