@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -9,6 +10,13 @@ from mmengine.logging import print_log
 from mmadm.registry import DATASETS
 
 from .seeded import SeededDataset
+
+#: What must be known of each entry.
+_KEYS = dict(
+    images=('id', 'file_name', 'height', 'width'),
+    annotations=('image_id', 'category_id'),
+    categories=('id', 'name'),
+)
 
 
 @DATASETS.register_module()
@@ -58,6 +66,7 @@ class CocoSaliency(SeededDataset):
         entries = {
             image['id']: dict(
                 img_path=str(folder / image['file_name']),
+                img_id=image['id'],
                 ann_size=(image['height'], image['width']),
                 instances=[],
             )
@@ -113,14 +122,16 @@ class CocoSaliency(SeededDataset):
             )
         try:
             coco = json.loads(path.read_text())
-            lists = [coco[key] for key in ('images', 'annotations', 'categories')]
+            for kind, keys in _KEYS.items():
+                for entry in coco[kind] or ():
+                    itemgetter(*keys)(entry)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'Not an annotation file in COCO format: {path} '
                 f'({type(error).__name__}: {error}). It needs images, annotations and '
                 'categories.'
             ) from error
-        if not lists[0]:
+        if not coco['images']:
             raise ValueError(f'No image in {path}. Give a file that lists images.')
         return coco
 

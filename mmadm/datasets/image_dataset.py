@@ -66,6 +66,15 @@ class ImageDataset(SeededDataset):
             ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs
         )
 
+    def full_init(self) -> None:
+        """Make the list, and let transforms look whether they can serve it."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        for transform in self.pipeline.transforms:
+            if check := getattr(transform, 'check_paths', None):
+                check([self.get_data_info(i)['img_path'] for i in range(len(self))])
+
     def load_data_list(self) -> list[dict]:
         """One entry per image.
 
@@ -77,12 +86,19 @@ class ImageDataset(SeededDataset):
         images = list_images(folder)
         if self.ann_file:
             images = _listed(Path(self.ann_file), folder, images)
-        entries = {_name(folder, path): dict(img_path=str(path)) for path in images}
+        partner_keys = self.data_prefix.keys() & _PARTNERS.keys()
+        if not partner_keys:
+            return [dict(img_path=str(path)) for path in images]
 
-        for key in self.data_prefix.keys() & _PARTNERS.keys():
+        entries = {
+            name: dict(img_path=str(path))
+            for name, path in by_name(folder, images).items()
+        }
+        for key in partner_keys:
             partner_folder = Path(self.data_prefix[key])
             files = list_images(partner_folder, _PARTNERS[key], 'partner of an image')
-            partners = {_name(partner_folder, path): str(path) for path in files}
+            found = by_name(partner_folder, files).items()
+            partners = {name: str(path) for name, path in found}
             if self.ann_file:
                 partners = {n: partners[n] for n in entries if n in partners}
             check_pairs(folder, entries, partner_folder, partners)
@@ -91,8 +107,22 @@ class ImageDataset(SeededDataset):
         return list(entries.values())
 
 
-def _name(folder: Path, path: Path) -> str:
-    return str(path.relative_to(folder).with_suffix(''))
+def by_name(folder: Path, paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by their path below ``folder`` up to the suffix, by which pairs meet.
+
+    Raises:
+        ValueError: two files differ in the suffix alone.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = str(path.relative_to(folder).with_suffix(''))
+        if name in named:
+            raise ValueError(
+                f'Two files of one name: {named[name]} and {path}. Pairs meet by their '
+                'name without suffix; keep one of the two.'
+            )
+        named[name] = path
+    return named
 
 
 def read_names(path: Path) -> list[str]:

@@ -65,6 +65,12 @@ class Boxes(NamedTuple):
 
     def _side(self, length: int, rng: Generator) -> slice:
         longest = min(self.max_side + 1, length - 2 * self.margin)
+        if longest <= self.min_side:
+            raise ValueError(
+                f'An image of {length} pixels has no room for boxes of {self.min_side} '
+                f"pixels, {self.margin} away from its border. LaMa's masks are meant "
+                "for 256 x 256; take kind='free_form' for small images."
+            )
         side = rng.integers(self.min_side, longest)
         start = rng.integers(self.margin, length - self.margin - side + 1)
         return slice(start, start + side)
@@ -76,6 +82,7 @@ _STROKES = dict(
     thick=Strokes(1, 5, 100, 200),
 )
 _BOXES = dict(medium=Boxes(0, 10, 50, 5), thick=Boxes(10, 30, 150, 3))
+_ATTEMPTS = 100
 _BOX_SHARE = 0.3 / 1.3  # strokes : boxes = 1 : 0.3
 
 
@@ -165,9 +172,17 @@ def scored_mask(
         size: (H, W).
         rng: draws.
         max_hole: the largest share of the image that is hidden; 1 takes every mask.
+
+    Raises:
+        ValueError: masks of this kind hide more of so small an image.
     """
-    while True:
+    for _ in range(_ATTEMPTS):
         drawn = [MASKS[kind](size, rng) for _ in range(5)]
         fair = [mask for mask in drawn if mask.mean() <= max_hole]
         if fair:
             return fair[rng.integers(len(fair))]
+    raise ValueError(
+        f'None of {5 * _ATTEMPTS} masks of the kind {kind!r} hides at most '
+        f'{max_hole:.0%} of {size[0]} x {size[1]} pixels. Draw for larger images, or '
+        "take kind='free_form' or a larger --max-hole."
+    )

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmadm.utils.images import is_deep
+
 _PICTURES = ('.png', '.jpg', '.jpeg', '.bmp')
 
 
@@ -58,7 +60,11 @@ def find_pairs(
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f'Folder not found: {folder}. Check the path.')
-    paths = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in suffixes]
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in suffixes and not path.name.startswith('.')
+    ]
     if not paths:
         raise FileNotFoundError(
             f'No {", ".join(suffixes)} in {folder}. Name the folder in which the files '
@@ -87,10 +93,11 @@ def read_grey(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA'):
+            known = image.mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')
+            if not known or is_deep(image):
                 raise ValueError(
-                    f'No 8-bit map: {path} has the mode {image.mode}. Store maps as '
-                    '8-bit PNGs, 255 for 1.'
+                    f'No 8-bit map: {path} has the mode {image.mode}, or '
+                    'more bits. Store maps as 8-bit PNGs, 255 for 1.'
                 )
             if image.mode in ('1', 'L', 'LA'):
                 return np.asarray(image.convert('L'))

@@ -9,6 +9,16 @@ from PIL import Image
 Filter = Literal['nearest', 'box', 'bilinear', 'bicubic', 'lanczos']
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Whether a file that was just opened has more than 8 bits per channel.
+
+    Of 16-bit colours Pillow says 'RGB', and would silently keep the upper 8 bits; only
+    the layout of the bytes in the file tells.
+    """
+    layouts = (str(tile[-1]) for tile in image.tile)
+    return image.mode.startswith(('I', 'F')) or any(';16' in x for x in layouts)
+
+
 def resize(picture: np.ndarray, size: Sequence[int], method: Filter) -> np.ndarray:
     """``picture`` at (H, W) with a filter of Pillow's.
 

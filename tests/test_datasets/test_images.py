@@ -22,6 +22,8 @@ from mmadm.datasets.transforms import (
     PackDiffusionInputs,
     RandomCrop,
 )
+from mmadm.datasets.transforms.loading import read_image
+from mmadm.evaluation.folders import read_grey
 from tests.conftest import draw_photo
 
 
@@ -87,6 +89,14 @@ def test_lonely_files_are_named(tmp_path):
         ImageDataset(**make_pairs(tmp_path, images=('a', 'b', 'c')))
 
 
+def test_files_that_differ_in_the_suffix_alone_are_two_images_but_no_pair(tmp_path):
+    pairs = make_pairs(tmp_path)
+    Image.fromarray(draw_photo(5)).save(tmp_path / 'img' / 'a.png')
+    assert len(ImageDataset(str(tmp_path), dict(img_path='img'))) == 3
+    with pytest.raises(ValueError, match=r'Two files of one name: .*a\.jpg.*a\.png'):
+        ImageDataset(**pairs)
+
+
 @pytest.mark.parametrize('make', [None, 'folder'])
 def test_a_missing_or_empty_folder_is_named(tmp_path, make):
     folder = tmp_path / 'nowhere'
@@ -124,6 +134,23 @@ def test_sixteen_bits_are_refused_by_name(photo_folder):
     deep.save(photo_folder / 'a.png')
     with pytest.raises(ValueError, match=r'more than 8 bits.*a\.png.*Convert'):
         make_dataset(photo_folder)[0]
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+@pytest.mark.parametrize('channels', [1, 3, 4])
+def test_sixteen_bits_of_any_channels_are_refused(tmp_path, suffix, channels):
+    """Pillow would keep the upper 8 bits of colours and say nothing."""
+    import cv2
+
+    path = tmp_path / f'a.{suffix}'
+    deep = np.full((8, 8, channels), 40000, np.uint16)
+    cv2.imwrite(str(path), deep)
+    assert (cv2.imread(str(path), cv2.IMREAD_UNCHANGED).squeeze() == 40000).all()
+    for color in ('color', 'grayscale'):
+        with pytest.raises(ValueError, match=r'more than 8 bits.*a\.'):
+            read_image(str(path), color)
+    with pytest.raises(ValueError, match=r'8-bit.*a\.'):
+        read_grey(path)
 
 
 def test_the_cache_reads_a_file_once(photo_folder):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from pycocotools import mask as coco_mask
 from scipy.io import savemat
 
 from mmadm.datasets import CocoSaliency, ImageDataset
@@ -249,6 +250,27 @@ def test_the_union_of_instances_is_the_map(tmp_path):
     assert (map_[:, 30:35] == 255).all() and (map_[6:10, 6:18] == 255).all()
 
 
+def test_results_can_carry_the_ids_of_the_annotation_file(tmp_path):
+    assert [x['data_samples'].img_id for x in saliency(coco(tmp_path))] == [1, 3]
+
+
+def test_a_crowd_and_compressed_run_lengths_are_read(tmp_path):
+    mask = np.zeros((40, 48), np.uint8)
+    mask[3:9, 30:40] = 1
+    runs = coco_mask.encode(np.asfortranarray(mask))
+    runs['counts'] = runs['counts'].decode()
+    ann = dict(id=1, image_id=1, category_id=7, iscrowd=1, segmentation=runs)
+    map_ = saliency(coco(tmp_path, annotations=[ann]))[0]['data_samples'].gt_img
+    assert (map_[0].numpy() == mask * 255).all()
+
+
+def test_polygons_of_two_points_have_no_area(tmp_path):
+    polygons = [[2, 2, 30, 30], [4, 4, 20, 4, 20, 12, 4, 12]]
+    ann = dict(id=1, image_id=1, category_id=7, segmentation=polygons)
+    map_ = saliency(coco(tmp_path, annotations=[ann]))[0]['data_samples'].gt_img
+    assert not map_[0, 20:].any() and map_[0, 6:10, 6:18].all()
+
+
 def test_categories_and_empty_images_are_chosen(tmp_path):
     root = coco(tmp_path)
     cats = saliency(root, categories=('cat',))
@@ -265,6 +287,12 @@ def test_categories_and_empty_images_are_chosen(tmp_path):
     [
         (dict(annotations=[]), r'None of the 3 images .*has an instance'),
         (dict(images=[]), 'No image in'),
+        (
+            dict(images=[dict(id=1, file_name='1.png')]),
+            r"ann\.json \(KeyError: 'height",
+        ),
+        (dict(annotations=[dict(image_id=1)]), r"ann\.json \(KeyError: 'category_id"),
+        (dict(categories=[7]), r'Not an annotation file.*ann\.json \(TypeError'),
         (dict(images=None), 'No image in'),
         (
             dict(annotations=[dict(image_id=5, category_id=7, segmentation=[[1]])]),

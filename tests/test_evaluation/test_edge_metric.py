@@ -3,7 +3,9 @@
 import json
 import os
 import runpy
+import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +258,28 @@ def test_the_tool_counts_again_only_what_is_new(folders, tmp_path, monkeypatch):
     run_tool(monkeypatch, *options)
     marked = [(np.loadtxt(out / f'{i}_ev1.txt')[:, 1:] == 7).all() for i in range(3)]
     assert marked == [True, False, True]
+
+
+def test_counts_of_other_maps_are_not_taken_for_these(
+    folders, tmp_path, monkeypatch, capsys
+):
+    """Neither of another folder, nor of older files that were copied to this one."""
+    preds, truths = folders
+    out, old = tmp_path / 'out', tmp_path / 'old'
+    options = ('--out', out, '--thresholds', 9)
+    old.mkdir()
+    for i in range(3):
+        Image.new('L', (40, 30)).save(old / f'{i}.png')
+        os.utime(old / f'{i}.png', (1e9, 1e9))
+    run_tool(monkeypatch, preds, truths, *options)
+    assert 'pred_dir' in fails(capsys, monkeypatch, old, truths, *options)
+    before = json.loads((out / 'scores.json').read_text())
+    time.sleep(0.05)
+    for path in old.iterdir():
+        shutil.copy2(path, preds / path.name)
+    run_tool(monkeypatch, preds, truths, *options)
+    assert json.loads((out / 'scores.json').read_text())['ods_seval'] == 0
+    assert before['ods_seval'] > 0
 
 
 def fails(capsys, monkeypatch, *args) -> str:

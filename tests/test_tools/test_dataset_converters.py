@@ -129,8 +129,7 @@ def test_a_complete_release_passes(tmp_path):
     for number in range(1, 901):
         part = 'train' if number <= 800 else 'valid'
         path = tmp_path / f'DIV2K_{part}_HR' / f'{number:04d}.png'
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
+        save(path, draw_photo(0, 4, 4))
     counts = prepare_div2k(tmp_path, check_only=True)
     assert counts == {'train': 800, 'valid': 100}
     (tmp_path / 'DIV2K_valid_HR' / '0833.png').unlink()
@@ -145,8 +144,22 @@ def test_a_broken_photograph_is_named_and_leaves_nothing_half(div2k):
         prepare_div2k(div2k, size=32, stride=16, **SUBSET)
     folder = div2k / 'DIV2K_train_HR_sub'
     assert all(
-        read_image(str(p), 'color').shape == (32, 32, 3) for p in folder.iterdir()
+        read_image(str(p), 'color').shape == (32, 32, 3) for p in folder.glob('*.png')
     )
+
+
+def test_a_broken_test_photograph_is_named_before_any_cutting(div2k):
+    (div2k / 'DIV2K_valid_HR' / '0801.png').write_text('no picture')
+    with pytest.raises(ValueError, match=r'1 images are wrong:\n.*0801\.png'):
+        prepare_div2k(div2k, size=32, stride=16, **SUBSET)
+    assert not (div2k / 'DIV2K_train_HR_sub').exists()
+
+
+def test_sub_images_of_another_size_or_stride_are_not_mixed(div2k):
+    prepare_div2k(div2k, size=32, stride=16, **SUBSET)
+    for size, stride in ((32, 32), (24, 16)):
+        with pytest.raises(ValueError, match=r"HR_sub was prepared with \{'s"):
+            prepare_div2k(div2k, size=size, stride=stride, **SUBSET)
 
 
 # DUTS
@@ -211,6 +224,25 @@ def test_faces_are_resized_and_recorded(faces, tmp_path):
     assert again == record and files(out / 'images') == before
     with pytest.raises(ValueError, match=r"'filter': 'box'.*not.*'bilinear'.*Remove"):
         prepare_celeba_hq(faces, out, 32, 'bilinear', **SUBSET)
+
+
+def test_an_interrupted_preparation_goes_on_in_the_same_way_only(faces, tmp_path):
+    broken = faces / '00011.jpg'
+    content = broken.read_bytes()
+    broken.write_bytes(content[:100])
+    out = tmp_path / 'out'
+    with pytest.raises(ValueError, match=r'00011\.jpg'):
+        prepare_celeba_hq(faces, out, 32, 'box', **SUBSET | dict(workers=1))
+    assert len(list((out / 'images').iterdir())) == 11
+    broken.write_bytes(content)
+    with pytest.raises(ValueError, match=r"'filter': 'box'.*not.*'lanczos'"):
+        prepare_celeba_hq(faces, out, 32, 'lanczos', **SUBSET)
+    whole = prepare_celeba_hq(faces, tmp_path / 'whole', 32, 'box', **SUBSET)
+    assert prepare_celeba_hq(faces, out, 32, 'box', **SUBSET) == whole
+
+    (out / 'prepared.json').write_text('[')
+    with pytest.raises(ValueError, match=r'Broken record.*prepared\.json'):
+        prepare_celeba_hq(faces, out, 32, 'box', **SUBSET)
 
 
 def test_the_hash_is_of_the_pixels(faces, tmp_path):
@@ -346,6 +378,8 @@ def test_missing_variants_are_made_again(bsds500):
     }
     same = [name for name in before if 'val0_120.0_1_1' not in name]
     assert all(after[name] == before[name] for name in same)
+    with pytest.raises(ValueError, match=r"augmented was prepared with \{'angles': 3"):
+        prepare_bsds500(bsds500, angles=2, scales=(1,), **SUBSET)
 
 
 @pytest.mark.parametrize('degrees', [10, 22.5, 45, 67.5, 112.5, 200, 292.5])

@@ -76,7 +76,7 @@ def main() -> None:
         checks = in_threads(folder.check_pair, pairs, args.num_workers)
         for _ in track(checks, 'Checking', len(pairs)):
             pass
-        folder.claim(out, settings)
+        folder.claim(out, settings, args.pred_dir, args.gt_dir)
         counting = folder.count_folder(pairs, out, settings, args.num_workers)
         counts, sharp = zip(*track(counting, 'Matching', len(pairs)))
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmadm.datasets.image_dataset import check_pairs, list_images
+from mmadm.datasets.image_dataset import by_name, check_pairs, list_images
 from mmadm.datasets.transforms.edges import mean_map
 from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import resize
 from mmadm.utils.bsds import read_boundaries
 
-from .work import check_count, raise_all, run, save_image
+from .work import check_count, raise_all, remember, run, save_image
 
 #: Images of each part.
 COUNTS = dict(train=200, val=100, test=200)
@@ -51,7 +51,8 @@ def prepare_bsds500(
 
     Raises:
         FileNotFoundError: a folder or images are missing.
-        ValueError: files do not pair up, are broken, or differ in size.
+        ValueError: files do not pair up, are broken, or differ in size; the pairs
+            that are there have other angles or scales.
     """
     root = Path(data_root)
     if angles < 1 or not scales or min(scales) <= 0:
@@ -66,6 +67,9 @@ def prepare_bsds500(
     if check_only:
         return counts
 
+    remember(
+        root / 'augmented' / 'prepared.json', dict(angles=angles, scales=[*scales])
+    )
     turns = [360 / angles * index for index in range(angles)]
 
     def augment(pair: tuple[Path, Path]) -> int:
@@ -78,9 +82,9 @@ def prepare_bsds500(
 
 def _pairs(root: Path, part: str, subset: bool) -> list[tuple[Path, Path]]:
     folder, truth_folder = root / 'images' / part, root / 'groundTruth' / part
-    images = {path.stem: path for path in list_images(folder)}
+    images = by_name(folder, list_images(folder))
     files = list_images(truth_folder, ('.mat',), 'ground truth')
-    truths = {path.stem: path for path in files}
+    truths = by_name(truth_folder, files)
     check_pairs(folder, images, truth_folder, truths)
     check_count(folder, len(images), COUNTS[part], subset, _SOURCE)
     return [(path, truths[name]) for name, path in images.items()]

@@ -1,7 +1,6 @@
 """CelebA-HQ at 256 x 256, and its splits for inpainting."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -12,7 +11,7 @@ from mmadm.utils import resize
 from mmadm.utils.files import whole_file
 from mmadm.utils.images import Filter
 
-from .work import check_count, run, save_image, some
+from .work import check_count, remember, run, save_image, some, write_record
 
 COUNT = 30000
 #: From the names of all images to named lists of them.
@@ -66,7 +65,7 @@ def prepare_celeba_hq(
     counts = {name: len(listed) for name, listed in splits.items()}
     if check_only:
         return record | counts
-    _check_same(out / 'prepared.json', record)
+    remember(out / 'prepared.json', dict(size=size, filter=method))
 
     def convert(path: Path) -> str:
         return _convert(path, out / 'images' / f'{path.stem}.png', size, method)
@@ -74,15 +73,11 @@ def prepare_celeba_hq(
     digests = dict(zip(names, run(paths, convert, workers, 'Resizing')))
     pixels = ''.join(digests[name] for name in sorted(names))
     record['sha256'] = hashlib.sha256(pixels.encode()).hexdigest()
-    _write(out / 'prepared.json', json.dumps(record, indent=2))
+    write_record(out / 'prepared.json', record)
     for name, listed in splits.items():
-        _write(out / 'splits' / f'{name}.txt', '\n'.join(listed) + '\n')
+        with whole_file(out / 'splits' / f'{name}.txt') as part:
+            part.write_text('\n'.join(listed) + '\n')
     return record | counts
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as part:
-        part.write_text(text)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -96,21 +91,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
             )
         seen[path.stem] = path
     return [f'{stem}.png' for stem in seen]
-
-
-def _check_same(path: Path, record: dict) -> None:
-    """What is there from an earlier run must have been made in the same way."""
-    if not path.is_file():
-        return
-    earlier = json.loads(path.read_text())
-    differing = [k for k in ('size', 'filter') if earlier.get(k) != record[k]]
-    if differing:
-        raise ValueError(
-            f'{path.parent} was prepared with '
-            f'{ {key: earlier.get(key) for key in differing} }, not '
-            f'{ {key: record[key] for key in differing} }. Remove it or choose another '
-            'folder.'
-        )
 
 
 def _convert(path: Path, target: Path, size: int, method: Filter) -> str:

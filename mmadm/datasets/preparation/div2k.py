@@ -10,7 +10,14 @@ import numpy as np
 
 from mmadm.datasets.transforms.loading import read_image
 
-from .work import check_complete, run, save_image
+from .work import (
+    check_complete,
+    problem_of,
+    raise_all,
+    remember,
+    run,
+    save_image,
+)
 
 _NAMES = dict(
     train=[f'{number:04d}' for number in range(1, 801)],
@@ -43,7 +50,8 @@ def prepare_div2k(
 
     Raises:
         FileNotFoundError: images are missing.
-        ValueError: a file is broken, or does not belong there.
+        ValueError: a file is broken, or does not belong there; the sub-images that
+            are there have another size or stride.
     """
     root = Path(data_root)
     if not 0 < stride <= size:
@@ -58,10 +66,15 @@ def prepare_div2k(
         for part, names in _NAMES.items()
     }
     counts = {part: len(paths) for part, paths in images.items()}
+    # Cutting reads the training images.
+    unread = [path for part in images.values() for path in part]
+    unread = unread if check_only else images['valid']
+    raise_all(run(unread, problem_of, workers, 'Checking'), 'images are wrong')
     if check_only:
         return counts
 
     folder = root / 'DIV2K_train_HR_sub'
+    remember(folder / 'prepared.json', dict(size=size, stride=stride))
 
     def cut(path: Path) -> int:
         return _cut(path, folder, size, stride)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmadm.datasets.image_dataset import check_pairs, list_images
+from mmadm.datasets.image_dataset import by_name, check_pairs, list_images
 from mmadm.datasets.transforms.loading import read_image
 
 from .work import check_count, raise_all, run
@@ -41,8 +41,8 @@ def check_duts(
     for part, expected in COUNTS.items():
         folder = Path(data_root, part, f'{part}-Image')
         mask_folder = Path(data_root, part, f'{part}-Mask')
-        images = {path.stem: path for path in list_images(folder)}
-        masks = {path.stem: path for path in list_images(mask_folder)}
+        images = by_name(folder, list_images(folder))
+        masks = by_name(mask_folder, list_images(mask_folder))
         check_pairs(folder, images, mask_folder, masks)
         check_count(folder, len(images), expected, subset, f'{part}.zip')
 

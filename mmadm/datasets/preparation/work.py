@@ -1,5 +1,6 @@
 """Counting, writing and waiting, the same for all benchmarks."""
 
+import json
 import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mmadm.datasets.image_dataset import list_images
+from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils.files import whole_file
 
 T = TypeVar('T')
@@ -113,6 +115,52 @@ def some(names: Sequence[str]) -> str:
     """The first few names, and how many there are."""
     shown = ', '.join(names[:10])
     return f'{shown}, ... ({len(names)})' if len(names) > 10 else shown
+
+
+def remember(path: Path, record: dict) -> None:
+    """Write how a folder is being prepared, before anything else is written there.
+
+    So an interrupted preparation goes on only in the way in which it began.
+
+    Args:
+        path: ``prepared.json`` of the folder.
+        record: all that decides what is written; an earlier one may say more.
+
+    Raises:
+        ValueError: the folder was prepared in another way, or the file is broken.
+    """
+    try:
+        earlier = json.loads(path.read_text()) if path.is_file() else record
+        differing = [key for key in record if earlier.get(key) != record[key]]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f'Broken record of an earlier preparation: {path} ({error}). Remove '
+            f'{path.parent} and prepare it again.'
+        ) from error
+    if differing:
+        raise ValueError(
+            f'{path.parent} was prepared with '
+            f'{ {key: earlier.get(key) for key in differing} }, not '
+            f'{ {key: record[key] for key in differing} }. Remove it or choose the '
+            'same again.'
+        )
+    if not path.is_file():
+        write_record(path, record)
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write JSON for people."""
+    with whole_file(path) as part:
+        part.write_text(json.dumps(record, indent=2))
+
+
+def problem_of(path: Path) -> str | None:
+    """What is wrong with an image file, if anything."""
+    try:
+        read_image(str(path), 'color')
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def save_image(image: np.ndarray, path: Path, **options) -> None:

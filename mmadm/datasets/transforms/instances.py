@@ -45,7 +45,13 @@ def _decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
     from pycocotools import mask as coco
 
     if isinstance(segmentation, list):
-        segmentation = coco.merge(coco.frPyObjects(segmentation, height, width))
+        if any(len(points) % 2 for points in segmentation):
+            raise ValueError('a polygon has an odd number of coordinates')
+        # COCO itself has polygons of two points; pycocotools takes them for boxes.
+        polygons = [points for points in segmentation if len(points) >= 6]
+        if not polygons:
+            return np.zeros((height, width), bool)
+        segmentation = coco.merge(coco.frPyObjects(polygons, height, width))
     elif isinstance(segmentation['counts'], list):
         if sum(segmentation['counts']) != height * width:
             raise ValueError('its run lengths do not add up to the image')

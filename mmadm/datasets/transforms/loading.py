@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
 from mmadm.registry import TRANSFORMS
+from mmadm.utils.images import is_deep
 
 _PILLOW_MODES = {'color': 'RGB', 'grayscale': 'L'}
 
@@ -67,12 +68,13 @@ def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
         )
     try:
         with Image.open(path) as image:
+            deep = is_deep(image)
             image.load()
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise BrokenImageError(
             f'Broken image file: {path} ({error}). Replace or remove it.'
         ) from error
-    if image.mode.startswith(('I', 'F')):
+    if deep:
         raise ValueError(
             f'Image with more than 8 bits per channel: {path} (mode {image.mode}). '
             'Convert it to 8 bits first, so that its range is chosen by you.'

@@ -1,5 +1,6 @@
 """Which pixels are to be painted: ``mask`` (H, W, 1), uint8, 1 = hole."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,10 @@ from mmcv.transforms import BaseTransform
 from mmadm.datasets.mask_file import decode, read_masks
 from mmadm.datasets.masks import MASKS, check_kind
 from mmadm.registry import TRANSFORMS
+
+_ADVICE = (
+    'Make the masks of these images with tools/dataset_converters/inpainting_masks.py.'
+)
 
 
 @TRANSFORMS.register_module()
@@ -51,6 +56,19 @@ class FixedMask(BaseTransform):
         self.ann_file = ann_file
         self.masks = read_masks(ann_file)
 
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """Notice missing masks before the first image is read.
+
+        Raises:
+            ValueError: an image has none.
+        """
+        missing = [path for path in paths if Path(path).stem not in self.masks]
+        if missing:
+            raise ValueError(
+                f'No mask in {self.ann_file} for {len(missing)} of {len(paths)} '
+                f'images, for instance {missing[:3]}. {_ADVICE}'
+            )
+
     def transform(self, results: dict) -> dict:
         """Add the mask.
 
@@ -58,14 +76,13 @@ class FixedMask(BaseTransform):
             ValueError: there is no mask for the image, or one of another size.
         """
         path = results['img_path']
-        entry = self.masks.get(Path(path).stem)
+        self.check_paths([path])
+        entry = self.masks[Path(path).stem]
         size = results['img'].shape[:2]
-        if entry is None or tuple(entry['size']) != size:
-            given = f'has the size {entry["size"]}' if entry else 'is missing'
+        if tuple(entry['size']) != size:
             raise ValueError(
                 f'No fitting mask for {path} of {size[0]}x{size[1]}: in '
-                f'{self.ann_file} it {given}. Make the masks of these images with '
-                'tools/dataset_converters/inpainting_masks.py.'
+                f'{self.ann_file} it has the size {entry["size"]}. {_ADVICE}'
             )
         results['mask'] = decode(entry)[..., None]
         return results

@@ -8,7 +8,15 @@ from torch import Tensor
 from mmadm.registry import TRANSFORMS
 from mmadm.structures import DiffusionSample
 
-_META_KEYS = ('img_path', 'sample_idx', 'seed', 'ori_shape', 'target_shape', 'flip')
+_META_KEYS = (
+    'img_path',
+    'img_id',
+    'sample_idx',
+    'seed',
+    'ori_shape',
+    'target_shape',
+    'flip',
+)
 
 
 @TRANSFORMS.register_module()

@@ -52,13 +52,18 @@ def check_pair(pair: Pair) -> None:
         )
 
 
-def claim(out_dir: Path, settings: Settings) -> None:
-    """Make the folder; counts of other settings must not be mixed with these.
+def claim(
+    out_dir: Path, settings: Settings, pred_dir: str | Path, gt_dir: str | Path
+) -> None:
+    """Make the folder; other counts must not be mixed with these.
 
     Raises:
-        ValueError: the folder holds results of other settings.
+        ValueError: the folder holds results of other settings, or of other folders.
     """
     path, mine = out_dir / 'settings.json', asdict(settings)
+    mine |= dict(
+        pred_dir=str(Path(pred_dir).resolve()), gt_dir=str(Path(gt_dir).resolve())
+    )
     theirs = json.loads(path.read_text()) if path.is_file() else mine
     if theirs != mine:
         raise ValueError(
@@ -99,7 +104,9 @@ def count_folder(
 def _is_newer(path: Path, *sources: Path) -> bool:
     if not path.is_file():
         return False
-    return all(path.stat().st_mtime > source.stat().st_mtime for source in sources)
+    # A file that was copied with its times is as new as its change of status.
+    changed = (max(s.st_mtime, s.st_ctime) for s in map(Path.stat, sources))
+    return all(path.stat().st_mtime > time for time in changed)
 
 
 def write_report(
