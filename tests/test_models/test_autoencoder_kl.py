@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmadm.models import ADM, DiffusionPreprocessor, DualDecoderUNet, KLAutoencoder
 from mmadm.models.losses import kl_divergence
@@ -73,6 +74,12 @@ def test_attention_is_softmax_attention_of_all_positions():
     weights = torch.softmax(q.mT @ k / math.sqrt(128), dim=-1)
     gathered = (v @ weights.mT).view_as(x)
     torch.testing.assert_close(layer(x), x + layer.proj_out(gathered))
+
+
+def test_attention_keeps_no_table_of_all_pairs_of_positions():
+    layer = small().encoder.mid.attn_1
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        assert layer(torch.randn(1, 32, 4, 5)).shape == (1, 32, 4, 5)
 
 
 def test_latents_are_scaled_samples_of_the_posterior():

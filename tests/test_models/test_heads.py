@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import convolve2d
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmadm.models import (
     ConvBranchUNet,
@@ -92,6 +93,12 @@ def test_attention_equals_the_written_out_softmax():
             scores = q[n, rows].flatten(1).T @ k[n, rows].flatten(1) / 4**0.5
             expected = scores.softmax(1) @ v[n, rows].flatten(1).T
             torch.testing.assert_close(out[n, rows].flatten(1).T, expected)
+
+
+def test_attention_keeps_no_table_of_all_pairs_of_positions():
+    q, k, v = torch.randn(3, 2, 8, 3, 4)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        assert attend(q, k, v, num_heads=2).shape == q.shape
 
 
 def test_spatial_attention_equals_its_formula():

@@ -317,9 +317,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         h = self.norm(x)
-        # (N, 1 head, positions, C)
+        # (N, 1 head, positions, C). Only where the channels of a position lie together
+        # does attention work without a table of all pairs of positions.
         q, k, v = (
-            layer(h).flatten(2).mT[:, None] for layer in (self.q, self.k, self.v)
+            layer(h).flatten(2).mT.contiguous()[:, None]
+            for layer in (self.q, self.k, self.v)
         )
         gathered = F.scaled_dot_product_attention(q, k, v)[:, 0]
         return x + self.proj_out(gathered.mT.reshape(x.shape))

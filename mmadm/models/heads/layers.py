@@ -155,8 +155,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
         (N, C, H, W).
     """
     n, c, h, w = q.shape
+    # Only where the channels of a position lie together does attention work without a
+    # table of all pairs of positions.
     tokens = (
-        x.reshape(n, num_heads, c // num_heads, -1).transpose(2, 3) for x in (q, k, v)
+        x.reshape(n, num_heads, c // num_heads, -1).mT.contiguous() for x in (q, k, v)
     )
     out = F.scaled_dot_product_attention(*tokens)
     return out.transpose(2, 3).reshape(n, c, h, w)
