@@ -2,10 +2,12 @@
 
 import atexit
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import time
+from ctypes import c_bool
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from mmadm.engine import AutocastOptimWrapper, NonFiniteHook, read_checkpoint
+from mmadm.engine.hooks.stop_signal import _Deaf
 from tests.faults import (
     assert_same,
     fork,
@@ -141,6 +144,24 @@ def test_a_run_does_not_wait_for_workers_that_take_no_notice(quiet, tmp_path, co
         work / 'out',
     )
     assert wait(process) == code, (work / 'out').read_text()[-2000:]
+
+
+def test_a_worker_that_leaves_with_its_run_has_not_failed():
+    """Else each run with workers would end with a traceback."""
+    context = multiprocessing.get_context('fork')
+    leaving, ready = context.RawValue(c_bool, True), context.Event()
+
+    def work() -> None:
+        _Deaf(None, leaving)(0)
+        ready.set()
+        time.sleep(60)
+
+    worker = context.Process(target=work)
+    worker.start()
+    assert ready.wait(30)
+    worker.terminate()
+    worker.join(30)
+    assert worker.exitcode == 0
 
 
 def test_two_ranks_stop_together_and_go_on_exactly(quiet, tmp_path):
