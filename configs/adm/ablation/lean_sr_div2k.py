@@ -1,5 +1,8 @@
 # Super-resolution with the lean conditional head: the unconditional U-Net's blocks, the
 # condition's features concatenated at equal levels. For those who start afresh.
+#
+# As wide at each resolution as the authors' head, whose multipliers name the width
+# behind a level: benchmarks/heads.py.
 from mmengine.config import read_base
 
 with read_base():
@@ -12,7 +15,7 @@ model.head = dict(
     in_channels=3,
     out_channels=(3, 3),
     base_channels=128,
-    channel_mult=(1, 2, 4, 4),
+    channel_mult=(1, 1, 2, 4),
     num_blocks=2,
     attention_levels=(3,),
     condition_channels=(128, 256, 512, 1024),

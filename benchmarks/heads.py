@@ -1,0 +1,79 @@
+"""Conditional heads of equal widths: the authors' relation layers, or a lean fusion.
+
+    python benchmarks/heads.py
+    python benchmarks/heads.py --base-channels 128 --size 80
+
+Both are d, d, 2d, 4d wide at 1/1 to 1/8 of the size, and get the same features. Counted
+are one call of each head, and one step of training.
+"""
+
+import torch
+from measure import make_parser, print_table, set_up, take_turns
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmadm.models import ConcatFusion, DualDecoderUNet, RelationUNet
+
+WIDTHS = (128, 256, 512, 1024)
+
+
+def make_heads(base_channels: int) -> dict[str, nn.Module]:
+    shared = dict(base_channels=base_channels, condition_channels=WIDTHS)
+    return {
+        # Named by the width behind each level.
+        'relation layers': RelationUNet(channel_mult=(1, 2, 4, 4), **shared),
+        # Named by the width of each level.
+        'concatenation': DualDecoderUNet(
+            channel_mult=(1, 1, 2, 4),
+            num_blocks=2,
+            attention_levels=(3,),
+            fusion=dict(type=ConcatFusion),
+            **shared,
+        ),
+    }
+
+
+def main() -> None:
+    parser = make_parser(__doc__.splitlines()[0], repeats=7)
+    parser.add_argument('--base-channels', type=int, default=64, help='d')
+    parser.add_argument('--size', type=int, default=48, help='side of the latents')
+    parser.add_argument('--batch', type=int, default=1)
+    args = parser.parse_args()
+    set_up(args)
+
+    heads = make_heads(args.base_channels)
+    shape, c_noise = (args.batch, 3, args.size, args.size), torch.zeros(args.batch)
+    x, c_noise = torch.randn(shape, device=args.device), c_noise.to(args.device)
+    sides = [max(1, args.size // 2**i) for i in range(4)]
+    features = [
+        torch.randn(args.batch, width, side, side, device=args.device)
+        for width, side in zip(WIDTHS, sides)
+    ]
+    for name, head in heads.items():
+        head.to(args.device).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            head(x, c_noise, features)
+        parameters = sum(parameter.numel() for parameter in head.parameters())
+        macs = counter.get_total_flops() / 2e9 / args.batch
+        print(f'{name}: {parameters / 1e6:.2f} M parameters, {macs:.2f} GMACs')
+
+    @torch.no_grad()
+    def call(head: nn.Module) -> None:
+        head.eval()(x, c_noise, features)
+
+    def train(head: nn.Module) -> None:
+        head.train().zero_grad()
+        sum(output.square().mean() for output in head(x, c_noise, features)).backward()
+
+    for title, step in (('one call', call), ('one step of training', train)):
+        print(f'\n{title}')
+        variants = {
+            name: lambda head=head, step=step: step(head)
+            for name, head in heads.items()
+        }
+        timings = take_turns(variants, args.repeats, args.device)
+        print_table(timings, 'relation layers')
+
+
+if __name__ == '__main__':
+    main()
