@@ -66,12 +66,15 @@ def short_count(count: int) -> str:
 def inception_score(logits: Tensor) -> tuple[float, float]:
     """Mean and standard deviation over 10 splits, Salimans et al. 2016.
 
+    Fewer than 100 samples are not split: of one alone the score is always 1.
+
     Args:
         logits: (N, C); shuffled with the seed 2020.
     """
     from torch_fidelity.metric_isc import isc_features_to_metric
 
-    scores = isc_features_to_metric(logits, splits=min(10, len(logits)), rng_seed=2020)
+    splits = 10 if len(logits) >= 100 else 1
+    scores = isc_features_to_metric(logits, splits=splits, rng_seed=2020)
     return scores['inception_score_mean'], scores['inception_score_std']
 
 

@@ -10,25 +10,35 @@ from mmadm.registry import VISUALIZERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import resize
 
-from .pictures import captioned, row, to_picture
+from .pictures import captioned, overlay, row, to_picture, with_holes
 
 
 def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
-    """What can be shown of a sample, by caption, all of the answer's size.
+    """What can be shown of a sample, by caption, all of the truth's size.
 
-    A smaller condition is shown twice: as it is, with visible pixels, and bicubically
-    enlarged.
+    - A condition that is smaller than the answer is shown twice: as it is, with visible
+      pixels, and bicubically enlarged.
+    - Holes of inpainting are striped.
+    - An answer that is a map is also laid over the condition.
     """
-    size = tuple(sample.target_shape)
+    answer = tuple(sample.target_shape)
+    size = tuple(sample.gt_img.shape[-2:]) if 'gt_img' in sample else answer
     shown = {}
     if 'condition' in sample:
         condition = to_picture(sample.condition)
-        smaller = condition.shape[:2] != size
-        shown['condition'] = resize(condition, size, 'nearest')
+        smaller = condition.shape[:2] != answer
+        shown['condition'] = resize(
+            condition, size, 'nearest' if smaller else 'bicubic'
+        )
+        if 'mask' in sample:
+            mask = sample.mask[0].cpu().numpy()
+            shown['condition'] = with_holes(shown['condition'], mask)
         if smaller:
             shown['bicubic'] = resize(condition, size, 'bicubic')
     if 'pred_img' in sample:
-        shown['prediction'] = to_picture(sample.pred_img)
+        shown['prediction'] = resize(to_picture(sample.pred_img), size, 'bilinear')
+        if 'condition' in sample and len(sample.pred_img) == 1:
+            shown['overlay'] = overlay(shown['condition'], shown['prediction'])
     if 'gt_img' in sample:
         shown['truth'] = to_picture(sample.gt_img)
     return shown

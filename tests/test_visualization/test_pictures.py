@@ -7,10 +7,19 @@ import pytest
 import torch
 from PIL import Image
 
+from mmadm.engine import ShowDirHook
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.curves import plot_curves, read_scalars
-from mmadm.visualization.pictures import captioned, column, detail, row, to_picture
+from mmadm.visualization.pictures import (
+    captioned,
+    column,
+    detail,
+    fitted,
+    grid,
+    row,
+    to_picture,
+)
 
 
 def solid(height: int, width: int, value: int) -> np.ndarray:
@@ -30,6 +39,60 @@ def test_columns_come_in_order_and_in_one_size():
     assert list(shown) == ['condition', 'bicubic', 'prediction', 'truth']
     assert {picture.shape for picture in shown.values()} == {(8, 12, 3)}
     assert list(columns(make_sample(scale=1))) == ['condition', 'prediction', 'truth']
+
+
+def test_a_map_is_shown_at_the_size_of_its_truth_and_over_the_picture():
+    """Saliency: the network sees and answers less than the mask has."""
+    sample = make_sample(scale=1)
+    sample.pred_img = torch.zeros(1, 8, 12, dtype=torch.uint8)
+    sample.pred_img[:, :, 6:] = 255
+    sample.gt_img = torch.full((1, 32, 48), 255, dtype=torch.uint8)
+    shown = columns(sample)
+    assert list(shown) == ['condition', 'prediction', 'overlay', 'truth']
+    assert {picture.shape for picture in shown.values()} == {(32, 48, 3)}
+    assert (shown['prediction'][:, :20] == 0).all()
+    assert (shown['prediction'][:, 28:] == 255).all()
+    assert (shown['overlay'][:, :20] == shown['condition'][:, :20]).all()
+    red, green, blue = shown['overlay'][0, -1].tolist()
+    assert red > 150 and max(green, blue) < 40
+
+
+def test_holes_are_striped_and_the_rest_is_seen():
+    sample = make_sample(scale=1)
+    sample.mask = torch.zeros(1, 8, 12, dtype=torch.uint8)
+    sample.mask[:, :, :6] = 1
+    condition = columns(sample)['condition']
+    assert len(np.unique(condition[:, :6])) == 2 and (condition[:, :6] > 10).all()
+    assert (condition[:, 6:] == 10).all()
+
+
+def test_pictures_fit_in_whole_and_grids_are_square():
+    assert fitted(solid(100, 50, 3), 20).shape == (20, 10, 3)
+    assert fitted(solid(10, 5, 3), 20).shape == (10, 5, 3)
+    sheet = grid([solid(4, 4, i) for i in range(7)])
+    assert sheet.shape == (3 * 4 + 2 * 4, 3 * 4 + 2 * 4, 3)
+    assert (sheet[8:12, 16:20] == 5).all() and (sheet[16:, :4] == 6).all()
+    assert (sheet[16:, 8:] == 255).all(), 'nothing is left'
+
+
+def test_captions_of_small_pictures_can_be_told_apart():
+    lines = [captioned(solid(32, 32, 0), f'ADM {n}')[:-32] for n in (2, 5)]
+    assert (lines[0] != lines[1]).any()
+
+
+def test_unconditional_samples_become_files_and_one_grid(tmp_path):
+    hook = ShowDirHook(str(tmp_path), grid_size=4)
+    hook.run = 'ADM 5'
+    for index in range(6):
+        meta = dict(target_shape=(8, 8), sample_idx=index)
+        sample = DiffusionSample(metainfo=meta)
+        sample.pred_img = torch.full((3, 8, 8), index, dtype=torch.uint8)
+        hook.after_test_iter(None, 0, outputs=[sample])
+    hook.write_sheet()
+    folder = tmp_path / 'ADM 5'
+    assert (np.array(Image.open(folder / '00003_sample.png')) == 3).all()
+    sheet = np.array(Image.open(folder / 'grid.png'))
+    assert sheet.shape == (20, 20, 3) and (sheet[12:, 12:] == 3).all()
 
 
 def test_a_row_and_a_column_keep_every_pixel():

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmadm.registry import HOOKS
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import columns
-from mmadm.visualization.pictures import captioned, column, detail, row
+from mmadm.visualization.pictures import captioned, column, detail, fitted, grid, row
 from mmadm.visualization.visualizer import save
 
 
@@ -19,12 +19,14 @@ class ShowDirHook(Hook):
     """Writes what was asked, answered and true, and compares several runs.
 
     Each run (a number of steps, say) has a folder of its own; :meth:`write_sheet` puts
-    the answers of all runs to the same samples side by side.
+    the answers of all runs to the same samples side by side. Samples that answer
+    nothing, of unconditional generation, also become one grid per run.
 
     Args:
         show_dir: where the pictures go, None to write none.
         interval: every how many samples one is shown.
         sheet_rows: how many samples the sheet compares.
+        grid_size: how many samples a grid shows.
         show: open a window for each.
         wait_time: seconds a window stays.
     """
@@ -34,16 +36,19 @@ class ShowDirHook(Hook):
         show_dir: str | None,
         interval: int = 1,
         sheet_rows: int = 8,
+        grid_size: int = 100,
         show: bool = False,
         wait_time: float = 2.0,
     ) -> None:
         self.show_dir = None if show_dir is None else Path(show_dir)
         self.interval = interval
         self.sheet_rows = sheet_rows
+        self.grid_size = grid_size
         self.show = show
         self.wait_time = wait_time
         self.run = 'ADM'
         self._sheet: dict[int, dict[str, np.ndarray]] = defaultdict(dict)
+        self._grids: dict[str, list[np.ndarray]] = defaultdict(list)
 
     def after_test_iter(
         self,
@@ -59,14 +64,25 @@ class ShowDirHook(Hook):
                 continue
             shown = columns(sample)
             self._show(runner, sample, shown)
+            unconditional = list(shown) == ['prediction']
+            if unconditional and len(self._grids[self.run]) < self.grid_size:
+                self._grids[self.run].append(shown['prediction'])
             if index in self._sheet or len(self._sheet) < self.sheet_rows:
-                shown[self.run] = shown.pop('prediction')
-                self._sheet[index].update(shown)
+                self._remember(sample, shown)
+
+    def _remember(self, sample: DiffusionSample, shown: dict[str, np.ndarray]) -> None:
+        shown[self.run] = shown.pop('prediction')
+        shown.pop('overlay', None)
+        # Of a picture its pixels are looked at, of a map its whole.
+        reduce = fitted if len(sample.pred_img) == 1 else detail
+        small = {caption: reduce(picture) for caption, picture in shown.items()}
+        self._sheet[sample.sample_idx].update(small)
 
     def _show(
         self, runner, sample: DiffusionSample, shown: dict[str, np.ndarray]
     ) -> None:
-        picture = row([captioned(p, text) for text, p in shown.items()])
+        captions = [captioned(p, text) for text, p in shown.items()]
+        picture = row(captions) if len(shown) > 1 else next(iter(shown.values()))
         stem = Path(sample.get('img_path', 'sample')).stem
         name = f'{sample.sample_idx:05d}_{stem}'
         if self.show_dir is not None:
@@ -75,7 +91,9 @@ class ShowDirHook(Hook):
             runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
 
     def write_sheet(self) -> Path | None:
-        """Details: one row per sample, one column per run, the truth last.
+        """One row per sample, one column per run, the truth last; and the grids.
+
+        Of maps the whole, of large pictures the middle.
 
         Returns:
             its path, or None where nothing was shown.
@@ -85,7 +103,9 @@ class ShowDirHook(Hook):
         rows = []
         for shown in self._sheet.values():
             ordered = sorted(shown.items(), key=lambda item: item[0] == 'truth')
-            rows.append(row([captioned(detail(p), text) for text, p in ordered]))
+            rows.append(row([captioned(p, text) for text, p in ordered]))
         path = self.show_dir / 'comparison.png'
         save(column(rows), path)
+        for run, pictures in self._grids.items():
+            save(grid(pictures), self.show_dir / run / 'grid.png')
         return path
