@@ -214,7 +214,7 @@ class TestOnADeviceWithoutValues:
         )
         runner.model.to('meta')
         runner.model.init_weights = lambda: None
-        # By its nature it asks at every step.
+        # Only fused optimizers spare it the question, and they know no meta device.
         runner._hooks = [h for h in runner._hooks if not isinstance(h, NonFiniteHook)]
         runner.train()
 

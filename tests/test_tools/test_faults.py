@@ -227,6 +227,19 @@ def test_a_poisoned_step_changes_nothing(make_runner, tmp_path, wrapper):
     assert counts.tolist() == [0, 1, 1, 1]
 
 
+def test_a_gpu_is_asked_now_and_then_and_skips_by_itself(make_runner, monkeypatch):
+    monkeypatch.setattr('mmadm.engine.hooks.nonfinite._at_hand', lambda flag: False)
+    runner = make_runner(custom_hooks__4__interval=4)
+    runner.register_hook(Poison((2,)))
+    runner.train()
+    counts, _ = runner.message_hub.get_scalar('train/skipped_steps').data
+    assert counts.tolist() == [0, 0, 0, 1]
+    assert all(p.isfinite().all() for p in runner.model.parameters())
+    steps = {int(x['step']) for x in runner.optim_wrapper.optimizer.state.values()}
+    assert steps == {3}
+    assert not hasattr(runner.optim_wrapper.optimizer, 'found_inf')
+
+
 def test_all_of_an_accumulated_batch_is_skipped(make_runner, tmp_path):
     runner = make_runner(optim_wrapper__accumulative_counts=2)
     runner.register_hook(Poison((1,)))

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 from torch.optim import Optimizer
 
 from mmadm.engine.saving import write_atomically
@@ -26,19 +27,23 @@ class NonFiniteHook(Hook):
     wrapper, several optimizers and accumulated gradients (all of a step is skipped).
     The log shows how many steps were skipped so far.
 
-    Whether the gradient is finite is asked once per step. On a GPU this waits for the
-    backward pass: the price of not taking a step that cannot be undone.
+    Fused optimizers leave such a step out by themselves, on the device, and a GPU is
+    asked only now and then what it left out. For others it is asked before each step.
 
     Args:
         max_skips_in_a_row: stop after so many, with the file names of the batches in
             ``nonfinite_batches.json`` of the work directory.
+        interval: every how many iterations a GPU is asked.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, max_skips_in_a_row: int = 10) -> None:
+    def __init__(self, max_skips_in_a_row: int = 10, interval: int = 10) -> None:
         self.max_skips_in_a_row = max_skips_in_a_row
-        self._stepped = self._skipped = False
+        self.interval = interval
+        # Of the step at hand, one per optimizer: whether its gradient is not finite.
+        self._flags: list[Tensor] = []
+        self._unread: list[tuple[dict, Tensor | None]] = []
         self._suspects: list[dict] = []
         self._in_a_row = 0
         self._handles: list = []
@@ -51,17 +56,22 @@ class NonFiniteHook(Hook):
         ]
 
     def _check(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        self._stepped = True
         gradients = [
             parameter.grad
             for group in optimizer.param_groups
             for parameter in group['params']
             if parameter.grad is not None
         ]
+        if not gradients:
+            return
         # The largest absolute value; NaN wins.
         peaks = torch._foreach_norm(gradients, torch.inf)
-        if gradients and not torch.isfinite(torch.stack(peaks)).all():
-            self._skipped = True
+        bad = ~torch.isfinite(torch.stack(peaks)).all()
+        self._flags.append(bad)
+        if all(group.get('fused') for group in optimizer.param_groups):
+            # What torch's own gradient scaler tells such an optimizer.
+            optimizer.found_inf = bad.float()
+        elif bad:
             # Without gradients a step changes nothing.
             optimizer.zero_grad(set_to_none=True)
 
@@ -75,27 +85,42 @@ class NonFiniteHook(Hook):
         """Count, and stop where skipping does not help."""
         names = [sample.get('img_path') for sample in data_batch['data_samples']]
         losses = {
-            key: value.detach() if isinstance(value, torch.Tensor) else value
+            key: value.detach() if isinstance(value, Tensor) else value
             for key, value in (outputs or {}).items()
             if 'loss' in key
         }
-        self._suspects.append(dict(iter=runner.iter + 1, files=names, **losses))
+        flag = torch.stack(self._flags).any() if self._flags else None
+        batch = dict(iter=runner.iter + 1, files=names, **losses)
+        self._unread.append((batch, flag))
+        self._flags.clear()
+        if _at_hand(flag) or self.every_n_train_iters(runner, self.interval):
+            self._read(runner)
         total = runner.message_hub.runtime_info.get(_TOTAL, 0)
-        if self._stepped:
-            total += self._skipped
-            self._in_a_row = self._in_a_row + 1 if self._skipped else 0
-            if self._skipped:
-                runner.logger.warning(
-                    f'Step {runner.iter + 1} skipped, {total} so far: its gradient is '
-                    f'not finite ({_listed(losses)}).'
-                )
-            else:
-                self._suspects.clear()
-            runner.message_hub.update_info(_TOTAL, total)
         runner.message_hub.update_scalar(f'train/{_TOTAL}', total)
-        self._stepped = self._skipped = False
         if self._in_a_row >= self.max_skips_in_a_row:
             self._stop(runner)
+
+    def _read(self, runner) -> None:
+        """Count what was skipped since the last time."""
+        total = runner.message_hub.runtime_info.get(_TOTAL, 0)
+        flags = [flag for _, flag in self._unread if flag is not None]
+        skipped = iter(torch.stack(flags).tolist() if flags else ())
+        for batch, flag in self._unread:
+            self._suspects.append(batch)
+            if flag is None:  # a part of an accumulated batch
+                continue
+            if next(skipped):
+                total += 1
+                self._in_a_row += 1
+                runner.logger.warning(
+                    f'Step {batch["iter"]} skipped, {total} so far: its gradient is '
+                    f'not finite ({_losses(batch)}).'
+                )
+            elif self._in_a_row < self.max_skips_in_a_row:
+                self._in_a_row = 0
+                self._suspects.clear()
+        self._unread.clear()
+        runner.message_hub.update_info(_TOTAL, total)
 
     def _stop(self, runner: Runner) -> None:
         path = Path(runner.work_dir, REPORT)
@@ -114,11 +139,20 @@ class NonFiniteHook(Hook):
 
     def after_train(self, runner) -> None:
         """Step aside."""
+        self._read(runner)
         for handle in self._handles:
             handle.remove()
+        for optimizer in _optimizers(runner):
+            vars(optimizer).pop('found_inf', None)
 
 
-def _listed(losses: dict) -> str:
+def _at_hand(flag: Tensor | None) -> bool:
+    """Whether looking at it costs no wait."""
+    return flag is None or flag.device.type == 'cpu'
+
+
+def _losses(batch: dict) -> str:
+    losses = {key: value for key, value in batch.items() if 'loss' in key}
     return ', '.join(f'{key} {float(value):.4g}' for key, value in losses.items())
 
 
