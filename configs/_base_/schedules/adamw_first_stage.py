@@ -9,10 +9,12 @@ train_cfg = dict(type=IterBasedTrainLoop, max_iters=50000, val_interval=5000)
 optim_wrapper = dict(
     constructor=JointOptimConstructor,
     autoencoder=dict(
-        type=OptimWrapper, optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2)
+        type=OptimWrapper,
+        optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2, fused=True),
     ),
     discriminator=dict(
-        type=OptimWrapper, optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2)
+        type=OptimWrapper,
+        optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2, fused=True),
     ),
 )
 param_scheduler = dict(type=ClampedPolyLR, eta_min=1e-6, power=0.95, end=50000)
