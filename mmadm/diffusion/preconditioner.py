@@ -221,6 +221,11 @@ class PlainPreconditioner(Preconditioner):
         )
 
 
+@MODELS.register_module()
+class PlainImagePreconditioner(PlainPreconditioner, ImagePreconditioner):
+    """:class:`PlainPreconditioner` for a head with one decoder."""
+
+
 def _ddm_public(t: Tensor) -> Coefficients:
     scale = (1 + t).rsqrt()
     return Coefficients(
@@ -315,6 +320,11 @@ class PublishedPreconditioner(Preconditioner):
 @MODELS.register_module()
 class PublishedImagePreconditioner(PublishedPreconditioner, ImagePreconditioner):
     """:class:`PublishedPreconditioner` for a head with one decoder."""
+
+
+@MODELS.register_module()
+class PublishedPlainPreconditioner(PlainPreconditioner, PublishedPreconditioner):
+    """Of :class:`PublishedPreconditioner` the input alone: ``c_in`` and ``c_noise``."""
 
 
 def _within(t: Tensor, t_min: float) -> bool:

@@ -10,9 +10,11 @@ from mmadm.diffusion import (
     ADMProcess,
     ImagePreconditioner,
     LinearNoise,
+    PlainImagePreconditioner,
     PlainPreconditioner,
     Preconditioner,
     PublishedImagePreconditioner,
+    PublishedPlainPreconditioner,
     PublishedPreconditioner,
 )
 from mmadm.models import DualDecoderUNet, NCSNppUNet, SingleDecoderUNet
@@ -28,10 +30,6 @@ TINY = dict(
 X = waves((2, 3, 16, 16), 0.61, 0.4, 1.2)
 T = torch.tensor([0.3, 0.9])
 LABELS = waves((2, 9), 0.9, 0.1)
-
-
-class RawPublished(PlainPreconditioner, PublishedPreconditioner):
-    """The published input scaling without the rest."""
 
 
 def load(head: DualDecoderUNet) -> DualDecoderUNet:
@@ -89,7 +87,7 @@ ROWS = {
         (-0.01419428, 0.6676636, 882.4544, 0.604110, 0.631443, 0.695105),
     ),
     'DDM uncond_unet raw': (
-        ((DualDecoderUNet, RawPublished('ddm_public')), {}),
+        ((DualDecoderUNet, PublishedPlainPreconditioner('ddm_public')), {}),
         (0.09297543, 0.8465311, 1075.671, -0.640629, -0.772158, -0.348954),
         (-0.02979303, 0.3405662, 426.9844, 0.064752, -0.034108, 0.239233),
     ),
@@ -117,3 +115,12 @@ def test_the_head_answers_as_the_authors_network(row):
     outputs = run(*network, **settings)
     for output, expected in zip(outputs, golden, strict=True):
         assert_golden(output, expected)
+
+
+def test_one_decoder_without_preconditioning_is_half_of_two():
+    """Where the authors' eps is solved from phi and the unscaled input."""
+    phi, eps = run(SingleDecoderUNet, PlainImagePreconditioner(1.0))
+    (_, _), *golden = ROWS['ADM uncond_unet raw']
+    assert_golden(phi, golden[0])
+    t = T.view(-1, 1, 1, 1)
+    torch.testing.assert_close(eps, (X - (t - 1) * phi) / t.sqrt())

@@ -12,8 +12,17 @@ from mmadm.conversion.heads import (
     STANDARDIZED_BLOCK,
     relation_names,
 )
-from mmadm.diffusion import ADMProcess, PublishedPreconditioner
-from mmadm.models import FourierFilter, RelationUNet, SpatialAttention
+from mmadm.diffusion import (
+    ADMProcess,
+    PublishedImagePreconditioner,
+    PublishedPreconditioner,
+)
+from mmadm.models import (
+    FourierFilter,
+    RelationUNet,
+    SingleDecoderRelationUNet,
+    SpatialAttention,
+)
 from mmadm.models.heads.relation_layers import (
     FullAttention,
     LinearAttention,
@@ -25,8 +34,14 @@ from tests.golden import assert_golden, authors_weights, load_block, waves
 T = torch.tensor([0.3, 0.9])
 
 
-def run(version: str, size: int, condition_size: int, **settings) -> tuple:
-    head = RelationUNet(base_channels=16, **settings).eval()
+def run(
+    preconditioner: PublishedPreconditioner,
+    size: int,
+    condition_size: int,
+    head_type: type[RelationUNet] = RelationUNet,
+    **settings,
+) -> tuple:
+    head = head_type(base_channels=16, **settings).eval()
     head.load_state_dict(relation_keys(authors_weights(head, relation_names(levels=4))))
     features = [
         waves(
@@ -42,7 +57,7 @@ def run(version: str, size: int, condition_size: int, **settings) -> tuple:
 
     x = waves((2, 3, size, size), 0.61, 0.4, 1.2)
     with torch.no_grad():
-        return PublishedPreconditioner(version)(network, ADMProcess(), x, T)
+        return preconditioner(network, ADMProcess(), x, T)
 
 
 NETWORKS = {
@@ -67,9 +82,28 @@ NETWORKS = {
 @pytest.mark.parametrize('row', NETWORKS)
 def test_the_head_answers_as_the_authors_network(row):
     (version, size, condition_size, settings), *golden = NETWORKS[row]
-    outputs = run(version, size, condition_size, **settings)
+    preconditioner = PublishedPreconditioner(version)
+    outputs = run(preconditioner, size, condition_size, **settings)
     for output, expected in zip(outputs, golden, strict=True):
         assert_golden(output, expected)
+
+
+def test_one_decoder_is_half_of_two_and_eps_is_solved():
+    """As in the authors' single-decoder network, from the first decoder's phi."""
+    preconditioner = PublishedImagePreconditioner('conditional')
+    phi, eps = run(preconditioner, 8, 8, SingleDecoderRelationUNet)
+    assert_golden(phi, NETWORKS['ADM cond_unet aligned'][1])
+    x, t = waves((2, 3, 8, 8), 0.61, 0.4, 1.2), T.view(-1, 1, 1, 1)
+    torch.testing.assert_close(eps, (x - (t - 1) * phi) / t.sqrt())
+
+
+@pytest.mark.parametrize(
+    ('head_type', 'expected'),
+    [(RelationUNet, 2_569_352), (SingleDecoderRelationUNet, 1_709_264)],
+)
+def test_the_golden_networks_have_the_authors_size(head_type, expected):
+    head = head_type(base_channels=16)
+    assert sum(parameter.numel() for parameter in head.parameters()) == expected
 
 
 MAP = waves((2, 16, 6, 6), 0.41, 0.2)

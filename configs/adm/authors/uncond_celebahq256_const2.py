@@ -12,7 +12,8 @@ model.first_stage.update(scale_factor=0.165)
 model.head.update(type=SingleDecoderUNet, out_channels=3)
 model.process.update(noise=dict(type=LinearNoise))
 model.preconditioner.update(type=ImagePreconditioner)
-model.weighting.update(rule='authors_linear_noise', t_min=1e-3)
+# Their weights reach 1e6.
+model.weighting.update(rule='authors_linear_noise', t_min=1e-3, cap=1e7)
 model.loss = dict(
     type=AuthorsLoss, distance='l2', reduction='sum', reconstruction='log'
 )

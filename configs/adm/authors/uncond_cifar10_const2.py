@@ -16,7 +16,8 @@ model.data_preprocessor = dict(
 model.head.update(type=SingleDecoderUNet, out_channels=3, dropout=0.12, augment_dim=9)
 model.process.update(noise=dict(type=LinearNoise))
 model.preconditioner = dict(type=ImagePreconditioner, sigma_data=1.0)
-model.weighting.update(rule='authors_linear_noise', t_min=1e-3)
+# Their weights reach 1e6.
+model.weighting.update(rule='authors_linear_noise', t_min=1e-3, cap=1e7)
 model.loss.update(reduction='sum')
 model.sampler = dict(
     type=ADMSampler,
