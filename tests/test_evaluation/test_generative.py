@@ -140,7 +140,7 @@ def test_certain_and_diverse_classes_score_their_number_and_equal_ones_score_one
     assert mean == pytest.approx(10, abs=0.5) and std < 0.2
     assert inception_score(torch.ones(100, 10)) == pytest.approx((1, 0), abs=1e-9)
     # Of few samples too: splits of one would all score 1.
-    assert inception_score(certain[::100])[0] == pytest.approx(10, rel=1e-4)
+    assert inception_score(certain[:20])[0] == pytest.approx(10, rel=1e-4)
 
 
 def test_kernel_distance_is_the_unbiased_mmd():
