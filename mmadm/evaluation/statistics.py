@@ -68,7 +68,9 @@ class StreamingMoments:
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
-    """|mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2), Heusel et al. 2017.
+    """Frechet distance of two normal distributions, Heusel et al. 2017:
+
+        |mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)
 
     With S_a = A A^T the last trace is that of (A^T S_b A)^(1/2), a symmetric matrix:
     no square root of a product of matrices is needed, nothing is added to a diagonal.
