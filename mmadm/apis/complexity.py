@@ -4,7 +4,7 @@ Everything runs on PyTorch's meta device: shapes without numbers, so the largest
 takes seconds and no memory.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,9 +78,17 @@ def measure(model: dict, size: Sequence[int]) -> Complexity:
     Args:
         model: the config's ``model``; the files of weights that it names are not read.
         size: (H, W) of the images.
+
+    Raises:
+        ValueError: it is no diffusion model.
     """
     with torch.device('meta'):
         network = MODELS.build(model)
+    if not hasattr(network, 'first_stage'):
+        raise ValueError(
+            f'Diffusion models are counted, but the config has {type(network).__name__}'
+            '. Give a config of configs/adm/: its first stage is counted along.'
+        )
     network.eval()
     height, width = network.data_preprocessor.padded(size)
     image = torch.empty(1, _image_channels(network), height, width, device='meta')
@@ -150,6 +158,28 @@ def report(complexity: Complexity, steps: Sequence[int]) -> str:
         f'gradients, AdamW and EMA; {complexity.activations / 2**30:.2f} GiB of '
         'activations per image'
     )
+    return '\n'.join(lines)
+
+
+def overview(costs: Mapping[str, Complexity], num_steps: int) -> str:
+    """A line for each of several models, by name: one answer and one training."""
+    width = max(map(len, costs))
+    columns = (
+        'image',
+        'parameters',
+        'GMACs/call',
+        f'{num_steps} calls',
+        'training GiB',
+    )
+    lines = [f'{"config":<{width}}' + ''.join(f'{c:>14}' for c in columns)]
+    for name, cost in costs.items():
+        call = cost.answer_macs(1) - cost.answer_macs(0)
+        memory = (cost.state_bytes + cost.activations) / 2**30
+        lines.append(
+            f'{name:<{width}}{"x".join(map(str, cost.size)):>14}{cost.parameters:>14,}'
+            f'{call / 1e9:>14.1f}{cost.answer_macs(num_steps) / 1e9:>14,.1f}'
+            f'{memory:>14.2f}'
+        )
     return '\n'.join(lines)
 
 

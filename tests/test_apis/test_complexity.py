@@ -42,6 +42,14 @@ def test_parts_make_up_the_model():
     assert 'condition encoder' in report(cost, [5])
 
 
+def test_a_first_stage_is_counted_with_its_images():
+    cfg = load_config(str(CONFIGS / 'adm_sr_latent_demo.py'))
+    cost = measure(cfg.model, (64, 64))
+    decoding = next(part for part in cost.parts if part.name == 'first stage, decoding')
+    assert decoding.macs > 0
+    assert decoding.trained == 0
+
+
 def test_activations_are_what_a_real_step_keeps():
     """Counted again on the CPU, where tensors have addresses."""
     from mmadm.structures import DiffusionSample
@@ -69,6 +77,12 @@ def test_the_size_is_that_of_the_last_transform_that_has_one():
     assert image_size(cfg) == (64, 64)
     cfg.train_dataloader.dataset.pipeline.insert(2, dict(type='Resize', scale=(48, 32)))
     assert image_size(cfg) == (32, 48)
+
+
+def test_an_autoencoder_alone_is_refused():
+    cfg = load_config(str(CONFIGS.parent / 'autoencoder_kl' / 'kl_f4_demo.py'))
+    with pytest.raises(ValueError, match='config has AutoencoderGAN. Give'):
+        measure(cfg.model, (64, 64))
 
 
 def test_an_unknown_size_is_asked_for():

@@ -37,6 +37,8 @@ class TinyAutoencoderStage(BaseModule):
 
     #: Pixels per position of the latents, in each direction.
     factor = 8
+    #: Channels of the image.
+    in_channels = 3
 
     def __init__(
         self,
