@@ -181,6 +181,14 @@ def test_commands_exist_with_their_options(page):
             written |= {re.sub(r'safetensors$', 'py', word) for word in words}
 
 
+def test_every_tool_is_shown_with_its_command():
+    shown = {
+        word for page in PAGES for line in commands(page.read_text()) for word in line
+    }
+    tools = [p for p in (ROOT / 'tools').rglob('*') if p.suffix in ('.py', '.sh')]
+    assert {p.relative_to(ROOT).as_posix() for p in tools} <= shown
+
+
 @pytest.mark.parametrize(
     'line',
     [
