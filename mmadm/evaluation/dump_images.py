@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from PIL import Image
@@ -49,7 +50,7 @@ class DumpImages(BaseMetric):
     def __init__(self, out_dir: str, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device)
         self.out_dir = Path(out_dir)
-        self._written: dict[str, int] = {}
+        self._first: dict[str, int] = {}
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Write a batch."""
@@ -61,7 +62,7 @@ class DumpImages(BaseMetric):
 
     def _name(self, sample: dict) -> str:
         stem, index = _stem(sample), sample['sample_idx']
-        if self._written.setdefault(stem, index) == index:
+        if self._first.setdefault(stem, index) == index:
             return stem
         return f'{stem}_{index:06d}'
 
@@ -70,9 +71,22 @@ class DumpImages(BaseMetric):
         return {}
 
     def evaluate(self, size: int) -> dict:
-        """Say where the images are."""
+        """Say where the images are.
+
+        Raises:
+            ValueError: processes have written different pictures of one name.
+        """
+        ranks = all_gather_object(self._first)
+        self._first = {}
+        names = {name for first in ranks for name in first}
+        lost = [n for n in sorted(names) if len({f[n] for f in ranks if n in f}) > 1]
+        if lost:
+            raise ValueError(
+                f'{len(lost)} names belong to several pictures, for instance '
+                f'{lost[:3]}, and processes have overwritten the answers of each other '
+                f'in {self.out_dir}. Write them with one process.'
+            )
         print_log(f'Answers written to {self.out_dir}', logger='current')
-        self._written.clear()
         return {}
 
 

@@ -92,6 +92,31 @@ def test_two_processes_write_one_file(tmp_path):
     assert [entry['image_id'] for entry in entries] == [0, 1, 2]
 
 
+def test_names_that_two_processes_share_are_noticed(tmp_path):
+    """The first picture goes to both, to fill their shares: that does no harm."""
+
+    def work(rank: int) -> str:
+        dump = DumpImages('out')
+        dump.process(None, [answer(rank, str(rank)), answer(0, '0')])
+        dump.evaluate(2)
+        dump.process(None, [answer(rank, 'cat')])
+        try:
+            dump.evaluate(2)
+        except ValueError as error:
+            return str(error)
+
+    messages = in_two_processes(tmp_path, work)
+    assert all("['cat']" in message for message in messages)
+
+
+def test_results_have_the_ids_of_the_annotations(tmp_path):
+    out = tmp_path / 'results.json'
+    dump = DumpCocoRle(str(out))
+    dump.process(None, [answer(0, 'holiday') | dict(img_id=17)])
+    dump.evaluate(1)
+    assert json.loads(out.read_text())[0]['image_id'] == 17
+
+
 def test_senseless_settings_are_refused():
     with pytest.raises(ValueError, match=r'results\.txt'):
         DumpCocoRle('results.txt')

@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt
 
 from mmadm.evaluation import SaliencyMetric
 from mmadm.evaluation import saliency_measures as measure
+from mmadm.evaluation.folders import find_pairs
 from mmadm.evaluation.saliency import score_map
 
 from .two_processes import in_two_processes
@@ -268,6 +269,16 @@ def test_what_cannot_be_scored_is_refused():
 
 
 # The tool, and real data
+
+
+def test_files_of_other_programs_are_no_answers(tmp_path):
+    """macOS leaves `._a.png` beside `a.png` in archives."""
+    for folder in ('pred', 'truth'):
+        (tmp_path / folder).mkdir()
+        for name in ('a.png', '._a.png', 'notes.txt'):
+            (tmp_path / folder / name).touch()
+    (pair,) = find_pairs(tmp_path / 'pred', tmp_path / 'truth')
+    assert pair.pred.name == pair.truth.name == 'a.png'
 
 
 def run_tool(monkeypatch, *args) -> None:
