@@ -43,17 +43,19 @@ def main() -> None:
         from mmengine.fileio import dump
 
         from mmadm.apis import check_steps, load_config
-        from mmadm.apis.complexity import image_size, measure, report
+        from mmadm.apis.complexity import image_size, measure, overview, report
 
         check_steps(args.num_steps)
-        numbers = {}
+        costs = {}
         for path in args.configs:
             cfg = load_config(path, args.cfg_options)
             complexity = measure(cfg.model, args.shape or image_size(cfg))
             print(f'\n{path}\n{report(complexity, args.num_steps)}')
-            numbers[path] = asdict(complexity)
+            costs[path] = complexity
+        if len(costs) > 1:
+            print(f'\n{overview(costs, args.num_steps[-1])}')
         if args.out:
-            dump(numbers, args.out)
+            dump({path: asdict(cost) for path, cost in costs.items()}, args.out)
 
 
 if __name__ == '__main__':
