@@ -9,10 +9,16 @@ from safetensors import safe_open
 from torch import nn
 
 from mmadm.apis import load_config
-from mmadm.conversion import convert_authors
+from mmadm.conversion import convert_authors, relation_keys
 from mmadm.conversion.heads import relation_names, unconditional_names
 from mmadm.engine import load_weights
-from mmadm.models import ADM, FourierFilter, KLAutoencoder
+from mmadm.models import (
+    ADM,
+    FourierFilter,
+    KLAutoencoder,
+    SingleDecoderRelationUNet,
+)
+from mmadm.models.inference import WholeImage
 from mmadm.registry import MODELS
 from tests.golden import assert_golden, authors_weights, waves
 
@@ -72,6 +78,15 @@ def edge_weights(swin: nn.Module, stage: KLAutoencoder) -> dict:
     head = MODELS.build(dict(edge_config().model.head, gate=gate))
     names = relation_names(levels=4)
     weights = {f'model.{k}': v for k, v in authors_weights(head, names).items()}
+    weights |= of_their_class(swin, stage)
+    unused = ('first_stage_model.loss.logvar', 'betas', 'posterior_variance')
+    weights |= dict.fromkeys(unused, torch.zeros(10))
+    return weights | dict(scale_factor=torch.tensor(0.3))
+
+
+def of_their_class(swin: nn.Module, stage: KLAutoencoder) -> dict:
+    """What surrounds the U-Net of a conditional latent model."""
+    weights = {}
     for key, value in swin.state_dict().items():
         # Their network is torchvision's, cut in two.
         first, *rest = key.removeprefix('features.').split('.')
@@ -83,9 +98,7 @@ def edge_weights(swin: nn.Module, stage: KLAutoencoder) -> dict:
     for key, value in stage.state_dict().items():
         if key != 'scale_factor':
             weights[f'first_stage_model.{key}'] = value
-    unused = ('first_stage_model.loss.logvar', 'betas', 'posterior_variance')
-    weights |= dict.fromkeys(unused, torch.zeros(10))
-    return weights | dict(scale_factor=torch.tensor(0.3))
+    return weights
 
 
 def load(target: Path) -> ADM:
@@ -164,6 +177,48 @@ def test_diffusion_edge_with_swin_and_first_stage(tmp_path):
         torch.testing.assert_close(
             model.first_stage.decode(latent), stage.decode(latent / 0.3)
         )
+
+
+def test_diffusion_edge_also_answers_whole_images():
+    path = CONFIGS / 'edge_diffusionedge_bsds.py'
+    windows = load_config(str(path)).model.test_cfg
+    assert (windows.mode, windows.crop, windows.stride) == ('slide_chains', 320, 240)
+    # As the config's first comment and the page on published weights say.
+    whole = load_config(str(path), {'model.test_cfg': None})
+    with torch.device('meta'):
+        model = MODELS.build(whole.model)
+    assert isinstance(model.inference, WholeImage)
+
+
+def test_a_conditional_model_of_one_decoder(trainer_file, tmp_path):
+    """Two decoders in the config; the file has one, and decides."""
+    from torchvision.models import swin_t
+
+    cfg = load_config(str(CONFIGS / 'authors' / 'saliency_duts.py'))
+    cfg.model.condition_encoder.update(arch='tiny')
+    widths = (96, 192, 384, 768)
+    cfg.model.head.update(base_channels=16, condition_channels=widths)
+    cfg.model.first_stage.update(base_channels=32, num_blocks=1)
+    head = SingleDecoderRelationUNet(base_channels=16, condition_channels=widths).eval()
+    theirs = authors_weights(head, relation_names(levels=4))
+    head.load_state_dict(relation_keys(theirs))
+    stage = KLAutoencoder(in_channels=1, base_channels=32, num_blocks=1)
+    others = of_their_class(swin_t(), stage) | dict(scale_factor=torch.tensor(0.25))
+    weights = {f'model.{key}': value for key, value in theirs.items()} | others
+    source = trainer_file(weights, eps=torch.tensor(1e-4))
+    target = tmp_path / 'saliency.safetensors'
+    convert_authors(source, cfg, target, 'adm_public')
+    assert target.stat().st_mode & 0o777 == source.stat().st_mode & 0o777
+
+    model = load(target)
+    assert model.process.t_min == 1e-4
+    features = [torch.randn(2, width, 8, 8) for width in widths]
+    with torch.no_grad():
+        phi, eps = model.denoise(X, T, features)
+        (raw,) = head(X, T.log(), features)
+    t = T.view(-1, 1, 1, 1)
+    torch.testing.assert_close(phi, (t - 1) * X + t / (1 + t).sqrt() * raw)
+    torch.testing.assert_close(eps, (X - (t - 1) * phi) / t.sqrt())
 
 
 def test_raw_weights_are_taken_on_demand(trainer_file, tmp_path):
