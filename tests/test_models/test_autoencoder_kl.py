@@ -68,12 +68,24 @@ def test_kl_divergence_is_that_of_torch():
 
 def test_attention_is_softmax_attention_of_all_positions():
     layer = small(base_channels=32).encoder.mid.attn_1
+    nn.init.normal_(layer.proj_out.weight)
     x = torch.randn(2, 128, 3, 5)
     h = layer.norm(x)
     q, k, v = (f(h).flatten(2) for f in (layer.q, layer.k, layer.v))
     weights = torch.softmax(q.mT @ k / math.sqrt(128), dim=-1)
     gathered = (v @ weights.mT).view_as(x)
     torch.testing.assert_close(layer(x), x + layer.proj_out(gathered))
+
+
+def test_training_starts_from_a_linear_decoder():
+    """All but the last norm and swish: the branches add nothing yet."""
+    decoder = small().decoder
+    decoder.norm_out, decoder.swish = nn.Identity(), nn.Identity()
+    a, b = torch.randn(2, 1, 3, 4, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            decoder(a + b) + decoder(0 * a), decoder(a) + decoder(b)
+        )
 
 
 def test_attention_keeps_no_table_of_all_pairs_of_positions():

@@ -44,8 +44,8 @@ class KLAutoencoder(nn.Module):
         latent_channels: channels of the code.
         scale_factor: where no weights say another.
         tile: images with more pixels per side are encoded and decoded in overlapping
-            windows of this size, blended: the attention of the whole would grow with
-            the square of the area. None for no windows.
+            windows of this size, blended: over the whole, attention would take time
+            that grows with the square of the area. None for no windows.
         checkpoint: file with weights: a checkpoint of the first stage's training, or
             what the converters write. It is read when training starts
             (``init_weights``): a trained diffusion holds the weights itself.
@@ -289,7 +289,7 @@ class ResBlock(nn.Module):
         self.norm1 = _norm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.norm2 = _norm(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = _zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.nin_shortcut = (
             nn.Identity()
             if in_channels == out_channels
@@ -312,7 +312,7 @@ class Attention(nn.Module):
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.proj_out = _zero(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
@@ -325,6 +325,16 @@ class Attention(nn.Module):
         )
         gathered = F.scaled_dot_product_attention(q, k, v)[:, 0]
         return x + self.proj_out(gathered.mT.reshape(x.shape))
+
+
+def _zero(conv: nn.Conv2d) -> nn.Conv2d:
+    """A branch that begins at zero: training starts from a linear network.
+
+    Else the branches drown the image, which each convolution on its way makes fainter.
+    """
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 def _norm(channels: int) -> nn.GroupNorm:
