@@ -306,6 +306,12 @@ def test_misspelt_names_of_the_zoo_are_refused_with_others():
         find_weights('swin-bas')
 
 
+def test_conditions_of_other_channels_are_refused_with_both_sides():
+    encoder = ResNetEncoder(depth=18, in_channels=1)
+    with pytest.raises(ValueError, match=r'ResNetEncoder takes .* 1 channels.* got 3'):
+        encoder(photo(1, 3, 32, 32))
+
+
 def test_a_small_encoder_tells_its_widths_too():
     encoder = ConvEncoder(channels=(8, 16))
     features = encoder(photo(1, 3, 9, 9))

@@ -12,6 +12,7 @@ from mmadm.models import (
     CrossAttentionFusion,
     DualDecoderUNet,
     NCSNppUNet,
+    RelationUNet,
     SingleDecoderUNet,
 )
 from mmadm.models.heads.layers import (
@@ -204,3 +205,10 @@ def test_swin_of_mmpretrain_encodes_conditions_of_any_size(size):
         features = swin(torch.randn(1, 3, size, size))
     assert [f.shape[1] for f in features] == [8, 16, 32, 64]
     assert features[0].shape[-1] == -(-size // 4)
+
+
+@pytest.mark.parametrize('head_type', [DualDecoderUNet, RelationUNet])
+def test_images_of_other_channels_are_refused_with_both_sides(head_type):
+    head = head_type(in_channels=4, base_channels=8)
+    with pytest.raises(ValueError, match=r'takes 4 channels, .* image has 3'):
+        head(torch.zeros(1, 3, 8, 8), torch.zeros(1), None)

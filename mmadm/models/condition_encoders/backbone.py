@@ -20,6 +20,7 @@ class PretrainedEncoder(BaseModule):
 
     Args:
         backbone: gives one feature map per level.
+        in_channels: channels of the condition.
         out_channels: width of each level.
         weights: file of ``weights``, or a name of MMPretrain's model zoo; read when
             training starts (``init_weights``), so that a trained model needs no file.
@@ -29,12 +30,14 @@ class PretrainedEncoder(BaseModule):
     def __init__(
         self,
         backbone: nn.Module,
+        in_channels: int,
         out_channels: Sequence[int],
         weights: str | None = None,
         frozen: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.in_channels = in_channels
         #: Width of each level.
         self.out_channels = tuple(out_channels)
         self.weights = weights
@@ -67,7 +70,17 @@ class PretrainedEncoder(BaseModule):
         """What a published file holds, in the layout of the backbone."""
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, H, W) to one map per level, shallow to deep."""
+        """(N, C, H, W) to one map per level, shallow to deep.
+
+        Raises:
+            ValueError: the condition has other channels than the encoder.
+        """
+        if condition.shape[1] != self.in_channels:
+            raise ValueError(
+                f'{type(self).__name__} takes conditions of {self.in_channels} '
+                f'channels, but got {condition.shape[1]}. Set in_channels of the '
+                'condition encoder, or pack another array as condition.'
+            )
         return self.backbone(condition)
 
 

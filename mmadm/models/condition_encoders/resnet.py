@@ -49,8 +49,7 @@ class ResNetEncoder(PretrainedEncoder):
             norm_eval=norm_eval,
         )
         widths = [backbone.feat_dim // 2**i for i in (3, 2, 1, 0)]
-        super().__init__(backbone, widths, weights, frozen)
-        self.in_channels = in_channels
+        super().__init__(backbone, in_channels, widths, weights, frozen)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Torchvision and MMPretrain agree; the classifier is left out."""

@@ -70,8 +70,7 @@ class SwinEncoder(PretrainedEncoder):
         for stage in backbone.stages:
             for block in stage.blocks:
                 block.attn = ShiftedWindowAttention(block.attn)
-        super().__init__(backbone, backbone.num_features, weights, frozen)
-        self.in_channels = in_channels
+        super().__init__(backbone, in_channels, backbone.num_features, weights, frozen)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Torchvision's layout or MMPretrain's to that of the backbone."""

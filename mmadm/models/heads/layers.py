@@ -282,6 +282,16 @@ def head_width(base_channels: int) -> int:
     return base_channels
 
 
+def check_channels(x: Tensor, in_channels: int) -> None:
+    """Refuse a noisy image of another width than the head was built for."""
+    if x.shape[1] != in_channels:
+        raise ValueError(
+            f'The head takes {in_channels} channels, but the noisy image has '
+            f'{x.shape[1]}. Make in_channels of the head equal to those of the image, '
+            'or of the latent that the first stage makes of it.'
+        )
+
+
 def check_features(features: Sequence[Tensor] | None, widths: tuple[int, ...]) -> None:
     """Refuse condition features of other widths than the head was built for."""
     given = tuple(feature.shape[1] for feature in features or ())

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from mmadm.registry import MODELS
 
-from .layers import Decouple, FourierCode, SpatialAttention, check_features
+from .layers import (
+    Decouple,
+    FourierCode,
+    SpatialAttention,
+    check_channels,
+    check_features,
+)
 from .relation_layers import (
     GROUPS,
     FullAttention,
@@ -253,8 +259,9 @@ class RelationUNet(BaseModule):
             features: the condition's feature maps, one per level.
 
         Raises:
-            ValueError: the features have other widths than the head.
+            ValueError: image or features have other widths than the head.
         """
+        check_channels(x, self.in_channels)
         check_features(features, self.condition_channels)
         embedding = self.embedding(c_noise)
         shallow = F.interpolate(features[0], x.shape[-2:], mode='bilinear')

@@ -13,6 +13,7 @@ from .layers import (
     Decouple,
     ResBlock,
     TimeEmbedding,
+    check_channels,
     check_features,
     group_norm,
     head_width,
@@ -237,6 +238,7 @@ class DualDecoderUNet(BaseModule):
             features: the condition's feature maps, one per level.
             augment_labels: (N, augment_dim).
         """
+        check_channels(x, self.in_channels)
         check_features(features, self.condition_channels)
         embedding = self.embedding(c_noise, augment_labels)
         skips = self.encoder(x, embedding, features or ())
