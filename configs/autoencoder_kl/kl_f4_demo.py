@@ -17,6 +17,17 @@ from mmadm.datasets.transforms import (
 )
 
 train_dataloader.update(batch_size=4)
+# Those in colour.
+train_dataloader.dataset.update(
+    names=(
+        'astronaut',
+        'hubble_deep_field',
+        'ihc',
+        'motorcycle_left',
+        'motorcycle_right',
+        'retina',
+    )
+)
 train_dataloader.dataset.pipeline = [
     dict(type=LoadImages, cache=True),
     dict(type=RandomCrop, size=64),
@@ -36,15 +47,17 @@ test_dataloader.dataset.pipeline = [
 val_evaluator.update(baseline=None)
 test_evaluator.update(baseline=None)
 
-model.autoencoder.update(base_channels=24, num_blocks=1, tile=128)
+# The photographs are small; windows would change what the norms see.
+model.autoencoder.update(base_channels=16, num_blocks=1, tile=None)
 model.discriminator.update(base_channels=16)
 model.reconstruction.update(lpips_weight=0)
-model.update(disc_start=500)
+# Late and weak: enough to be seen in the log. Sharper pictures need more time.
+model.update(disc_start=850, disc_weight=0.05)
 
-train_cfg.update(max_iters=800, val_interval=400)
+train_cfg.update(max_iters=1000, val_interval=500)
 optim_wrapper.autoencoder.optimizer.update(lr=1e-3)
-optim_wrapper.discriminator.optimizer.update(lr=2e-4)
-param_scheduler.update(eta_min=1e-5, end=800)
+optim_wrapper.discriminator.optimizer.update(lr=1e-4)
+param_scheduler.update(eta_min=1e-5, end=1000)
 custom_hooks[1].update(momentum=1e-2)
 default_hooks.logger.update(interval=20)
-default_hooks.checkpoint.update(interval=400)
+default_hooks.checkpoint.update(interval=500)
