@@ -18,7 +18,8 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
 
     - A condition that is smaller than the answer is shown twice: as it is, with visible
       pixels, and bicubically enlarged.
-    - Holes of inpainting are striped.
+    - Beside an answer, holes of inpainting are striped; alone, a condition is shown as
+      the model sees it.
     - An answer that is a map is also laid over the condition.
     """
     answer = tuple(sample.target_shape)
@@ -30,7 +31,7 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
         shown['condition'] = resize(
             condition, size, 'nearest' if smaller else 'bicubic'
         )
-        if 'mask' in sample:
+        if 'mask' in sample and 'pred_img' in sample:
             mask = sample.mask[0].cpu().numpy()
             shown['condition'] = with_holes(shown['condition'], mask)
         if smaller:

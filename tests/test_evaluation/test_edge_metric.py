@@ -183,7 +183,7 @@ def test_what_is_no_ground_truth_is_refused_by_name(tmp_path):
         lambda: write_truth(path, []),
         lambda: write_truth(path, [np.ones((4, 4)), np.ones((5, 4))]),
         lambda: (write_truth(path, [np.ones((40, 40))]), cut(path)),
-        lambda: (write_truth(path, [np.ones((40, 40))]), spoil(path)),
+        lambda: (write_truth(path, [drawing(0)[0]]), spoil(path)),
     ]
     for write in contents:
         write()

@@ -64,6 +64,8 @@ def test_holes_are_striped_and_the_rest_is_seen():
     condition = columns(sample)['condition']
     assert len(np.unique(condition[:, :6])) == 2 and (condition[:, :6] > 10).all()
     assert (condition[:, 6:] == 10).all()
+    del sample.pred_img
+    assert (columns(sample)['condition'] == 10).all(), 'as the model sees it'
 
 
 def test_pictures_fit_in_whole_and_grids_are_square():
