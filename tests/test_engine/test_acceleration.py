@@ -20,7 +20,7 @@ def make_trainer(make_runner):
     """Build a runner without validation, by steps in which rounding stays small."""
 
     def make(work_dir: str = 'run', **options):
-        sgd = dict(type='SGD', lr=1e-2)
+        sgd = dict(type='SGD', lr=1e-2, fused=False)
         options = dict(optim_wrapper__optimizer=sgd, train_cfg__max_iters=2) | options
         nothing = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
         return make_runner(work_dir, **options, **nothing)

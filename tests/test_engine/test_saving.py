@@ -8,6 +8,7 @@ import signal
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from torch import nn
 
 from mmadm.apis import load_config, set_resume
@@ -72,6 +73,7 @@ def test_what_cannot_fit_is_not_begun(tmp_path):
 
 
 def test_the_newest_whole_file_is_found_with_and_without_pointer(tmp_path, capsys):
+    MMLogger._instance_dict.clear()  # those of former tests write elsewhere
     make_checkpoints(tmp_path, 8, 9, 10, 12)
     assert find_checkpoint(tmp_path).name == 'iter_12.pth'
     whole = (tmp_path / 'iter_12.pth').read_bytes()
