@@ -121,6 +121,7 @@ def test_a_signal_to_all_processes_spares_the_data_workers(quiet, tmp_path):
 
 def leave_like_a_program(config, work_dir, options: dict) -> None:
     """Train, fail if asked to, and end as the interpreter does."""
+    multiprocessing.process._children.clear()  # those of the process of the tests
     failed = None
     try:
         train(config, work_dir, options)

@@ -59,6 +59,9 @@ class StopSignalHook(Hook):
         self._asked = True
         # The second one finds the usual answer.
         signal.signal(number, signal.SIG_DFL)
+        # A worker that has only just started ends by the same signal. The saving must
+        # not be interrupted by the news of it.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None
