@@ -74,7 +74,7 @@ class ADM(BaseModel):
         self.sampler = build(SAMPLERS, sampler)
         self.condition_encoder = build(MODELS, condition_encoder)
         self.first_stage = build(MODELS, first_stage).requires_grad_(False)
-        self.test_cfg = dict(test_cfg or {})
+        self.test_cfg = _checked_test_cfg(test_cfg)
         options = {k: v for k, v in self.test_cfg.items() if k not in _RUN_OPTIONS}
         self.inference = make_inference(**options)
         self._check_divisor()
@@ -281,6 +281,16 @@ class ADM(BaseModel):
             return self.head(x.float(), c_noise.float(), features, **labels)
 
         return self.preconditioner(network, self.process, x_t, t)
+
+
+def _checked_test_cfg(test_cfg: dict | None) -> dict:
+    if test_cfg is not None and not isinstance(test_cfg, dict):
+        raise ValueError(
+            f'The test_cfg of a model is a dict, but test_cfg={test_cfg!r}. On the '
+            'command line set its entries: model.test_cfg.num_steps=5, or '
+            'model.test_cfg=None.'
+        )
+    return dict(test_cfg or {})
 
 
 def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:

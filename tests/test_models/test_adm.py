@@ -363,3 +363,8 @@ def test_without_training_a_first_stage_draws_nothing():
     inputs = model.data_preprocessor(make_data(1), True)
     first, second = (model(**inputs)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_test_cfg_that_is_no_dict_is_refused():
+    with pytest.raises(ValueError, match=r'test_cfg=.dict\(mode=whole\).*num_steps=5'):
+        make_model(test_cfg='dict(mode=whole)')
