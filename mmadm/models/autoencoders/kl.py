@@ -4,7 +4,6 @@ Its parts have the names of latent diffusion's ``kl-f4``, so published weights f
 they are.
 """
 
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,9 +42,6 @@ class KLAutoencoder(nn.Module):
             but the first halves height and width.
         num_blocks: residual blocks per level (the decoder has one more).
         latent_channels: channels of the code.
-        norm_groups: at most so many groups in each normalisation. Narrow networks need
-            fewer than the published 32: a group of one or two channels loses their
-            mean, and the image its colours.
         scale_factor: where no weights say another.
         tile: images with more pixels per side are encoded and decoded in overlapping
             windows of this size, blended: over the whole, attention would take time
@@ -62,7 +58,6 @@ class KLAutoencoder(nn.Module):
         channel_mult: tuple[int, ...] = (1, 2, 4),
         num_blocks: int = 2,
         latent_channels: int = 3,
-        norm_groups: int = 32,
         scale_factor: float = 1.0,
         tile: int | None = None,
         checkpoint: str | None = None,
@@ -79,8 +74,6 @@ class KLAutoencoder(nn.Module):
         self.decoder = make_decoder(
             latent_channels, widths, num_blocks + 1, in_channels
         )
-        for norm in (m for m in self.modules() if isinstance(m, nn.GroupNorm)):
-            norm.num_groups = math.gcd(norm.num_groups, norm_groups)
         self.quant_conv = nn.Conv2d(moments, moments, 1)
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
         self.register_buffer('scale_factor', torch.tensor(float(scale_factor)))
@@ -345,7 +338,10 @@ def _zero(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """32 groups; where they do not divide the width, groups of four channels."""
+    """32 groups; where they do not divide the width, groups of four channels.
+
+    A group of one channel would lose its mean, and the image its colours.
+    """
     groups = next((n for n in (32, channels // 4) if n and channels % n == 0), 1)
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
