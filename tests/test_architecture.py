@@ -54,7 +54,7 @@ ALLOWED = {
     ),
     'apis': (
         {'apis', 'engine', 'registry', 'structures', 'utils', 'visualization'},
-        {'torch', 'mmengine', 'numpy', 'PIL', 'safetensors'},
+        {'torch', 'mmengine', 'numpy', 'PIL', 'rich', 'safetensors'},
     ),
     'conversion': (
         {'conversion', 'engine', 'registry', 'utils'},

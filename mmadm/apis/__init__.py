@@ -1,5 +1,6 @@
 """What the tools do, callable from Python."""
 
+from .inferencer import ADMInferencer, shipped_models
 from .launch import (
     load_config,
     merge_options,
@@ -20,6 +21,7 @@ from .step_sweep import (
 )
 
 __all__ = [
+    'ADMInferencer',
     'check_steps',
     'load_config',
     'load_into',
@@ -28,6 +30,7 @@ __all__ = [
     'scale_lr',
     'score_table',
     'set_resume',
+    'shipped_models',
     'test_steps',
     'use_amp',
     'use_sampler',

@@ -200,8 +200,10 @@ def use_sampler(cfg: Config, name: str) -> None:
     """Sample in another way than the config says, with its clipping, in place.
 
     Raises:
-        ValueError: the model does not sample.
+        ValueError: there is no sampler of that name, or the model does not sample.
     """
+    if name not in _SAMPLERS:
+        raise ValueError(f'Unknown sampler {name!r}. Use one of {list(_SAMPLERS)}.')
     if not _samples(cfg):
         raise ValueError(
             f'A first stage reconstructs without sampling, but --sampler {name} was '

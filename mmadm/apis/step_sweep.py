@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmadm.engine import ShowDirHook, load_weights
-from mmadm.visualization.pictures import captioned, column, detail, row, to_picture
+from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
 
 
@@ -105,9 +105,6 @@ def score_table(results: dict[int, dict[str, float]]) -> str:
 def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
     """Draw one test sample's way from noise to image, with the present step count.
 
-    Upper row: ``x_t``; lower row: the image that the network sees in it; of large
-    images the middle.
-
     Returns:
         whether there is such a way: a first stage has none, nor have windows that are
         sampled apart.
@@ -118,21 +115,8 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
     data = pseudo_collate([runner.test_dataloader.dataset[index]])
     data = model.data_preprocessor(data)
     (sample,) = data['data_samples']
-    condition = data['inputs']['condition']
-    batch = condition[0][None] if condition else None
-    frames = []
-
-    def record(i: int, t: float, x_t, x0) -> None:
-        pictures = []
-        for state, name in ((x_t, f't = {t:.3g}'), (x0, f'answer {i + 1}')):
-            image = model.first_stage.decode(state.float(), batch)[0]
-            image = model.data_preprocessor.to_uint8(image, sample)
-            pictures.append(captioned(detail(to_picture(image), side=160), name))
-        frames.append(column(pictures))
-
     model.eval()
-    model.predict(condition, [sample], callback=record)
-    save(row(frames), path)
+    save(draw_trajectory(model, data['inputs']['condition'], sample), path)
     return True
 
 

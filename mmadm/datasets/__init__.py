@@ -3,6 +3,7 @@
 from .cached_latents import CachedLatents
 from .cifar10 import CIFAR10Images
 from .coco_saliency import CocoSaliency
+from .given_pictures import GivenPictures
 from .image_dataset import ImageDataset, ScikitImagePhotos
 from .pictures import Pictures, open_pictures
 from .seed_dataset import SeedDataset
@@ -12,6 +13,7 @@ __all__ = [
     'CIFAR10Images',
     'CachedLatents',
     'CocoSaliency',
+    'GivenPictures',
     'ImageDataset',
     'Pictures',
     'ScikitImagePhotos',

@@ -17,7 +17,10 @@ _ADVICE = (
 
 
 def list_images(
-    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, kind: str = 'image'
+    folder: Path,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    kind: str = 'image',
+    advice: str = _ADVICE,
 ) -> list[Path]:
     """All images below ``folder``, sorted by their path.
 
@@ -25,7 +28,7 @@ def list_images(
         FileNotFoundError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f'Data folder not found: {folder}. {_ADVICE}')
+        raise FileNotFoundError(f'Data folder not found: {folder}. {advice}')
     files = [
         path
         for path in folder.rglob('*')
@@ -33,7 +36,7 @@ def list_images(
     ]
     if not files:
         raise FileNotFoundError(
-            f'No {kind} ({", ".join(suffixes)}) in the data folder: {folder}. {_ADVICE}'
+            f'No {kind} ({", ".join(suffixes)}) in the data folder: {folder}. {advice}'
         )
     return sorted(files)
 

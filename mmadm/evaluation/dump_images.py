@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from mmadm.registry import METRICS
+from mmadm.utils import enlarge
 from mmadm.utils.files import whole_file
 
-from .maps import as_map, enlarge
+from .maps import as_map
 
 
 def _stem(sample: dict) -> str:

@@ -1,10 +1,7 @@
 """Answers, and maps among them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -30,14 +27,6 @@ def required(sample: dict, key: str, metric: str) -> Tensor:
 def as_map(image: Tensor) -> np.ndarray:
     """(C, H, W), uint8, to (H, W) in [0, 1], float64; three channels are averaged."""
     return image.cpu().numpy().astype(np.float64).mean(axis=0) / 255
-
-
-def enlarge(image: Tensor, size: Sequence[int]) -> Tensor:
-    """An 8-bit image (C, H, W) at another (H, W): bilinear, corners not aligned."""
-    if image.shape[-2:] == tuple(size):
-        return image
-    resized = F.interpolate(image[None].float(), tuple(size), mode='bilinear')[0]
-    return resized.round().byte()
 
 
 def name_of(sample: dict) -> str:

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmadm.registry import METRICS
+from mmadm.utils import enlarge
 
 from . import saliency_measures as measure
-from .maps import as_map, enlarge, required
+from .maps import as_map, required
 from .threaded import ThreadedMetric
 
 # A pixel of a mask that is brighter stands out.

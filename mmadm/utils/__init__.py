@@ -1,6 +1,6 @@
 """Small helpers that belong to no single room."""
 
-from .images import resize
+from .images import enlarge, resize
 from .matlab_resize import matlab_resize
 from .noise import SampleNoise
 from .seeding import mix_seed, seed_everything, seed_host
@@ -8,6 +8,7 @@ from .setup import register_all_modules
 
 __all__ = [
     'SampleNoise',
+    'enlarge',
     'matlab_resize',
     'mix_seed',
     'register_all_modules',

@@ -1,10 +1,12 @@
-"""8-bit pictures: arrays (H, W, 3) or (H, W), RGB."""
+"""8-bit pictures: arrays (H, W, 3) or (H, W), RGB; and tensors (C, H, W)."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 Filter = Literal['nearest', 'box', 'bilinear', 'bicubic', 'lanczos']
 
@@ -27,3 +29,11 @@ def resize(picture: np.ndarray, size: Sequence[int], method: Filter) -> np.ndarr
     height, width = size
     filter_ = Image.Resampling[method.upper()]
     return np.array(Image.fromarray(picture).resize((width, height), filter_))
+
+
+def enlarge(image: Tensor, size: Sequence[int]) -> Tensor:
+    """An 8-bit image (C, H, W) at another (H, W): bilinear, corners not aligned."""
+    if image.shape[-2:] == tuple(size):
+        return image
+    resized = F.interpolate(image[None].float(), tuple(size), mode='bilinear')[0]
+    return resized.round().byte()

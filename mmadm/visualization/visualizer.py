@@ -23,7 +23,9 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
     - An answer that is a map is also laid over the condition.
     """
     answer = tuple(sample.target_shape)
-    size = tuple(sample.gt_img.shape[-2:]) if 'gt_img' in sample else answer
+    size = tuple(sample.get('ori_shape', answer))
+    if 'gt_img' in sample:
+        size = tuple(sample.gt_img.shape[-2:])
     shown = {}
     if 'condition' in sample:
         condition = to_picture(sample.condition)

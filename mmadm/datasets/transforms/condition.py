@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmadm.registry import TRANSFORMS
 from mmadm.utils import matlab_resize, resize
 
+from .given import GivenCondition
+
 _KERNELS = {
     'pillow': lambda picture, size: resize(picture, size, 'bicubic'),
     'matlab': matlab_resize,
@@ -56,6 +58,10 @@ class BicubicCondition(BaseTransform):
         size = (height // self.scale, width // self.scale)
         results['condition'] = self.reduce(results['img'], size)
         return results
+
+    def without_truth(self, before: list) -> list:
+        """The small image is given; what was done to the large one falls away."""
+        return [GivenCondition(self.scale)]
 
 
 @TRANSFORMS.register_module()

@@ -39,6 +39,10 @@ class UnionOfInstances(BaseTransform):
         results['gt_seg_map'] = union.astype(np.uint8) * 255
         return results
 
+    def without_truth(self, before: list) -> list:
+        """There is nothing to draw."""
+        return before
+
 
 def _decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
     """COCO's three forms: polygons, run lengths as numbers, compressed run lengths."""

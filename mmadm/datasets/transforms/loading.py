@@ -53,6 +53,10 @@ class LoadImages(BaseTransform):
             results['gt_seg_map'] = self.read(path, self.map_color)
         return results
 
+    def without_truth(self, before: list) -> list:
+        """What is given has been read."""
+        return before
+
 
 def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
     """An 8-bit image file as (H, W, 3) RGB or (H, W), uint8.

@@ -1,6 +1,7 @@
 """Which pixels are to be painted: ``mask`` (H, W, 1), uint8, 1 = hole."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ from mmcv.transforms import BaseTransform
 from mmadm.datasets.mask_file import decode, read_masks
 from mmadm.datasets.masks import MASKS, check_kind
 from mmadm.registry import TRANSFORMS
+
+from .given import GivenMask
 
 _ADVICE = (
     'Make the masks of these images with tools/dataset_converters/inpainting_masks.py.'
@@ -40,6 +43,10 @@ class RandomMask(BaseTransform):
         results['mask'] = self.draw(results['img'].shape[:2], rng)[..., None]
         return results
 
+    def without_truth(self, before: list) -> list:
+        """The user draws."""
+        return [*before, GivenMask()]
+
 
 @TRANSFORMS.register_module()
 class FixedMask(BaseTransform):
@@ -54,7 +61,11 @@ class FixedMask(BaseTransform):
 
     def __init__(self, ann_file: str) -> None:
         self.ann_file = ann_file
-        self.masks = read_masks(ann_file)
+
+    @cached_property
+    def masks(self) -> dict[str, dict]:
+        """The entries of the file, which is read when it is needed."""
+        return read_masks(self.ann_file)
 
     def check_paths(self, paths: Sequence[str]) -> None:
         """Notice missing masks before the first image is read.
@@ -86,3 +97,7 @@ class FixedMask(BaseTransform):
             )
         results['mask'] = decode(entry)[..., None]
         return results
+
+    def without_truth(self, before: list) -> list:
+        """The user draws."""
+        return [*before, GivenMask()]
