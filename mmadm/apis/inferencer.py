@@ -66,6 +66,11 @@ class ADMInferencer(BaseInferencer):
         weights = weights or published
         super().__init__(cfg, weights and str(weights), device, 'mmadm', show_progress)
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it answers pictures; other models draw them out of nothing."""
+        return self.pipeline is not None
+
     def __call__(
         self,
         inputs: Any = None,
@@ -125,10 +130,8 @@ class ADMInferencer(BaseInferencer):
                 f'Pictures are sampled at least one at a time, but batch_size='
                 f'{batch_size}. Give 1, or more as memory permits.'
             )
-        if self.pipeline is None:
-            dataset = self._requests(inputs, masks, num_samples)
-        else:
-            dataset = self._pictures(inputs, masks, num_samples)
+        choose = self._pictures if self.is_conditional else self._requests
+        dataset = choose(inputs, masks, num_samples)
         return DataLoader(dataset, batch_size, collate_fn=self.collate_fn)
 
     def _requests(self, inputs: Any, masks: Any, num_samples: int | None):
@@ -187,12 +190,12 @@ class ADMInferencer(BaseInferencer):
         options = dict(num_steps=num_steps, seed=seed)
         options = {key: x for key, x in options.items() if x is not None}
         check_steps([options.get('num_steps', 1)])
-        model.test_cfg = {**model.test_cfg, **options}
-        if sampler is not None:
-            cfg = deepcopy(self.cfg)
-            use_sampler(cfg, sampler)
-            model.sampler = SAMPLERS.build(cfg.model.sampler)
         try:
+            model.test_cfg = {**model.test_cfg, **options}
+            if sampler is not None:
+                cfg = deepcopy(self.cfg)
+                use_sampler(cfg, sampler)
+                model.sampler = SAMPLERS.build(cfg.model.sampler)
             yield
         finally:
             model.test_cfg, model.sampler = usual
