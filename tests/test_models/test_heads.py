@@ -100,6 +100,7 @@ def test_attention_keeps_no_table_of_all_pairs_of_positions():
     q, k, v = torch.randn(3, 2, 8, 3, 4)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         assert attend(q, k, v, num_heads=2).shape == q.shape
+        assert SpatialAttention(8)(q).shape == q.shape
 
 
 def test_spatial_attention_equals_its_formula():

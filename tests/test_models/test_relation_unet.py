@@ -293,6 +293,15 @@ def test_a_flat_fourier_filter_is_a_gain_at_any_size(size, own):
     torch.testing.assert_close(gate(x), 0.5 * x)
 
 
+@pytest.mark.parametrize(('deepest', 'groups'), [(8, 2), (24, 6), (32, 8), (64, 8)])
+def test_stem_and_decoupling_group_four_channels_at_least(deepest, groups):
+    widths = dict(base_channels=8, channel_mult=(1, 2, deepest // 8))
+    head = RelationUNet(**{**TOY, **widths})
+    assert head.stem[1].num_groups == 2
+    for decoder in head.decoders:
+        assert decoder.decouple.norm.num_groups == groups
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [

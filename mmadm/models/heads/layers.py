@@ -113,8 +113,8 @@ class SelfAttention(nn.Module):
     """Multi-head attention among all positions, with a residual connection.
 
     Args:
-        channels: width; a multiple of ``head_channels``, or less than it (one head).
-        head_channels: width of one head.
+        channels: width, which the heads share equally.
+        head_channels: least width of a head; as many fit, but at least one.
     """
 
     def __init__(self, channels: int, head_channels: int = 64) -> None:
@@ -131,7 +131,7 @@ class SelfAttention(nn.Module):
 
 
 def count_heads(channels: int, head_channels: int) -> int:
-    """How many heads of ``head_channels`` fit; never none."""
+    """How many heads of ``head_channels`` or more fit; never none."""
     heads = max(1, channels // head_channels)
     if channels % heads:
         raise ValueError(
@@ -234,9 +234,11 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         a = self.map(x)
-        q, k, v = (y.flatten(2).mT for y in (self.query(a), self.key(a), a))
+        # (N, 1 head, positions, 1 channel); an axis that ``mT`` makes has a stride with
+        # which attention would need a table of all pairs of positions.
+        q, k, v = (y.flatten(2)[..., None] for y in (self.query(a), self.key(a), a))
         gathered = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        return F.softsign(gathered.mT.view_as(a)) * x
+        return F.softsign(gathered.reshape(a.shape)) * x
 
 
 class Decouple(nn.Module):

@@ -144,7 +144,7 @@ class RelationDecoder(nn.Module):
         super().__init__()
         deepest, d = widths[-1], widths[0]
         gate = MODELS.build(dict(gate, channels=deepest))
-        self.decouple = Decouple(deepest, gate, nn.GroupNorm(GROUPS, deepest))
+        self.decouple = Decouple(deepest, gate, _group_norm(deepest))
         self.levels = nn.ModuleList(
             UpLevel(
                 widths[i + 1], widths[i], windows[i], embed_channels, dropout, i == 0
@@ -229,7 +229,7 @@ class RelationUNet(BaseModule):
         )
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels + condition_channels[0], d, 7, padding=3),
-            nn.GroupNorm(min(d // 4, GROUPS), d),
+            _group_norm(d),
         )
         self.projections = nn.ModuleList(
             nn.Conv2d(channels, width, 1)
@@ -289,6 +289,11 @@ class SingleDecoderRelationUNet(RelationUNet):
 
     def __init__(self, out_channels: int = 3, **kwargs) -> None:
         super().__init__(out_channels=(out_channels,), **kwargs)
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    """As the authors group: at least four channels, where blocks take fewer."""
+    return nn.GroupNorm(min(channels // 4, GROUPS), channels)
 
 
 def _check_levels(channel_mult: Sequence[int], **per_level: Sequence[int]) -> None:
