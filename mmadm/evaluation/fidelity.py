@@ -54,18 +54,19 @@ def ssim(pred: np.ndarray, truth: np.ndarray) -> float:
 
 
 class PerceptualDistance:
-    """LPIPS of two images: distance of VGG-16's features, version 0.1; 0 if equal.
+    """LPIPS of two images: distance of a network's features, version 0.1; 0 if equal.
 
     Args:
-        weights: of VGG-16, see :func:`mmadm.utils.perceptual.build_lpips`.
+        weights: see :func:`mmadm.utils.perceptual.build_lpips`.
+        network: likewise.
     """
 
-    def __init__(self, weights: str | None = None) -> None:
-        self.name = 'lpips_vgg'
+    def __init__(self, weights: str | None = None, network: str = 'vgg') -> None:
+        self.name = f'lpips_{network}'
         if weights == RANDOM:
             self.name += '_random_weights'
         self.device = get_device()
-        self.network = build_lpips(weights).to(self.device)
+        self.network = build_lpips(weights, network).to(self.device)
 
     @torch.no_grad()
     def __call__(self, pred: np.ndarray, truth: np.ndarray) -> float:
@@ -100,7 +101,8 @@ class ImageFidelity(BaseMetric):
         crop_border: pixels left out at each side.
         baseline: score the bicubically enlarged condition too, the line to beat; its
             results are called ``bicubic:psnr_rgb`` and so on.
-        lpips_weights: of VGG-16, see :func:`mmadm.utils.perceptual.build_lpips`.
+        lpips_weights: see :func:`mmadm.utils.perceptual.build_lpips`.
+        lpips_network: 'vgg', 'alex' or 'squeeze'.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: put before the names of the results.
 
@@ -119,6 +121,7 @@ class ImageFidelity(BaseMetric):
         crop_border: int = 0,
         baseline: Literal['bicubic'] | None = None,
         lpips_weights: str | None = None,
+        lpips_network: str = 'vgg',
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -145,7 +148,7 @@ class ImageFidelity(BaseMetric):
             )
         self.functions = {name: f for name, f in _PIXELS.items() if name in measures}
         if 'lpips' in measures:
-            distance = PerceptualDistance(lpips_weights)
+            distance = PerceptualDistance(lpips_weights, lpips_network)
             self.functions[distance.name] = distance
         self.check_reduced = 'lr_psnr' in measures
         self.color = color

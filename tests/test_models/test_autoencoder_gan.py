@@ -61,7 +61,7 @@ def test_all_losses_are_those_of_the_authors():
     model = small(
         autoencoder=with_formulas(stage),
         discriminator=with_formulas(PatchDiscriminator(), 'loss.discriminator.'),
-        reconstruction=dict(type=ReconstructionLoss, vgg='random'),
+        reconstruction=dict(type=ReconstructionLoss, lpips_weights='random'),
     ).eval()
     fill_lpips(model.reconstruction.lpips, 'loss.perceptual_loss.')
     golden = dict(
@@ -84,7 +84,9 @@ def test_all_losses_are_those_of_the_authors():
 
 
 def test_the_whole_has_the_size_of_the_authors():
-    model = AutoencoderGAN(reconstruction=dict(type=ReconstructionLoss, vgg='random'))
+    model = AutoencoderGAN(
+        reconstruction=dict(type=ReconstructionLoss, lpips_weights='random')
+    )
     assert sum(p.numel() for p in model.parameters()) == 72_793_857
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmadm.models import ReconstructionLoss
 from mmadm.utils import perceptual
-from mmadm.utils.perceptual import VGG_FILE, build_lpips
+from mmadm.utils.perceptual import FILES, build_lpips
 from tests.golden import assert_golden, formula, waves
 
 X = waves((2, 3, 32, 32), 0.61, 0.4, 0.9)
@@ -77,13 +77,41 @@ def test_weights_come_from_torchvisions_file(vgg_state, tmp_path, monkeypatch):
     """By path, or from the folder where torch's hub keeps them."""
     folder = tmp_path / 'hub' / 'checkpoints'
     folder.mkdir(parents=True)
-    torch.save(vgg_state, folder / VGG_FILE)
+    torch.save(vgg_state, folder / FILES['vgg'])
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
-    for network in (build_lpips(), build_lpips(folder / VGG_FILE)):
+    for network in (build_lpips(), build_lpips(folder / FILES['vgg'])):
         layers = network.net.state_dict()
         assert len(layers) == 26
         for key, weight in layers.items():
             assert torch.equal(weight, vgg_state[f'features.{key.split(".", 1)[1]}'])
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')  # lpips' use of torchvision
+@pytest.mark.parametrize('name', ['alex', 'squeeze'])
+def test_other_networks_equal_the_package_with_the_same_weights(name, tmp_path):
+    """Which compares torchvision's layers one after the other."""
+    from lpips import LPIPS
+    from torchvision import models
+
+    torch.manual_seed(0)
+    official = LPIPS(net=name, pretrained=True, pnet_rand=True, verbose=False).eval()
+    build = dict(alex=models.alexnet, squeeze=models.squeezenet1_1)[name]
+    with torch.device('meta'):
+        layers = build().features.state_dict()
+    state = {f'features.{k}': torch.randn(v.shape) * 0.05 for k, v in layers.items()}
+    torch.save(state, tmp_path / FILES[name])
+    theirs = {k: f'features.{k.split(".", 1)[1]}' for k in official.net.state_dict()}
+    official.net.load_state_dict({k: state[v] for k, v in theirs.items()})
+    ours = build_lpips(tmp_path / FILES[name], name)
+    x, y = (torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(2))
+    distance = ours(x, y)
+    assert (distance > 0).all()
+    torch.testing.assert_close(distance, official(x, y))
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(ValueError, match=r"network='vgg19'\. Use one of vgg, alex"):
+        build_lpips('random', 'vgg19')
 
 
 def test_the_heads_are_those_of_version_0_1(random_lpips):
@@ -99,7 +127,7 @@ def test_a_missing_file_is_named_before_anything_is_built(tmp_path, monkeypatch)
     with pytest.raises(FileNotFoundError) as error:
         ReconstructionLoss()
     message = str(error.value)
-    assert str(tmp_path / 'checkpoints' / VGG_FILE) in message
+    assert str(tmp_path / 'checkpoints' / FILES['vgg']) in message
     assert 'download.pytorch.org' in message and "'random'" in message
 
 
@@ -130,7 +158,7 @@ def test_without_lpips_no_file_is_needed(monkeypatch):
 
 def test_the_distance_of_an_image_counts_at_each_of_its_pixels():
     torch.manual_seed(0)
-    loss = ReconstructionLoss(lpips_weight=2.0, vgg='random')
+    loss = ReconstructionLoss(lpips_weight=2.0, lpips_weights='random')
     distance = loss(X, Y) - (X - Y).abs() - (X - Y) ** 2
     torch.testing.assert_close(
         distance, (2 * loss.lpips(X, Y)).expand_as(X), rtol=1e-3, atol=1e-5

@@ -13,13 +13,19 @@ class ReconstructionLoss(nn.Module):
 
     Args:
         lpips_weight: w; 0 for no LPIPS, and then no weights are needed.
-        vgg: file of VGG-16's weights, see :func:`mmadm.utils.perceptual.build_lpips`.
+        lpips_network: 'vgg' (latent diffusion's), 'alex' or 'squeeze'.
+        lpips_weights: its file, see :func:`mmadm.utils.perceptual.build_lpips`.
     """
 
-    def __init__(self, lpips_weight: float = 1.0, vgg: str | None = None) -> None:
+    def __init__(
+        self,
+        lpips_weight: float = 1.0,
+        lpips_network: str = 'vgg',
+        lpips_weights: str | None = None,
+    ) -> None:
         super().__init__()
         self.lpips_weight = lpips_weight
-        self.lpips = build_lpips(vgg) if lpips_weight else None
+        self.lpips = build_lpips(lpips_weights, lpips_network) if lpips_weight else None
         # log of the variance of what is seen given the code; no optimizer has it.
         self.logvar = nn.Parameter(torch.zeros(()), requires_grad=False)
 
