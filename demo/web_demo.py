@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def build_page(answer: Callable[..., Pictures], names: list[str]):
         try:
             return answer(*request)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error)) from error
+            raise gr.Error(str(error), print_exception=False) from error
 
     with gr.Blocks(title='mmadm') as page:
         gr.Markdown(
@@ -126,7 +127,9 @@ def main() -> None:
         from mmadm.apis import ADMInferencer
 
         inferencers = {
-            config: ADMInferencer(config, weights, args.device, show_progress=False)
+            f'{Path(config).stem}, {Path(weights).name}': ADMInferencer(
+                config, weights, args.device, show_progress=False
+            )
             for config, weights in args.model
         }
         page = build_page(make_answer(inferencers), list(inferencers))
