@@ -57,11 +57,12 @@ ATTENUATIONS = _registry('attenuation', None, 'mmadm.diffusion')
 SAMPLERS = _registry('sampler', None, 'mmadm.diffusion')
 
 # MMEngine looks for a child of the default scope in whatever it builds, and warns where
-# there is none. Nothing of mmadm is in these.
+# there is none. Nothing of mmadm is in these children.
 for _root in (
     roots.EVALUATOR,
     roots.LOG_PROCESSORS,
     roots.LOOPS,
+    roots.MODEL_WRAPPERS,
     roots.OPTIMIZERS,
     roots.RUNNERS,
     roots.VISBACKENDS,

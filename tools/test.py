@@ -67,7 +67,13 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Apply the options that change the config."""
-    from mmadm.apis import merge_options, prepare_run, use_sampler, use_tta
+    from mmadm.apis import (
+        merge_options,
+        prepare_run,
+        use_replicas,
+        use_sampler,
+        use_tta,
+    )
     from mmadm.engine import ShowDirHook
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
@@ -89,6 +95,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         )
     # Once more, so that they beat the other options.
     merge_options(cfg, args.cfg_options)
+    use_replicas(cfg)
     if args.out and args.out_item == 'pred':
         evaluators = cfg.test_evaluator
         evaluators = evaluators if isinstance(evaluators, list) else [evaluators]

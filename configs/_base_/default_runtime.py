@@ -18,6 +18,7 @@ from mmadm.engine import (
     NonFiniteHook,
     PlainCheckpointHook,
     SampleGridHook,
+    ShardingHook,
     StatelessSeedHook,
     StopSignalHook,
 )
@@ -44,6 +45,7 @@ custom_hooks = [
     dict(type=StopSignalHook),
     dict(type=AccelerationHook),
     dict(type=LatentCacheHook),
+    dict(type=ShardingHook),
 ]
 
 val_cfg = dict(type=ValLoop)

@@ -12,6 +12,7 @@ from .launch import (
     use_trust,
     use_tta,
 )
+from .processes import use_replicas
 from .step_sweep import (
     check_steps,
     load_into,
@@ -33,6 +34,7 @@ __all__ = [
     'shipped_models',
     'test_steps',
     'use_amp',
+    'use_replicas',
     'use_sampler',
     'use_trust',
     'use_tta',

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
@@ -15,6 +14,7 @@ from mmadm.engine import (
 )
 
 from .config_check import check_config
+from .processes import join_processes
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -91,8 +91,8 @@ def prepare_run(
             cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         _limit_waiting(cfg.get(name))
-    if launcher == 'pytorch' and not torch.cuda.is_available():
-        _use_gloo(cfg)
+    if launcher != 'none':
+        join_processes(cfg, launcher)
 
 
 def _limit_waiting(loader: dict | None) -> None:
@@ -104,14 +104,6 @@ def _limit_waiting(loader: dict | None) -> None:
 def _samples(cfg: Config) -> bool:
     """Whether the model is a diffusion; a first stage has no head and no noise."""
     return 'head' in cfg.model
-
-
-def _use_gloo(cfg: Config) -> None:
-    """Several processes without GPUs, which MMEngine alone does not set up."""
-    torch.distributed.init_process_group('gloo')
-    cfg.setdefault(
-        'model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None)
-    )
 
 
 def use_trust(cfg: Config, resume: str | None) -> None:

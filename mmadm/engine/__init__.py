@@ -10,6 +10,7 @@ from .hooks import (
     NonFiniteHook,
     PlainCheckpointHook,
     SampleGridHook,
+    ShardingHook,
     ShowDirHook,
     StatelessSeedHook,
     StopSignalHook,
@@ -19,6 +20,7 @@ from .optim import AutocastOptimWrapper
 from .publish import publish_weights
 from .saving import find_checkpoint, write_atomically
 from .schedulers import ClampedPolyLR
+from .sharded import ShardedDataParallel
 
 __all__ = [
     'AccelerationHook',
@@ -33,6 +35,8 @@ __all__ = [
     'NonFiniteHook',
     'PlainCheckpointHook',
     'SampleGridHook',
+    'ShardedDataParallel',
+    'ShardingHook',
     'ShowDirHook',
     'StatelessSeedHook',
     'StopSignalHook',

@@ -8,6 +8,7 @@ from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
 from mmadm.registry import MODELS
+from mmadm.utils.sharding import accept_whole_weights, is_sharded, part
 
 
 @MODELS.register_module()
@@ -15,7 +16,8 @@ class TrainableEMA(BaseAveragedModel):
     """``average <- average + m (weight - average)`` over the trained weights only.
 
     Frozen parts (a first stage, say) are shared with the model, not copied: they cost
-    neither memory nor time. For use as ``ema_type`` of MMEngine's ``EMAHook``.
+    neither memory nor time. Of a sharded model, each process averages its own part. For
+    use as ``ema_type`` of MMEngine's ``EMAHook``.
 
     Args:
         model: the model to average.
@@ -44,17 +46,23 @@ class TrainableEMA(BaseAveragedModel):
         # The parent copies all of the model; its attributes are set here instead.
         nn.Module.__init__(self)
         shared = {id(tensor): tensor for tensor in _frozen_tensors(model)}
-        self.module = copy.deepcopy(model, shared).requires_grad_(False)
+        if any(map(is_sharded, model.parameters())):
+            self.module = _namesake(model, shared)
+            accept_whole_weights(self.module)
+        else:
+            self.module = copy.deepcopy(model, shared)
+        self.module.requires_grad_(False)
         self.register_buffer('steps', torch.tensor(0))
         self.interval = interval
         self.update_buffers = update_buffers
         self.momentum = momentum
         self.ramp = ramp
-        self._model: nn.Module | None = None
+        # In a tuple, so that it does not become a part of the average.
+        self._paired_with: tuple[nn.Module | None] = (None,)
 
     def update_parameters(self, model: nn.Module) -> None:
         """Move the average towards the weights of ``model``."""
-        if self._model is not model:
+        if self._paired_with[0] is not model:
             self._pair_up(model)
         steps = int(self.steps)
         if steps == 0:
@@ -81,10 +89,14 @@ class TrainableEMA(BaseAveragedModel):
             ]
             averages += [a for a, _ in floating]
             weights += [b for _, b in floating]
-        pairs = [(a.data, w.data) for a, w in zip(averages, weights) if a is not w]
+        pairs = [
+            (part(a.data), part(w.data))
+            for a, w in zip(averages, weights)
+            if a is not w
+        ]
         self._averages = [a for a, _ in pairs]
         self._weights = [w for _, w in pairs]
-        self._model = model
+        self._paired_with = (model,)
 
 
 def _frozen_tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -94,3 +106,31 @@ def _frozen_tensors(model: nn.Module) -> Iterator[Tensor]:
         if parameters and not any(p.requires_grad for p in parameters):
             yield from module.buffers()
         yield from (p for p in module.parameters(recurse=False) if not p.requires_grad)
+
+
+def _namesake(model: nn.Module, memo: dict[int, Tensor]) -> nn.Module:
+    """Copies of all weights and buffers under their names: averages compute nothing.
+
+    FSDP refuses to copy what does compute.
+
+    Args:
+        model: what is copied.
+        memo: of tensors by their ids, what to take in their place; is filled.
+    """
+
+    def copied(tensor: Tensor | None) -> Tensor | None:
+        if tensor is not None and id(tensor) not in memo:
+            copy = tensor.detach().clone()
+            kind = nn.Parameter if isinstance(tensor, nn.Parameter) else Tensor
+            memo[id(tensor)] = kind(copy)
+        return None if tensor is None else memo[id(tensor)]
+
+    module = nn.Module()
+    for name, tensor in model._parameters.items():
+        module.register_parameter(name, copied(tensor))
+    for name, tensor in model._buffers.items():
+        keep = name not in model._non_persistent_buffers_set
+        module.register_buffer(name, copied(tensor), persistent=keep)
+    for name, child in model.named_children():
+        module.add_module(name, _namesake(child, memo))
+    return module

@@ -8,6 +8,7 @@ from .nonfinite import NonFiniteHook
 from .plain_checkpoint import PlainCheckpointHook
 from .runtime_info import DeferredRuntimeInfoHook
 from .sample_grid import SampleGridHook
+from .sharding import ShardingHook
 from .show_dir import ShowDirHook
 from .stateless_seed import StatelessSeedHook
 from .stop_signal import StopSignalHook
@@ -21,6 +22,7 @@ __all__ = [
     'NonFiniteHook',
     'PlainCheckpointHook',
     'SampleGridHook',
+    'ShardingHook',
     'ShowDirHook',
     'StatelessSeedHook',
     'StopSignalHook',

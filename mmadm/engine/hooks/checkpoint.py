@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import mmengine
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.utils import apply_to
+from torch import Tensor
 
 from mmadm.engine.saving import (
     checkpoints,
@@ -19,6 +20,7 @@ from mmadm.engine.saving import (
     write_checkpoint,
 )
 from mmadm.registry import HOOKS
+from mmadm.utils.sharding import whole
 from mmadm.version import __version__
 
 _VALIDATED, _BEST = 'validated_iter', 'best_score'
@@ -104,7 +106,7 @@ class AtomicCheckpointHook(Hook):
         if self.save_best is not None:
             self._keep_best(runner, metrics)
         runner.message_hub.update_info(_VALIDATED, runner.iter)
-        if (self._folder / f'iter_{runner.iter}.pth').is_file():
+        if _main_says((self._folder / f'iter_{runner.iter}.pth').is_file()):
             self.save(runner, runner.iter)
 
     def after_train(self, runner) -> None:
@@ -116,9 +118,9 @@ class AtomicCheckpointHook(Hook):
         """Write ``iter_<iteration>.pth``, point at it, remove what is too old."""
         path = self._folder / f'iter_{iteration}.pth'
         runner.logger.info(f'Saving {path}')
+        checkpoint = _gather(_state(runner, iteration, self._config))
         if not is_main_process():
             return
-        checkpoint = _state(runner, iteration, self._config)
         self._failure = self._write(runner, checkpoint, path)
         if self._failure is None:
             point_at(path)
@@ -151,24 +153,30 @@ class AtomicCheckpointHook(Hook):
             )
         score = float(metrics[self.save_best])
         best = runner.message_hub.runtime_info.get(_BEST)
-        if not math.isfinite(score) or (
-            best is not None and not _BETTER[self.rule](score, best)
-        ):
+        better = best is None or _BETTER[self.rule](score, best)
+        if not _main_says(math.isfinite(score) and better):
             return
+        state = _state(runner, runner.iter, self._config)
+        weights = _gather({key: state[key] for key in ('meta', 'state_dict')})
         if not is_main_process():
             return
         name = f'best_{self.save_best}'.replace('/', '_')
         path = self._folder / f'{name}_iter_{runner.iter}.pth'
-        checkpoint = _state(runner, runner.iter, self._config)
-        weights = {key: checkpoint[key] for key in ('meta', 'state_dict')}
         if self._write(runner, weights, path) is None:
             runner.message_hub.update_info(_BEST, score)
             for old in set(self._folder.glob(f'{name}_iter_*.pth')) - {path}:
                 old.unlink()
 
 
+def _main_says(answer: bool) -> bool:
+    """What the main process answers, which alone sees the files that it writes."""
+    answers = [answer]
+    broadcast_object_list(answers)
+    return answers[0]
+
+
 def _state(runner, iteration: int, config: str) -> dict[str, Any]:
-    """All that a run needs to go on, on the CPU.
+    """All that a run needs to go on.
 
     There are no random states: every seed follows from its place in the run.
     """
@@ -192,7 +200,17 @@ def _state(runner, iteration: int, config: str) -> dict[str, Any]:
         param_schedulers=_schedulers(runner.param_schedulers),
     )
     runner.call_hook('before_save_checkpoint', checkpoint=state)
-    return apply_to(state, lambda x: hasattr(x, 'cpu'), lambda x: x.cpu())
+    return state
+
+
+def _gather(state: dict[str, Any]) -> dict[str, Any]:
+    """A state with whole tensors on the CPU, for the main process; all call it."""
+
+    def to_host(tensor: Tensor) -> Tensor | None:
+        tensor = whole(tensor)
+        return tensor.cpu() if is_main_process() else None
+
+    return apply_to(state, lambda x: isinstance(x, Tensor), to_host)
 
 
 def _schedulers(schedulers: Any) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from mmadm.engine.saving import write_atomically
 from mmadm.registry import HOOKS
+from mmadm.utils.sharding import is_sharded, part
 
 _TOTAL = 'skipped_steps'
 REPORT = 'nonfinite_batches.json'
@@ -64,9 +65,7 @@ class NonFiniteHook(Hook):
         ]
         if not gradients:
             return
-        # The largest absolute value; NaN wins.
-        peaks = torch._foreach_norm(gradients, torch.inf)
-        bad = ~torch.isfinite(torch.stack(peaks)).all()
+        bad = _any_nonfinite(gradients)
         self._flags.append(bad)
         if all(group.get('fused') for group in optimizer.param_groups):
             # What torch's own gradient scaler tells such an optimizer.
@@ -144,6 +143,19 @@ class NonFiniteHook(Hook):
             handle.remove()
         for optimizer in _optimizers(runner):
             vars(optimizer).pop('found_inf', None)
+
+
+def _any_nonfinite(gradients: list[Tensor]) -> Tensor:
+    """Whether one of them is not finite, in any process; a bool, not waited for."""
+    parts = [part(gradient) for gradient in gradients]
+    # The largest absolute value; NaN wins. A process may have no part of a gradient.
+    peaks = torch._foreach_norm([x for x in parts if x.numel()], torch.inf)
+    peaks = torch.stack([*peaks, parts[0].new_zeros(())])
+    bad = ~torch.isfinite(peaks).all()
+    if any(map(is_sharded, gradients)):
+        bad = bad.float()
+        all_reduce(bad, 'max')
+    return bad.bool()
 
 
 def _at_hand(flag: Tensor | None) -> bool:

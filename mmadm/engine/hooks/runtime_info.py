@@ -8,6 +8,7 @@ from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from torch import Tensor
 
 from mmadm.registry import HOOKS
+from mmadm.utils.sharding import whole
 
 
 @HOOKS.register_module()
@@ -49,7 +50,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         def clip_quietly(parameters: list[Tensor], **kwargs) -> None:
             norm = clip(parameters, **kwargs)
             if norm is not None:
-                self._waiting[key].append(norm.detach())
+                self._waiting[key].append(whole(norm.detach()))
 
         wrapper.clip_func = clip_quietly
 

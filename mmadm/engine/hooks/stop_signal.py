@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmadm.registry import HOOKS
 
 from .checkpoint import AtomicCheckpointHook
+from .sharding import ShardingHook
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -95,7 +96,7 @@ class StopSignalHook(Hook):
             'repeat it and go on.'
         )
         for hook in runner.hooks:
-            if isinstance(hook, EMAHook):
+            if isinstance(hook, ShardingHook | EMAHook):
                 hook.after_val_epoch(runner)
         for hook in runner.hooks:
             if isinstance(hook, AtomicCheckpointHook):
