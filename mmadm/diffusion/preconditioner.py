@@ -48,6 +48,9 @@ class Preconditioner:
         sigma_data: standard deviation sigma_d of the images (or latents).
     """
 
+    #: What the head's decoders predict, in their order.
+    predicts: tuple[str, ...] = ('phi', 'eps')
+
     def __init__(self, sigma_data: float = 0.5) -> None:
         if not sigma_data > 0:
             raise ValueError(
@@ -110,7 +113,8 @@ class Preconditioner:
 
         Raises:
             ValueError: a time is outside [t_min, 1], where no network is trained
-                (checked for times on the CPU, where looking costs no wait).
+                (checked for times on the CPU, where looking costs no wait); or the
+                network has other outputs than ``predicts`` tells.
         """
         if t.device.type == 'cpu' and not _within(t, process.t_min):
             raise ValueError(
@@ -120,6 +124,7 @@ class Preconditioner:
             )
         c = self.coefficients(process, t)
         outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise.to(x_t))
+        self._check_outputs(outputs, process, x_t)
         return self.combine(outputs, c, process, x_t, t)
 
     def combine(
@@ -133,6 +138,22 @@ class Preconditioner:
         """Raw outputs to phi and eps."""
         raw_phi, raw_eps = outputs
         return self._phi(raw_phi, c, process, x_t), self._eps(raw_eps, c, x_t)
+
+    def _check_outputs(
+        self, outputs: tuple[Tensor, ...], process: ADMProcess, x_t: Tensor
+    ) -> None:
+        channels = x_t.shape[1]
+        widths = dict(phi=process.attenuation.num_params * channels, eps=channels)
+        expected = tuple(widths[name] for name in self.predicts)
+        given = tuple(raw.shape[1] for raw in outputs)
+        if given != expected:
+            raise ValueError(
+                f'With {type(process.attenuation).__name__}, {type(self).__name__} '
+                f'takes {" and ".join(self.predicts)} of {expected} channels from the '
+                f'head, but it gives outputs of {given}. Set out_channels of the head, '
+                'or take Preconditioner for a head with two decoders, '
+                'ImagePreconditioner or NoisePreconditioner for one.'
+            )
 
     def _phi(
         self, raw: Tensor, c: Coefficients, process: ADMProcess, x_t: Tensor
@@ -154,6 +175,8 @@ class ImagePreconditioner(Preconditioner):
 
     ``eps = (x_t - x0 - H_t) / b(t)``, with ``x0 = -H_1``.
     """
+
+    predicts = ('phi',)
 
     def combine(
         self,
@@ -177,6 +200,8 @@ class NoisePreconditioner(Preconditioner):
     where ``g(t)``, the share of the image left at time t, is kept above ``t_min``:
     with the paper's process nothing of the image is left at t = 1.
     """
+
+    predicts = ('eps',)
 
     def combine(
         self,

@@ -359,3 +359,22 @@ def test_networks_are_not_asked_where_they_were_not_trained(t: float) -> None:
     x_t, process = torch.zeros(1, 1, 2, 2), ADMProcess(t_min=1e-4)
     with pytest.raises(ValueError, match=r'from t_min=0\.0001 to 1, but t=\['):
         Preconditioner()(network, process, x_t, torch.tensor([t]))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'attenuation', 'given', 'message'),
+    [
+        (Preconditioner, 'constant', (3,), r'phi and eps of \(3, 3\).*of \(3,\)'),
+        (ImagePreconditioner, 'constant', (3, 3), r'phi of \(3,\).*of \(3, 3\)'),
+        (NoisePreconditioner, 'constant', (1,), r'eps of \(3,\).*of \(1,\)'),
+        (PlainPreconditioner, 'constant', (3, 1), r'of \(3, 3\).*of \(3, 1\)'),
+        (Preconditioner, 'linear', (3, 3), r'LinearAttenuation.*of \(6, 3\).*\(3, 3\)'),
+    ],
+)
+def test_outputs_of_another_head_are_refused_with_both_sides(
+    kind: type[Preconditioner], attenuation: str, given: tuple, message: str
+) -> None:
+    network = FixedNetwork(*(torch.zeros(2, width, 4, 4) for width in given))
+    process, x_t = make_process(attenuation), torch.zeros(2, 3, 4, 4)
+    with pytest.raises(ValueError, match=message):
+        kind()(network, process, x_t, torch.tensor([0.5]))

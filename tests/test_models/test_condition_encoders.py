@@ -306,9 +306,15 @@ def test_misspelt_names_of_the_zoo_are_refused_with_others():
         find_weights('swin-bas')
 
 
-def test_conditions_of_other_channels_are_refused_with_both_sides():
-    encoder = ResNetEncoder(depth=18, in_channels=1)
-    with pytest.raises(ValueError, match=r'ResNetEncoder takes .* 1 channels.* got 3'):
+@pytest.mark.parametrize(
+    ('encoder_type', 'settings'), [(ResNetEncoder, dict(depth=18)), (ConvEncoder, {})]
+)
+def test_conditions_of_other_channels_are_refused_with_both_sides(
+    encoder_type, settings
+):
+    encoder = encoder_type(in_channels=1, **settings)
+    message = f'{encoder_type.__name__} takes .* 1 channels.* got 3'
+    with pytest.raises(ValueError, match=message):
         encoder(photo(1, 3, 32, 32))
 
 

@@ -13,6 +13,7 @@ from mmadm.models import (
     DualDecoderUNet,
     NCSNppUNet,
     RelationUNet,
+    SingleDecoderRelationUNet,
     SingleDecoderUNet,
 )
 from mmadm.models.heads.layers import (
@@ -182,11 +183,30 @@ def test_the_conv_encoder_halves_from_level_to_level():
         (dict(base_channels=6), 'multiple of 4.*base_channels=6'),
         (dict(condition_channels=(8, 8)), r'3 levels.*2 entries: \(8, 8\)'),
         (dict(attention_levels=(3,)), r'levels 0 to 2.*\(3,\)'),
+        (dict(channel_mult=()), r'needs a level.*channel_mult=\(\)'),
+        (dict(channel_mult=(1, 0)), r'each level a width.*channel_mult=\(1, 0\)'),
+        (dict(num_blocks=0), 'a block.*num_blocks=0'),
+        (dict(out_channels=3), 'several decoders.*out_channels=3'),
+        (dict(out_channels=(3, 0)), r'several decoders.*out_channels=\(3, 0\)'),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         DualDecoderUNet(**{**TOY, **settings})
+
+
+@pytest.mark.parametrize('head_type', [SingleDecoderUNet, SingleDecoderRelationUNet])
+def test_a_single_decoder_has_a_single_width(head_type):
+    with pytest.raises(ValueError, match=r'single decoder.*out_channels=\(3, 3\)'):
+        head_type(base_channels=8, out_channels=(3, 3))
+
+
+@pytest.mark.parametrize(('own', 'given'), [(0, 9), (9, 5)])
+def test_labels_of_another_augmentation_are_refused(own, given):
+    head = DualDecoderUNet(**TOY, augment_dim=own)
+    message = f'takes {own} augmentation labels.*got {given}'
+    with pytest.raises(ValueError, match=message):
+        head(torch.zeros(1, 3, 4, 4), torch.zeros(1), None, torch.zeros(1, given))
 
 
 @pytest.mark.parametrize('size', [64, 96, 70])

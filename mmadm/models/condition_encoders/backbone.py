@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mmadm.utils.weights import check_fit, read_weights
 
+from .channels import check_condition
+
 _SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 
@@ -75,12 +77,7 @@ class PretrainedEncoder(BaseModule):
         Raises:
             ValueError: the condition has other channels than the encoder.
         """
-        if condition.shape[1] != self.in_channels:
-            raise ValueError(
-                f'{type(self).__name__} takes conditions of {self.in_channels} '
-                f'channels, but got {condition.shape[1]}. Set in_channels of the '
-                'condition encoder, or pack another array as condition.'
-            )
+        check_condition(condition, self)
         return self.backbone(condition)
 
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mmadm.registry import MODELS
 
+from .channels import check_condition
+
 
 class _Stage(nn.Module):
     """Enter the level (halving the resolution if asked), then refine it."""
@@ -42,6 +44,7 @@ class ConvEncoder(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.in_channels = in_channels
         #: Width of each level.
         self.out_channels = tuple(channels)
         widths = [in_channels, *channels]
@@ -51,7 +54,12 @@ class ConvEncoder(BaseModule):
         )
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, H, W) to one map per level, shallow to deep."""
+        """(N, C, H, W) to one map per level, shallow to deep.
+
+        Raises:
+            ValueError: the condition has other channels than the encoder.
+        """
+        check_condition(condition, self)
         features = []
         x = condition
         for stage in self.stages:

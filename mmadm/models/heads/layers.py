@@ -105,8 +105,18 @@ class TimeEmbedding(nn.Module):
         """(N,) and optionally (N, augment_dim) to (N, 4 * channels)."""
         code = self.code(c_noise)
         if augment_labels is not None:
+            self._check_labels(augment_labels.shape[1])
             code = code + self.augment(augment_labels)
         return self.mlp(code)
+
+    def _check_labels(self, given: int) -> None:
+        expected = self.augment.in_features if self.augment else 0
+        if given != expected:
+            raise ValueError(
+                f'The head takes {expected} augmentation labels per image, but got '
+                f'{given}. Set augment_dim={given} of the head, or remove the '
+                'augmentation of the data preprocessor.'
+            )
 
 
 class SelfAttention(nn.Module):
@@ -282,6 +292,27 @@ def head_width(base_channels: int) -> int:
             f'base_channels={base_channels}. The paper uses 96 to 160, tests use 8.'
         )
     return base_channels
+
+
+def decoder_widths(out_channels: Sequence[int]) -> tuple[int, ...]:
+    """``out_channels`` of a head with several decoders, if there is one for each."""
+    if isinstance(out_channels, int) or not all(width > 0 for width in out_channels):
+        raise ValueError(
+            'A head with several decoders has a positive number of channels for each '
+            f'of them, but out_channels={out_channels}. Give (P*C, C) for phi and eps, '
+            'or take the head with a single decoder.'
+        )
+    return tuple(out_channels)
+
+
+def single_width(out_channels: int) -> tuple[int]:
+    """``out_channels`` of a head with one decoder, for its base class."""
+    if not isinstance(out_channels, int):
+        raise ValueError(
+            'A head with a single decoder has one number of channels, but '
+            f'out_channels={tuple(out_channels)}. Give those of its one output.'
+        )
+    return (out_channels,)
 
 
 def check_channels(x: Tensor, in_channels: int) -> None:

@@ -15,6 +15,8 @@ from .layers import (
     SpatialAttention,
     check_channels,
     check_features,
+    decoder_widths,
+    single_width,
 )
 from .relation_layers import (
     GROUPS,
@@ -245,7 +247,7 @@ class RelationUNet(BaseModule):
         self.middle = Middle(widths[-1], embed)
         self.decoders = nn.ModuleList(
             RelationDecoder(channels, widths, windows, embed, gate, dropout)
-            for channels in out_channels
+            for channels in decoder_widths(out_channels)
         )
 
     def forward(
@@ -288,7 +290,7 @@ class SingleDecoderRelationUNet(RelationUNet):
     """
 
     def __init__(self, out_channels: int = 3, **kwargs) -> None:
-        super().__init__(out_channels=(out_channels,), **kwargs)
+        super().__init__(out_channels=single_width(out_channels), **kwargs)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

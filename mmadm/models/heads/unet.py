@@ -15,9 +15,11 @@ from .layers import (
     TimeEmbedding,
     check_channels,
     check_features,
+    decoder_widths,
     group_norm,
     head_width,
     output_conv,
+    single_width,
 )
 
 
@@ -191,6 +193,12 @@ class DualDecoderUNet(BaseModule):
         self.in_channels = in_channels
         self.condition_channels = tuple(condition_channels or ())
         widths = [head_width(base_channels) * mult for mult in channel_mult]
+        if not widths or min(*widths, num_blocks) < 1:
+            raise ValueError(
+                'The head needs a level, and each level a width and a block, but '
+                f'channel_mult={tuple(channel_mult)}, num_blocks={num_blocks}. Give '
+                'positive numbers.'
+            )
         self._check_levels(len(widths), attention_levels)
 
         embed = 4 * base_channels
@@ -206,7 +214,7 @@ class DualDecoderUNet(BaseModule):
         self.encoder = self.encoder_type(in_channels, *shared, fusions)
         self.decoders = nn.ModuleList(
             self.decoder_type(channels, *shared, self.encoder.skip_channels)
-            for channels in out_channels
+            for channels in decoder_widths(out_channels)
         )
 
     def _check_levels(self, levels: int, attention_levels: Sequence[int]) -> None:
@@ -270,7 +278,7 @@ class SingleDecoderUNet(DualDecoderUNet):
     """
 
     def __init__(self, out_channels: int = 3, **kwargs) -> None:
-        super().__init__(out_channels=(out_channels,), **kwargs)
+        super().__init__(out_channels=single_width(out_channels), **kwargs)
 
 
 @MODELS.register_module()
