@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmadm.conversion.swin import swin_keys
-from mmadm.models import ConvEncoder, ResNetEncoder, SwinEncoder
+from mmadm.models import ConvEncoder, RelationUNet, ResNetEncoder, SwinEncoder
 from mmadm.models.condition_encoders.backbone import find_weights
 
 from .test_adm import answers, losses_of, make_data, make_model
@@ -107,6 +107,13 @@ def test_sizes_are_the_published_ones():
     count = sum(parameter.numel() for parameter in encoder.parameters())
     assert count == 86_741_176 == 87_768_224 - 2_048 - 1_025_000
     assert encoder.out_channels == (128, 256, 512, 1024)
+
+    with torch.device('meta'):
+        encoder = ResNetEncoder(depth=101)
+        head = RelationUNet(condition_channels=encoder.out_channels)
+    # Both together are the authors' network with ResNet-101.
+    count = sum(p.numel() for part in (head, encoder) for p in part.parameters())
+    assert count == 181_027_856
 
 
 def mmpretrain_file(encoder: SwinEncoder) -> dict[str, Tensor]:

@@ -81,6 +81,17 @@ class PretrainedEncoder(BaseModule):
         return self.backbone(condition)
 
 
+def build_backbone(backbone_type: type[nn.Module], *args, **kwargs) -> nn.Module:
+    """A backbone of MMPretrain on the default device, the meta device included.
+
+    MMPretrain reads the rates of its blocks from a tensor, which needs numbers.
+    """
+    device = torch.get_default_device()
+    with torch.device('cpu'):
+        backbone = backbone_type(*args, **kwargs)
+    return backbone.to(device)
+
+
 def find_weights(weights: str) -> Path:
     """The file of published weights.
 

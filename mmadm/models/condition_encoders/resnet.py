@@ -4,7 +4,7 @@ from torch import Tensor
 
 from mmadm.registry import MODELS
 
-from .backbone import PretrainedEncoder, only_luma, quiet
+from .backbone import PretrainedEncoder, build_backbone, only_luma, quiet
 
 
 @MODELS.register_module()
@@ -42,7 +42,8 @@ class ResNetEncoder(PretrainedEncoder):
                 f'There is no ResNet of depth={depth}. Use one of '
                 f'{list(ResNet.arch_settings)}.'
             )
-        backbone = ResNet(
+        backbone = build_backbone(
+            ResNet,
             depth,
             in_channels=in_channels,
             out_indices=(0, 1, 2, 3),

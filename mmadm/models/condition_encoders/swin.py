@@ -2,14 +2,13 @@
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmadm.conversion.swin import swin_keys
 from mmadm.registry import MODELS
 
-from .backbone import PretrainedEncoder, only_luma, quiet
+from .backbone import PretrainedEncoder, build_backbone, only_luma, quiet
 
 #: Stochastic depth with which torchvision trains each size.
 _DROP_PATH = {'tiny': 0.2, 'small': 0.3, 'base': 0.5}
@@ -54,19 +53,16 @@ class SwinEncoder(PretrainedEncoder):
         with quiet():
             from mmpretrain.models import SwinTransformer
 
-        # MMPretrain reads the rates of its blocks from a tensor, which cannot be done
-        # on the meta device.
-        device = torch.get_default_device()
-        with torch.device('cpu'):
-            backbone = SwinTransformer(
-                arch,
-                in_channels=in_channels,
-                drop_path_rate=(
-                    _DROP_PATH[arch] if drop_path_rate is None else drop_path_rate
-                ),
-                out_indices=(0, 1, 2, 3),
-                norm_cfg=None,
-            ).to(device)
+        if drop_path_rate is None:
+            drop_path_rate = _DROP_PATH[arch]
+        backbone = build_backbone(
+            SwinTransformer,
+            arch,
+            in_channels=in_channels,
+            drop_path_rate=drop_path_rate,
+            out_indices=(0, 1, 2, 3),
+            norm_cfg=None,
+        )
         for stage in backbone.stages:
             for block in stage.blocks:
                 block.attn = ShiftedWindowAttention(block.attn)
