@@ -1,6 +1,5 @@
 """Files that are there as a whole, or not at all."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +19,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.stem}.part{get_rank()}{path.suffix}')
+    part.unlink(missing_ok=True)
+    part.touch()
+    # To ask for the mask itself would be to set it, for all threads.
+    usual = part.stat().st_mode
     try:
         yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)
+        part.chmod(usual)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
