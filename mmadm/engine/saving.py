@@ -93,7 +93,7 @@ def checkpoints(folder: Path) -> list[Path]:
     numbered = [
         (path.stat().st_mtime_ns, int(match[1]), path)
         for path in folder.glob('iter_*.pth')
-        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
+        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name)) and path.is_file()
     ]
     return [path for *_, path in sorted(numbered, reverse=True)]
 

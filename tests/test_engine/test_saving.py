@@ -100,6 +100,14 @@ def test_the_pointer_decides_and_survives_a_move(tmp_path):
     assert find_checkpoint(tmp_path / 'y').name == 'iter_4.pth'
 
 
+def test_what_is_no_file_is_no_checkpoint(tmp_path):
+    make_checkpoints(tmp_path, 2)
+    (tmp_path / 'iter_4.pth').symlink_to(tmp_path / 'gone')
+    (tmp_path / 'iter_6.pth').mkdir()
+    (tmp_path / 'last_checkpoint').unlink()
+    assert find_checkpoint(tmp_path).name == 'iter_2.pth'
+
+
 def test_nothing_to_find_is_no_error_but_only_damage_is(tmp_path):
     assert find_checkpoint(tmp_path) is None
     assert find_checkpoint(tmp_path / 'none') is None

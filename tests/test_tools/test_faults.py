@@ -344,6 +344,17 @@ def test_a_broken_image_is_replaced_named_once_and_counted(
     assert max(scalars(tmp_path / 'none', 'broken_images')) == 1
 
 
+def test_what_another_process_meets_is_named_too(make_runner, capsys, monkeypatch):
+    """The logs of all but the first process say nothing of a warning."""
+    other = 'Broken image file: of_rank_1.png.'
+    monkeypatch.setattr(
+        'mmadm.engine.hooks.broken_images.all_gather_object',
+        lambda mine: [mine, [other, other]],
+    )
+    make_runner(custom_hooks__5__interval=2).train()
+    assert capsys.readouterr().out.count(other) == 1
+
+
 def test_too_many_broken_images_end_the_run(make_runner, photo_folder):
     runner = make_runner(train_cfg__max_iters=30)
     for i in (1, 2):

@@ -15,12 +15,14 @@ class BrokenImageHook(Hook):
 
     Args:
         max_share: how many of the data set's images may be broken; one always may.
-        interval: every how many iterations several processes tell each other.
+        interval: every how many iterations the processes tell each other, report, and
+            count.
     """
 
     def __init__(self, max_share: float = 0.01, interval: int = 10) -> None:
         self.max_share = max_share
         self.interval = interval
+        self._found: list[str] = []
         self._broken: dict[str, None] = {}
 
     def after_train_iter(
@@ -32,14 +34,21 @@ class BrokenImageHook(Hook):
     ) -> None:
         """Look at what the samples of the batch stand for."""
         for sample in data_batch['data_samples']:
-            for message in sample.get('broken', ()):
-                if message not in self._broken:
-                    self._broken[message] = None
-                    runner.logger.warning(f'{message} Another image is used instead.')
-        if (runner.iter + 1) % self.interval == 0:
-            ranks = all_gather_object(list(self._broken))
-            self._broken = dict.fromkeys(m for rank in ranks for m in rank)
+            self._found.extend(sample.get('broken', ()))
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(
+            runner
+        ):
+            self._report(runner)
         runner.message_hub.update_scalar('train/broken_images', len(self._broken))
+
+    def _report(self, runner) -> None:
+        """All processes name, and count, what any of them has found."""
+        found = [message for rank in all_gather_object(self._found) for message in rank]
+        self._found.clear()
+        for message in found:
+            if message not in self._broken:
+                self._broken[message] = None
+                runner.logger.warning(f'{message} Another image is used instead.')
         self._check(len(runner.train_dataloader.dataset))
 
     def _check(self, images: int) -> None:
