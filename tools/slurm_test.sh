@@ -3,7 +3,7 @@
 # GPUS, GPUS_PER_NODE, CPUS_PER_TASK and SRUN_ARGS come from the environment.
 set -euo pipefail
 GPUS=${GPUS:-8}
-GPUS_PER_NODE=${GPUS_PER_NODE:-8}
+GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
 # shellcheck disable=SC2086
 srun -p "$1" \
     --job-name="$2" \

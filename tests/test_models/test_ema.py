@@ -92,3 +92,12 @@ def test_statistics_of_norms_fit_the_averaged_weights():
 def test_momentum_given_as_decay_is_refused():
     with pytest.raises(ValueError, match=r'1 - decay.*momentum=0\.9999.*give 1e-4'):
         TrainableEMA(make_model(), momentum=0.9999)
+
+
+def test_its_state_holds_the_average_alone():
+    """Not the model beside it, which would double every checkpoint."""
+    model = make_model()
+    ema = TrainableEMA(model)
+    ema.update_parameters(model)
+    expected = {f'module.{name}' for name in model.state_dict()} | {'steps'}
+    assert set(ema.state_dict()) == expected

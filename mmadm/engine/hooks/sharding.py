@@ -26,7 +26,7 @@ class ShardingHook(Hook):
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             raise ValueError(
                 'A sharded model has one optimizer, but optim_wrapper has '
-                f'{sorted(runner.optim_wrapper)}. Leave model_wrapper_cfg out.'
+                f'{sorted(runner.optim_wrapper.keys())}. Leave model_wrapper_cfg out.'
             )
         if any(isinstance(hook, CheckpointHook) for hook in runner.hooks):
             raise ValueError(
