@@ -12,13 +12,13 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmadm.engine.checkpoint import read_checkpoint
 from mmadm.registry import MODELS
 from mmadm.utils.files import whole_file
 from mmadm.utils.weights import check_fit
 
-from .first_stage import ldm_first_stage
+from .first_stage import PARTS, ldm_first_stage
 from .heads import relation_keys, unconditional_keys
+from .reading import read_foreign, report_left_out, stored_weights
 from .swin import swin_keys
 from .writing import check_target, write_weights
 
@@ -32,6 +32,10 @@ _SWIN = 'init_conv_mask.'
 _UNUSED = (
     *('perceptual_loss.', 'first_stage_model.loss.', 'betas', 'alphas_cumprod'),
     *('log_one_minus_alphas_cumprod', 'sqrt_', 'posterior_', 'p2_loss_weight'),
+)
+_KNOWN = (
+    *('model.', 'eps', 'scale_factor'),
+    *(f'first_stage_model.{part}.' for part in PARTS),
 )
 
 
@@ -63,22 +67,43 @@ def convert_authors(
             the model of ``cfg``; names both sides.
     """
     check_target(target)
+    settings = Path(target).with_suffix('.py')
+    _check_settings(settings, cfg)
     _check_choice('generation', generation, GENERATIONS)
     _check_choice('noise', noise, tuple(_NOISE))
-    weights = _trainer_weights(read_checkpoint(source), source, averaged)
+    _check_noise(generation, noise)
+    weights, averaged = stored_weights(read_foreign(source), source, averaged)
+    weights = _trainer_weights(weights, source)
     _check_generation(weights, generation, source)
     cfg = Config(cfg.to_dict())
-    _check_task(weights, cfg.model, source)
+    _check_task(weights, cfg.get('model', {}), source)
     _adapt(cfg.model, weights, generation, noise)
     own = _own_weights(weights)
     with torch.device('meta'):
         model: nn.Module = MODELS.build(cfg.model)
     check_fit(model, own, source)
 
-    write_weights(own, target, source, generation=generation, averaged=averaged)
-    with whole_file(Path(target).with_suffix('.py')) as path:
+    # Both files or none.
+    with whole_file(settings) as path:
         path.write_text(cfg.pretty_text)
+        write_weights(own, target, source, generation=generation, averaged=averaged)
     return cfg
+
+
+def _check_settings(settings: Path, cfg: Config) -> None:
+    if cfg.filename and settings.resolve() == Path(cfg.filename).resolve():
+        raise ValueError(
+            f'The config that is written, {settings}, would replace the one that was '
+            'given. Give a target of another name, or in another folder.'
+        )
+
+
+def _check_noise(generation: str, noise: str) -> None:
+    if noise == 'linear' and generation != 'adm_public':
+        raise ValueError(
+            f"noise='linear' is of ADM-Public's const_2 models, but generation="
+            f"{generation!r}. Use noise='sqrt', or generation='adm_public'."
+        )
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -87,26 +112,26 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _trainer_weights(
-    checkpoint: dict, source: str | Path, averaged: bool
+    weights: Mapping[str, Tensor], source: str | Path
 ) -> dict[str, Tensor]:
-    """The state dict of their diffusion class."""
-    if averaged and 'ema' in checkpoint:
-        prefix = 'ema_model.'
-        weights = {
-            key.removeprefix(prefix): value
-            for key, value in checkpoint['ema'].items()
-            if key.startswith(prefix)
-        }
-    else:
-        weights = checkpoint.get('model', {})
+    """The state dict of their diffusion class, without what only training needs."""
     if not any(key.startswith('model.') for key in weights):
         raise ValueError(
             f"No checkpoint of the authors' trainers: {source} has "
-            f'{", ".join(map(str, list(checkpoint)[:5]))}. It should have "model" or '
-            '"ema" with a state dict; an autoencoder alone is converted by '
+            f'{", ".join(list(weights)[:3])}. The weights of their diffusion start '
+            'with "model."; an autoencoder alone is converted by '
             'tools/model_converters/first_stage.py.'
         )
-    return {k: v for k, v in weights.items() if not k.startswith(_UNUSED)}
+    report_left_out([key for key in weights if key.startswith(_UNUSED)])
+    weights = {k: v for k, v in weights.items() if not k.startswith(_UNUSED)}
+    unknown = [key for key in weights if not key.startswith(_KNOWN)]
+    if unknown:
+        raise ValueError(
+            f"{source} has {len(unknown)} weights that the authors' diffusion has not, "
+            f'for instance {", ".join(unknown[:3])}. Give a checkpoint of theirs, '
+            'without additions.'
+        )
+    return weights
 
 
 def _check_generation(
@@ -129,6 +154,12 @@ def _is_conditional(weights: Mapping[str, Tensor]) -> bool:
 
 
 def _check_task(weights: Mapping[str, Tensor], model: dict, source: str | Path) -> None:
+    if 'head' not in model:
+        raise ValueError(
+            f'{source} is a diffusion model, but the model of the config is '
+            f'{model.get("type", "missing")}. Give the config of a task, such as those '
+            'in configs/adm.'
+        )
     names = {True: 'image-conditioned', False: 'unconditional'}
     theirs = _is_conditional(weights)
     ours = model.get('condition_encoder') is not None
@@ -146,6 +177,11 @@ def _check_task(weights: Mapping[str, Tensor], model: dict, source: str | Path) 
             f'first_stage={stage}. Give a config with '
             f'{"KLAutoencoder" if latent else "PixelStage"}.'
         )
+    if latent and 'scale_factor' not in weights:
+        raise ValueError(
+            f'{source} has a first stage, but no scale_factor of its latents. Give the '
+            'whole checkpoint: with another scale the answers would be wrong.'
+        )
 
 
 def _adapt(
@@ -157,9 +193,7 @@ def _adapt(
     conditional = _is_conditional(weights)
 
     head = model['head']
-    family = 'RelationUNet' if conditional else 'UNet'
-    double = 'RelationUNet' if conditional else 'DualDecoderUNet'
-    head['type'] = f'SingleDecoder{family}' if single else double
+    head['type'] = _head_type(weights, single)
     channels = head.get('in_channels', 3)
     head['out_channels'] = channels if single else (channels, channels)
     if (labels := weights.get('model.model.map_augment.weight')) is not None:
@@ -167,6 +201,8 @@ def _adapt(
     if (response := weights.get('model.decouple1.2.complex_weight')) is not None:
         # Stored for the non-negative frequencies of maps that were square.
         head['gate'] = dict(type='FourierFilter', size=(response.shape[1],) * 2)
+    else:
+        head.pop('gate', None)
 
     image = 'Image' if single else ''
     version = 'conditional' if conditional else generation
@@ -177,17 +213,28 @@ def _adapt(
         if version == 'adm_public'
         else dict(type=f'Published{image}Preconditioner', version=version)
     )
-    process = model['process']
+    process = model.setdefault('process', dict(type='ADMProcess'))
     process['noise'] = dict(type=_NOISE[noise])
     if 'eps' in weights:
         # A number of float32, without the digits that float64 adds.
         process['t_min'] = float(f'{float(weights["eps"]):.6g}')
     if conditional:
         # Their conditions are in [-1, 1], whatever the backbone was trained with.
-        model['data_preprocessor'].update(mean=(127.5,), std=(127.5,))
+        preprocessor = model.setdefault(
+            'data_preprocessor', dict(type='DiffusionPreprocessor')
+        )
+        preprocessor.update(mean=(127.5,), std=(127.5,))
         model['condition_encoder']['weights'] = None
     if 'checkpoint' in model.get('first_stage', {}):
         model['first_stage']['checkpoint'] = None
+
+
+def _head_type(weights: Mapping[str, Tensor], single: bool) -> str:
+    if _is_conditional(weights):
+        return 'SingleDecoderRelationUNet' if single else 'RelationUNet'
+    if any('_aux_' in key for key in weights):
+        return 'NCSNppUNet'
+    return 'SingleDecoderUNet' if single else 'DualDecoderUNet'
 
 
 def _own_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

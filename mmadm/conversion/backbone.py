@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from mmadm.registry import MODELS
-from mmadm.utils.weights import check_fit, read_weights
+from mmadm.utils.weights import check_fit
 
+from .reading import read_foreign, stored_weights
 from .swin import swin_keys
 from .writing import check_target, write_weights
 
@@ -32,7 +33,7 @@ def convert_swin(source: str | Path, target: str | Path) -> str:
         ValueError: it is broken or no such network, or ``target`` has another suffix.
     """
     check_target(target)
-    weights = read_weights(source)
+    weights, _ = stored_weights(read_foreign(source), source)
     own = swin_keys(weights)
     arch, in_channels = _size(own, source)
     with torch.device('meta'):

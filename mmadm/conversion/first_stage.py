@@ -1,5 +1,6 @@
 """Published weights of KL autoencoders to those of :class:`KLAutoencoder`."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,32 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmadm.engine import read_checkpoint
 from mmadm.registry import MODELS
 from mmadm.utils.weights import check_fit
 
+from .diffusers import diffusers_keys, is_diffusers, published_scale, weights_file
+from .reading import read_foreign, report_left_out, stored_weights
 from .writing import check_target, write_weights
 
-_PARTS = ('encoder', 'decoder', 'quant_conv', 'post_quant_conv')
+#: Modules of the autoencoder.
+PARTS = ('encoder', 'decoder', 'quant_conv', 'post_quant_conv')
 _PREFIX = 'first_stage_model.'
-
-# diffusers' names, in the order in which they are looked for.
-_DIFFUSERS = (
-    (r'mid_block\.resnets\.0\.', 'mid.block_1.'),
-    (r'mid_block\.resnets\.1\.', 'mid.block_2.'),
-    (r'mid_block\.attentions\.0\.', 'mid.attn_1.'),
-    (r'attn_1\.group_norm\.', 'attn_1.norm.'),
-    (r'attn_1\.(?:to_q|query)\.', 'attn_1.q.'),
-    (r'attn_1\.(?:to_k|key)\.', 'attn_1.k.'),
-    (r'attn_1\.(?:to_v|value)\.', 'attn_1.v.'),
-    (r'attn_1\.(?:to_out\.0|proj_attn)\.', 'attn_1.proj_out.'),
-    (r'down_blocks\.(\d+)\.resnets\.', r'down.\1.block.'),
-    (r'down_blocks\.(\d+)\.downsamplers\.0\.', r'down.\1.downsample.'),
-    (r'up_blocks\.(\d+)\.resnets\.', r'up.\1.block.'),
-    (r'up_blocks\.(\d+)\.upsamplers\.0\.', r'up.\1.upsample.'),
-    (r'conv_shortcut\.', 'nin_shortcut.'),
-    (r'conv_norm_out\.', 'norm_out.'),
-)
 
 
 def convert_first_stage(
@@ -41,9 +26,10 @@ def convert_first_stage(
     """Write a published autoencoder as a file for ``KLAutoencoder(checkpoint=...)``.
 
     Args:
-        source: file of latent diffusion, of the authors or of diffusers.
+        source: file of latent diffusion or of the authors; file or folder of diffusers.
         target: ``.safetensors`` file.
-        scale_factor: see :func:`ldm_first_stage`.
+        scale_factor: of the latents; None takes the one that the file, or the
+            ``config.json`` beside it, tells, or 1.
 
     Returns:
         what was written.
@@ -51,13 +37,19 @@ def convert_first_stage(
     Raises:
         FileNotFoundError: ``source`` does not exist.
         ValueError: it is broken or holds no autoencoder, or another one than
-            ``KLAutoencoder`` can be, or ``target`` has another suffix.
+            ``KLAutoencoder`` can be, ``target`` has another suffix, or the scale is
+            not positive.
     """
     check_target(target)
-    weights = _weights_of(read_checkpoint(source))
-    theirs = any('.down_blocks.' in key for key in weights)
-    own = (diffusers_first_stage if theirs else ldm_first_stage)(weights, scale_factor)
-    own = {key: value.float().contiguous() for key, value in own.items()}
+    source = weights_file(source)
+    weights, _ = stored_weights(read_foreign(source), source)
+    report_left_out([key for key in weights if not _is_wanted(key)])
+    if is_diffusers(weights):
+        if scale_factor is None:
+            scale_factor = published_scale(source)
+        own = diffusers_first_stage(weights, scale_factor)
+    else:
+        own = ldm_first_stage(weights, scale_factor)
     settings = first_stage_settings(own)
     with torch.device('meta'):
         stage = MODELS.build(dict(type='KLAutoencoder', **settings))
@@ -90,30 +82,20 @@ def first_stage_settings(own: Mapping[str, Tensor]) -> dict[str, object]:
 
 
 def _shape(own: Mapping[str, Tensor], key: str) -> torch.Size:
-    if key not in own:
+    shape = own[key].shape if key in own else ()
+    if len(shape) != 4:
         raise ValueError(
-            f'No KL autoencoder in these weights: {key} missing. Give the state dict '
-            'of a kl-f4 or of an AutoencoderKL.'
+            f'No KL autoencoder in these weights: {key} '
+            f'{f"has shape {tuple(shape)}" if key in own else "missing"}. Give the '
+            'state dict of a kl-f4 or of an AutoencoderKL.'
         )
-    return own[key].shape
+    return shape
 
 
 def _numbers(pattern: str, keys: Mapping[str, Tensor]) -> list[int]:
     """The numbers that stand at a place of the keys, in their order."""
     found = (re.search(pattern, key) for key in keys)
     return sorted({int(match[1]) for match in found if match})
-
-
-def _weights_of(checkpoint: dict) -> dict[str, Tensor]:
-    """The averaged weights where there are some: the authors keep them as 'ema'."""
-    if 'ema' in checkpoint:
-        prefix = 'ema_model.'
-        return {
-            key.removeprefix(prefix): value
-            for key, value in checkpoint['ema'].items()
-            if key.startswith(prefix)
-        }
-    return checkpoint.get('model', checkpoint.get('state_dict', checkpoint))
 
 
 def ldm_first_stage(
@@ -132,16 +114,14 @@ def ldm_first_stage(
     Raises:
         ValueError: there is no first stage in it.
     """
+    scale = scale_factor if scale_factor is not None else _stored_scale(weights)
     if any(key.startswith(_PREFIX) for key in weights):
-        scale_factor = _scale(weights, scale_factor)
         weights = {
             key.removeprefix(_PREFIX): value
             for key, value in weights.items()
             if key.startswith(_PREFIX)
         }
-    own = {key: v for key, v in weights.items() if key.split('.')[0] in _PARTS}
-    _check(own, weights)
-    return own | dict(scale_factor=torch.tensor(_scale(weights, scale_factor)))
+    return _with_scale(_parts(weights), scale)
 
 
 def diffusers_first_stage(
@@ -156,34 +136,36 @@ def diffusers_first_stage(
     Raises:
         ValueError: there is no such autoencoder in it.
     """
-    own = {}
-    levels = 1 + max(
-        (int(n) for key in weights for n in re.findall(r'up_blocks\.(\d+)', key)),
-        default=-1,
-    )
-    for key, value in weights.items():
-        name = key
-        for pattern, ours in _DIFFUSERS:
-            name = re.sub(pattern, ours, name)
-        # Its decoder counts from the coarsest level, ours from the finest.
-        name = re.sub(r'\bup\.(\d+)', lambda m: f'up.{levels - 1 - int(m[1])}', name)
-        # Its attention has linear layers where ours has convolutions of one pixel.
-        linear = re.search(r'attn_1\.(q|k|v|proj_out)\.weight', name)
-        own[name] = value.reshape(*value.shape[:2], 1, 1) if linear else value
-    own = {key: v for key, v in own.items() if key.split('.')[0] in _PARTS}
-    _check(own if levels else {}, weights)
-    return own | dict(scale_factor=torch.tensor(_scale({}, scale_factor)))
+    scale = 1.0 if scale_factor is None else scale_factor
+    return _with_scale(_parts(diffusers_keys(weights)), scale)
 
 
-def _scale(weights: Mapping[str, Tensor], given: float | None) -> float:
-    return float(weights.get('scale_factor', 1.0)) if given is None else float(given)
+def _stored_scale(weights: Mapping[str, Tensor]) -> float:
+    return float(weights.get('scale_factor', 1.0))
 
 
-def _check(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    missing = [part for part in _PARTS if not any(k.startswith(part) for k in own)]
+def _is_wanted(key: str) -> bool:
+    part = key.removeprefix(_PREFIX).split('.')[0]
+    return part in (*PARTS, 'scale_factor')
+
+
+def _with_scale(own: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
+    if not 0 < scale < math.inf:
+        raise ValueError(
+            f'The scale of latents is a positive number, but scale_factor={scale:g}. '
+            'Give 1 / (standard deviation of the latents) as scale_factor.'
+        )
+    return own | dict(scale_factor=torch.tensor(float(scale)))
+
+
+def _parts(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The autoencoder, without losses and what else there is."""
+    own = {key: v for key, v in weights.items() if key.split('.')[0] in PARTS}
+    missing = [part for part in PARTS if not any(k.startswith(part) for k in own)]
     if missing:
         raise ValueError(
             f'No KL autoencoder in these weights: {", ".join(missing)} missing. Found '
             f'are {len(weights)} weights, for instance {", ".join(list(weights)[:3])}. '
             'Give the state dict of a kl-f4 or of an AutoencoderKL.'
         )
+    return own

@@ -70,8 +70,8 @@ def _ours(key: str) -> str:
     if found:
         return f'stages.{int(found[1]) // 2 - 1}.downsample.{found[2]}'
     raise ValueError(
-        f"{key!r} is no weight of torchvision's Swin. Check that the file is one, and "
-        'that the prefix of its keys is given.'
+        f"{key!r} is no weight of torchvision's Swin (version 1). Check that the file "
+        'is one, without a prefix to its keys.'
     )
 
 

@@ -13,12 +13,14 @@ def check_target(target: str | Path) -> None:
     """Refuse names of other formats, before any work.
 
     Raises:
-        ValueError: ``target`` has another suffix than ``.safetensors``.
+        ValueError: ``target`` has another suffix than ``.safetensors``, or is a folder.
     """
-    if Path(target).suffix != '.safetensors':
+    path = Path(target)
+    if path.suffix != '.safetensors' or path.is_dir():
         raise ValueError(
-            f'Weights are written as .safetensors, but the file is to be {target}. '
-            'Give a name that ends in .safetensors.'
+            f'Weights are written as a .safetensors file, but it is to be {target}'
+            f'{", which is a folder" if path.is_dir() else ""}. Give a file name that '
+            'ends in .safetensors.'
         )
 
 
@@ -31,16 +33,30 @@ def write_weights(
     """Write all of ``target`` or nothing; it tells from which file it comes.
 
     Args:
-        weights: what to write.
+        weights: what to write; floating point numbers become float32.
         target: ``.safetensors`` file.
         source: the file that was converted; its name and SHA-256 are written too.
         metadata: what else is to be known of the weights.
+
+    Raises:
+        ValueError: there are numbers that are not finite.
     """
     from safetensors.torch import save_file
 
+    tensors = {key: _full(value).contiguous() for key, value in weights.items()}
+    spoilt = [key for key, value in tensors.items() if not value.isfinite().all()]
+    if spoilt:
+        raise ValueError(
+            f'{source} is of a training that failed: {len(spoilt)} of {len(tensors)} '
+            f'weights are infinite or no numbers, for instance {spoilt[0]}. Give an '
+            'earlier checkpoint.'
+        )
     source = Path(source)
     facts = dict(source=source.name, source_sha256=file_sha256(source), **metadata)
     facts = {key: str(value) for key, value in facts.items()}
     with whole_file(target) as path:
-        tensors = {key: value.contiguous() for key, value in weights.items()}
         save_file(tensors, path, dict(format='pt', **facts))
+
+
+def _full(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value

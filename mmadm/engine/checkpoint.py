@@ -52,11 +52,24 @@ def read_checkpoint(path: str | Path) -> dict:
         check_sums(path)
         checkpoint = _load(path)
     except pickle.UnpicklingError as error:
+        # Of the advice that torch gives, only the name tells something.
+        named = re.search(r'GLOBAL (\S+)', str(error))
+        if named is None and not zipfile.is_zipfile(path):
+            raise ValueError(
+                f"Not a checkpoint: {path} is no file of torch's. Look whether it is "
+                'a page of the web saved by mistake, or another program wrote it.'
+            ) from error
         raise ValueError(
             f'Refused to load {path}: it holds more than tensors and plain data '
-            f'({_first_line(error)}), which only running code from the file could '
-            'make. Convert it to a plain state dict where you trust it; the tools '
-            'read it with --trust-checkpoint.'
+            f'({named[1] if named else "objects of Python"}), which only running code '
+            'from the file could make. Convert it to a plain state dict where you '
+            'trust it; the tools read it with --trust-checkpoint.'
+        ) from error
+    except EOFError as error:
+        raise ValueError(
+            f'Checkpoint is truncated or broken: {path} ends after '
+            f'{path.stat().st_size} bytes. Copy it again, or use an earlier one of '
+            'the same folder.'
         ) from error
     # A damaged file can make its reader fail in any way.
     except Exception as error:

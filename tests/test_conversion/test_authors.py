@@ -16,6 +16,7 @@ from mmadm.models import (
     ADM,
     FourierFilter,
     KLAutoencoder,
+    NCSNppUNet,
     SingleDecoderRelationUNet,
 )
 from mmadm.models.inference import WholeImage
@@ -38,6 +39,15 @@ DDM_UNCOND = (
     (0.04170199, 0.6885311, 908.7791, -0.879899, -1.042152, -0.755819),
     (-0.01419428, 0.6676636, 882.4544, 0.604110, 0.631443, 0.695105),
 )
+# Of one decoder that weakens its skips, with noise b(t) = t.
+ADM_UNCOND_TUNED = (
+    (0.05463685, 1.22394, 1628.719, -1.554537, -1.880913, -1.374621),
+    (0.03455341, 0.7483847, 980.4018, -0.239926, -0.393637, -0.045529),
+)
+ADM_SONG = (
+    (0.0715197, 0.5694429, 691.4097, -0.958601, -1.132496, -0.870996),
+    (-0.01390627, 0.7176763, 948.6015, 0.584904, 0.738298, 0.598593),
+)
 EDGE = (
     (-0.01829388, 0.4318263, 523.8404, 0.669973, 0.749972, 0.557247),
     (0.172048, 0.6505378, 883.2505, 0.766229, 0.877171, 0.719264),
@@ -54,12 +64,14 @@ def uncond_config(single: bool = False) -> Config:
     return cfg
 
 
-def uncond_weights(single: bool = False) -> dict:
+def uncond_weights(single: bool = False, **changes) -> dict:
     """What the authors' diffusion class has as its state dict."""
-    cfg = uncond_config(single)
-    head = MODELS.build(dict(cfg.model.head, augment_dim=9))
+    settings = dict(uncond_config(single).model.head, augment_dim=9)
+    head = MODELS.build(settings | changes)
     names = unconditional_names(sides=(16, 8), num_blocks=1)
-    weights = authors_weights(head, names)
+    if isinstance(head, NCSNppUNet):
+        names = {k: v for k, v in names.items() if not k.startswith('model.out_')}
+    weights = authors_weights(head, names, frequencies='freqs')
     loss = {'perceptual_loss.net.slice1.0.weight': torch.zeros(3)}
     return {f'model.{key}': v for key, v in weights.items()} | loss
 
@@ -150,6 +162,30 @@ def test_unconditional_models(generation, single, golden, trainer_file, tmp_path
         assert file.metadata()['generation'] == generation
 
 
+def test_noise_and_skip_tuning_are_given(trainer_file, tmp_path):
+    """As of the authors' ``_sd_3``; the file tells neither."""
+    source = trainer_file(uncond_weights(single=True), eps=torch.tensor(1e-3))
+    cfg, target = uncond_config(), tmp_path / 'converted.safetensors'
+    cfg.model.head.skip_scale = 0.5
+    convert_authors(source, cfg, target, 'adm_public', noise='linear')
+    with torch.no_grad():
+        outputs = load(target).denoise(X, T, None)
+    for output, expected in zip(outputs, ADM_UNCOND_TUNED, strict=True):
+        assert_golden(output, expected)
+
+
+def test_their_ncsnpp_is_known_by_its_weights(trainer_file, tmp_path):
+    weights = uncond_weights(type=NCSNppUNet, base_channels=32)
+    source = trainer_file(weights, eps=torch.tensor(1e-3))
+    cfg, target = uncond_config(), tmp_path / 'converted.safetensors'
+    cfg.model.head.base_channels = 32
+    convert_authors(source, cfg, target, 'adm_public')
+    with torch.no_grad():
+        outputs = load(target).denoise(X, T, None)
+    for output, expected in zip(outputs, ADM_SONG, strict=True):
+        assert_golden(output, expected)
+
+
 def test_diffusion_edge_with_swin_and_first_stage(tmp_path):
     from torchvision.models import swin_b
 
@@ -160,6 +196,8 @@ def test_diffusion_edge_with_swin_and_first_stage(tmp_path):
     source, target = tmp_path / 'bsds.pt', tmp_path / 'edges.safetensors'
     torch.save(dict(model=edge_weights(swin, stage)), source)
     convert_authors(source, edge_config(), target, 'diffusion_edge')
+    with safe_open(target, 'pt') as file:
+        assert file.metadata()['averaged'] == 'False'
     model = load(target)
 
     features = [
@@ -198,6 +236,8 @@ def test_a_conditional_model_of_one_decoder(trainer_file, tmp_path):
     cfg.model.condition_encoder.update(arch='tiny')
     widths = (96, 192, 384, 768)
     cfg.model.head.update(base_channels=16, condition_channels=widths)
+    # The file has none.
+    cfg.model.head.gate = dict(type='FourierFilter', size=(10, 10))
     cfg.model.first_stage.update(base_channels=32, num_blocks=1)
     head = SingleDecoderRelationUNet(base_channels=16, condition_channels=widths).eval()
     theirs = authors_weights(head, relation_names(levels=4))
@@ -234,14 +274,63 @@ def test_raw_weights_are_taken_on_demand(trainer_file, tmp_path):
         (dict(eps=torch.tensor(1e-3)), 'diffusion_edge', 'has a smallest time "eps"'),
         ({}, 'adm_public', 'lacks a smallest time "eps"'),
         ({}, 'edm', "generation='edm'"),
+        (
+            dict(eps=torch.tensor(1e-3), extra=torch.zeros(1)),
+            'adm_public',
+            '1 weights .* for instance extra',
+        ),
     ],
 )
-def test_another_generation_is_refused(
+def test_another_generation_or_another_program_is_refused(
     entries, generation, message, trainer_file, tmp_path
 ):
     source = trainer_file(uncond_weights(), **entries)
     with pytest.raises(ValueError, match=message):
         convert_authors(source, uncond_config(), tmp_path / 'x.safetensors', generation)
+
+
+@pytest.mark.parametrize('generation', ['ddm_public', 'diffusion_edge'])
+def test_linear_noise_is_of_one_generation(generation, tmp_path):
+    with pytest.raises(ValueError, match=f"const_2 .* generation='{generation}'"):
+        convert_authors(
+            tmp_path / 'model.pt',
+            uncond_config(),
+            tmp_path / 'x.safetensors',
+            generation,
+            noise='linear',
+        )
+
+
+def test_a_first_stage_without_its_scale_is_refused(tmp_path):
+    source, cfg = tmp_path / 'bsds.pt', load_config(str(CONFIGS / 'adm_edge_bsds.py'))
+    keys = ('model.downs.0.0.mlp.1.weight', 'first_stage_model.encoder.conv_in.bias')
+    torch.save(dict(model=dict.fromkeys(keys, torch.zeros(1))), source)
+    with pytest.raises(ValueError, match='no scale_factor'):
+        convert_authors(source, cfg, tmp_path / 'x.safetensors', 'diffusion_edge')
+
+
+def test_the_config_that_was_given_is_not_replaced(trainer_file, tmp_path):
+    source = trainer_file(uncond_weights(), eps=torch.tensor(1e-3))
+    uncond_config().dump(tmp_path / 'mine.py')
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    with pytest.raises(ValueError, match=r'mine\.py, would replace'):
+        convert_authors(source, cfg, tmp_path / 'mine.safetensors', 'adm_public')
+
+
+@pytest.mark.parametrize('failure', [KeyboardInterrupt, OSError])
+def test_weights_and_config_are_written_both_or_neither(
+    failure, trainer_file, tmp_path, monkeypatch
+):
+    def spoilt(tensors, path, metadata):
+        Path(path).write_bytes(b'half of it')
+        raise failure
+
+    monkeypatch.setattr('safetensors.torch.save_file', spoilt)
+    source = trainer_file(uncond_weights(), eps=torch.tensor(1e-3))
+    target = tmp_path / 'converted.safetensors'
+    with pytest.raises(failure):
+        convert_authors(source, uncond_config(), target, 'adm_public')
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_another_task_is_refused(trainer_file, tmp_path):
@@ -251,6 +340,9 @@ def test_another_task_is_refused(trainer_file, tmp_path):
         convert_authors(source, cfg, tmp_path / 'x.safetensors', 'adm_public')
     cfg = load_config(str(CONFIGS / 'adm_uncond_celebahq256.py'))
     with pytest.raises(ValueError, match='no first stage'):
+        convert_authors(source, cfg, tmp_path / 'x.safetensors', 'adm_public')
+    cfg = load_config(str(CONFIGS.parent / 'autoencoder_kl' / 'kl_f4_demo.py'))
+    with pytest.raises(ValueError, match='the model of the config is'):
         convert_authors(source, cfg, tmp_path / 'x.safetensors', 'adm_public')
 
 
@@ -263,7 +355,7 @@ def test_another_size_is_refused_with_both_sides(trainer_file, tmp_path):
 
 
 def test_a_foreign_file_is_refused(tmp_path):
-    torch.save(dict(weights=torch.zeros(3)), tmp_path / 'foreign.pt')
+    torch.save({'conv.weight': torch.zeros(3)}, tmp_path / 'foreign.pt')
     with pytest.raises(ValueError, match="No checkpoint of the authors' trainers"):
         convert_authors(
             tmp_path / 'foreign.pt',

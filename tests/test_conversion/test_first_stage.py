@@ -1,10 +1,13 @@
 """Published autoencoders give the same answers here."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mmadm.conversion import (
@@ -88,6 +91,67 @@ def test_older_diffusers_names_of_attention_are_known_too():
     assert old.keys() != new.keys()
     a, b = diffusers_first_stage(new), diffusers_first_stage(old)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture
+def diffusers_folder(tmp_path):
+    """Write a folder as diffusers does, with settings that are a text."""
+
+    def write(settings: str) -> Path:
+        folder = tmp_path / 'vae'
+        folder.mkdir()
+        weights = {
+            key: value.contiguous() for key, value in diffusers_weights().items()
+        }
+        save_file(weights, folder / 'diffusion_pytorch_model.safetensors')
+        (folder / 'config.json').write_text(settings)
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize('file', ['', 'diffusion_pytorch_model.safetensors'])
+def test_a_folder_of_diffusers_tells_its_scale(file, diffusers_folder, tmp_path):
+    settings = dict(act_fn='silu', norm_num_groups=32, scaling_factor=0.18215)
+    folder, target = diffusers_folder(json.dumps(settings)), tmp_path / 'x.safetensors'
+    own = convert_first_stage(folder / file, target)
+    assert own['scale_factor'] == torch.tensor(0.18215)
+    # What is given wins.
+    own = convert_first_stage(folder / file, target, 0.2)
+    assert own['scale_factor'] == torch.tensor(0.2)
+    with safe_open(target, 'pt') as file:
+        assert file.metadata()['source'] == 'diffusion_pytorch_model.safetensors'
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ('{"norm_num_groups": 16}', 'norm_num_groups=16, but ours has 32'),
+        ('{"shift_factor": 0.1}', r'shift_factor=0\.1, but ours has None'),
+        ('{"act_fn": ', r'config\.json is no JSON'),
+        ('[1]', r'config\.json is no JSON with a dict'),
+    ],
+)
+def test_settings_that_ours_cannot_have_are_refused(
+    settings, message, diffusers_folder, tmp_path
+):
+    folder = diffusers_folder(settings)
+    with pytest.raises(ValueError, match=message):
+        convert_first_stage(folder, tmp_path / 'x.safetensors')
+    assert not (tmp_path / 'x.safetensors').exists()
+
+
+def test_a_folder_of_something_else_says_what_it_has(tmp_path):
+    folder = tmp_path / 'pipeline'
+    (folder / 'vae').mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r'pipeline: it has vae\. Give'):
+        convert_first_stage(folder, tmp_path / 'x.safetensors')
+
+
+@pytest.mark.parametrize('scale', [0.0, -1.0, float('nan'), float('inf')])
+def test_a_scale_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match=f'scale_factor={scale:g}'):
+        ldm_first_stage(tiny().state_dict(), scale)
 
 
 def of_both_stages(stage: KLAutoencoder) -> dict[str, Tensor]:

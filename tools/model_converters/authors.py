@@ -44,7 +44,7 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors():
+    with readable_errors('Nothing was written.'):
         from mmadm.apis import load_config
         from mmadm.conversion import convert_authors
         from mmadm.engine import trust_checkpoint

@@ -25,7 +25,7 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors():
+    with readable_errors('Nothing was written.'):
         from mmadm.conversion import convert_first_stage, first_stage_settings
         from mmadm.engine import trust_checkpoint
 

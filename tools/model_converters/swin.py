@@ -15,7 +15,7 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors():
+    with readable_errors('Nothing was written.'):
         from mmadm.conversion import convert_swin
 
         arch = convert_swin(args.source, args.target)
