@@ -32,6 +32,12 @@ def small(**options) -> KLAutoencoder:
     return KLAutoencoder(**options).eval()
 
 
+def without_end(half: nn.Sequential) -> nn.Sequential:
+    """The linear part of an encoder or decoder at its start."""
+    half.norm_out, half.swish = nn.Identity(), nn.Identity()
+    return half
+
+
 def noise(shape: tuple) -> Tensor:
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
 
@@ -79,13 +85,20 @@ def test_attention_is_softmax_attention_of_all_positions():
 
 def test_training_starts_from_a_linear_decoder():
     """All but the last norm and swish: the branches add nothing yet."""
-    decoder = small().decoder
-    decoder.norm_out, decoder.swish = nn.Identity(), nn.Identity()
+    decoder = without_end(small().decoder)
     a, b = torch.randn(2, 1, 3, 4, 5)
     with torch.no_grad():
-        torch.testing.assert_close(
-            decoder(a + b) + decoder(0 * a), decoder(a) + decoder(b)
-        )
+        torch.testing.assert_close(decoder(a + b), decoder(a) + decoder(b))
+
+
+@pytest.mark.parametrize('width', [16, 32])
+def test_training_starts_with_colours_as_strong_as_they_are(width):
+    """A hue of constant strength neither fades nor grows from layer to layer."""
+    encoder = without_end(small(base_channels=width).encoder)
+    hue = torch.randn(64, 3, 1, 1).expand(-1, -1, 32, 32)
+    with torch.no_grad():
+        inside = encoder(hue)[:, :, 2:-2, 2:-2]
+    assert 0.5 < inside.std() / hue.std() < 2
 
 
 def test_attention_keeps_no_table_of_all_pairs_of_positions():

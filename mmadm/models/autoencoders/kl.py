@@ -76,6 +76,7 @@ class KLAutoencoder(nn.Module):
         )
         self.quant_conv = nn.Conv2d(moments, moments, 1)
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
+        _start_linear(self)
         self.register_buffer('scale_factor', torch.tensor(float(scale_factor)))
         self.checkpoint = checkpoint
 
@@ -289,7 +290,7 @@ class ResBlock(nn.Module):
         self.norm1 = _norm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.norm2 = _norm(out_channels)
-        self.conv2 = _zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.nin_shortcut = (
             nn.Identity()
             if in_channels == out_channels
@@ -312,7 +313,7 @@ class Attention(nn.Module):
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
-        self.proj_out = _zero(nn.Conv2d(channels, channels, 1))
+        self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
@@ -327,14 +328,22 @@ class Attention(nn.Module):
         return x + self.proj_out(gathered.mT.reshape(x.shape))
 
 
-def _zero(conv: nn.Conv2d) -> nn.Conv2d:
-    """A branch that begins at zero: training starts from a linear network.
+def _start_linear(network: nn.Module) -> None:
+    """Begin with branches of zero and convolutions that keep the variance.
 
-    Else the branches drown the image, which each convolution on its way makes fainter.
+    A deep linear network learns strong directions first. With torch's own weights,
+    each convolution makes its input fainter, and colours, faint against brightness,
+    are learned only after thousands of steps.
     """
-    nn.init.zeros_(conv.weight)
-    nn.init.zeros_(conv.bias)
-    return conv
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity='linear')
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, ResBlock):
+            nn.init.zeros_(module.conv2.weight)
+        elif isinstance(module, Attention):
+            nn.init.zeros_(module.proj_out.weight)
 
 
 def _norm(channels: int) -> nn.GroupNorm:
