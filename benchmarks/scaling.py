@@ -88,7 +88,7 @@ def print_checkpoint(args) -> None:
     )
     print(
         f'held per device besides feature maps: {5 * state / 1e9:.2f} GB with DDP; '
-        f'FSDP on n devices: {4 * state / 1e9:.2f} GB / n and the average'
+        f'in shards on n devices: {5 * state / 1e9:.2f} GB / n'
     )
 
 

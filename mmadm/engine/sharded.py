@@ -52,8 +52,12 @@ class ShardedDataParallel(nn.Module):
             ignored_params={p for p in module.parameters() if not p.requires_grad},
         )
         self._parts = [fully_shard(part, **options) for part in (*parts, module)]
-        accept_whole_weights(module)
+        for part in self._parts:
+            # FSDP has renamed the class, but other settings go by its name.
+            kind = type(part)
+            kind.__name__ = kind.__bases__[-1].__name__
         _keep_from(type(module))
+        accept_whole_weights(module)
         self.module = module
 
     def forward(self, *args, **kwargs):

@@ -160,7 +160,7 @@ class Small(BaseModel):
         super().__init__()
         torch.manual_seed(0)
         self.blocks = nn.Sequential(Block(), Block())
-        self.frozen = nn.Linear(3, 3).requires_grad_(False)
+        self.frozen = Block().requires_grad_(False)
         self.norm = nn.BatchNorm1d(3)
         self.out = nn.Linear(3, 1)
 
@@ -226,11 +226,20 @@ def test_each_process_keeps_half_and_the_frozen_whole(tmp_path):
     def work(rank: int) -> tuple[int, bool]:
         model = ShardedDataParallel(Small()).module
         kept = sum(part(p).numel() for p in model.parameters() if p.requires_grad)
-        return kept, torch.equal(model.frozen.weight, Small().frozen.weight)
+        return kept, torch.equal(
+            model.frozen.linear.weight, Small().frozen.linear.weight
+        )
 
     total = sum(p.numel() for p in Small().parameters() if p.requires_grad)
     counts, wholes = zip(*in_two(tmp_path, work))
     assert sum(counts) == total and max(counts) < 0.75 * total and all(wholes)
+
+
+def test_classes_keep_the_names_that_settings_go_by(alone):
+    """``recompute`` of ``AccelerationHook``, for instance."""
+    sharded = ShardedDataParallel(Small()).module
+    names = [type(child).__name__ for child in sharded.modules()]
+    assert names == [type(child).__name__ for child in Small().modules()]
 
 
 def test_processes_begin_alike_and_may_evaluate_different_numbers(tmp_path):

@@ -143,15 +143,17 @@ def test_a_sample_has_the_same_noise_on_every_device():
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason='There are not two GPUs.')
 def test_fsdp_trains_the_head_in_pieces(tmp_path):
-    """MMEngine's wrapper around the model, one shard per GPU."""
+    """One shard per GPU."""
     from torch.multiprocessing import spawn
 
     spawn(_train_sharded, (str(tmp_path / 'meeting'),), nprocs=2)
 
 
 def _train_sharded(rank: int, meeting: str) -> None:
-    from mmengine.model import MMFullyShardedDataParallel
     from mmengine.optim import OptimWrapper
+
+    from mmadm.engine import ShardedDataParallel
+    from mmadm.utils.sharding import part
 
     torch.cuda.set_device(rank)
     torch.distributed.init_process_group(
@@ -160,8 +162,8 @@ def _train_sharded(rank: int, meeting: str) -> None:
     torch.manual_seed(0)
     model = ADM(head=dict(type=DualDecoderUNet, base_channels=32)).cuda()
     whole = sum(p.numel() for p in model.parameters())
-    model = MMFullyShardedDataParallel(model, use_orig_params=False)
-    assert sum(p.numel() for p in model.parameters()) <= whole / 2 + 1
+    model = ShardedDataParallel(model)
+    assert sum(part(p).numel() for p in model.parameters()) < 0.6 * whole
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     samples = [DiffusionSample(metainfo=dict(seed=rank))]
     images = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
