@@ -14,6 +14,7 @@ class DiffusionSample(BaseDataElement):
     - ``mask``: 1 where the image is to be generated, 0 where it is known (1, H, W);
     - ``pred_img``: the model's answer.
 
-    Meta information: ``img_path``, ``img_id`` of COCO, ``sample_idx`` (with the seed it
-    decides the noise), ``ori_shape`` and ``target_shape``, the (H, W) of the answer.
+    Meta information: ``img_path``, ``img_id`` of COCO, ``name`` of a user's picture,
+    ``sample_idx`` (with the seed it decides the noise), ``ori_shape`` and
+    ``target_shape``, the (H, W) of the answer.
     """
