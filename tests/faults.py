@@ -166,7 +166,7 @@ def result(work_dir: Path) -> dict:
     hub = state['message_hub']
     keep = ('train/loss', 'train/lr', 'train/grad_norm', 'val/psnr_rgb', 'val/ssim_rgb')
     state['log'] = {key: hub['log_scalars'][key] for key in keep}
-    state['best'] = hub['runtime_info']['best_score']
+    state['best'] = hub['runtime_info']['best_psnr_rgb']
     best = sorted(path.name for path in work_dir.glob('best_*.pth'))
     state['best_names'] = best
     state['best_weights'] = torch.load(work_dir / best[-1], weights_only=True)[

@@ -180,6 +180,22 @@ def test_a_full_disk_stops_nothing_but_is_an_error_at_the_end(
     assert find_checkpoint(run).name == 'iter_2.pth'
 
 
+def test_a_disk_without_room_for_the_pointer_stops_nothing(
+    make_runner, tmp_path, monkeypatch
+):
+    """Which is the smallest file, and the last."""
+
+    def point_once(path) -> None:
+        if path.name == 'iter_4.pth':
+            raise OSError(28, 'No space left on device')
+        point_at(path)
+
+    monkeypatch.setattr('mmadm.engine.hooks.checkpoint.point_at', point_once)
+    runner = make_runner(default_hooks__checkpoint__interval=2, train_cfg__max_iters=5)
+    runner.train()
+    assert find_checkpoint(tmp_path / 'run').name == 'iter_5.pth'
+
+
 def test_leftovers_of_a_killed_save_are_removed(make_runner, tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / '.iter_1.pth.tmp').write_bytes(b'half')
@@ -205,6 +221,19 @@ def test_the_best_weights_are_kept_and_a_wrong_score_is_named(make_runner, tmp_p
     with pytest.raises(ValueError, match=r"'pnsr'.*psnr_rgb"):
         make_runner('wrong', **validated, **wrong).train()
     assert find_checkpoint(tmp_path / 'wrong').name == 'iter_1.pth', 'nothing is lost'
+
+
+def test_another_score_has_no_best_yet(make_runner, tmp_path):
+    """A run that is resumed with another save_best compares it with itself only."""
+    kept = dict(train_cfg__val_interval=2)
+    kept['default_hooks__checkpoint__rule'] = 'less'
+    kept['default_hooks__checkpoint__save_best'] = 'ssim_rgb'
+    make_runner(**kept, train_cfg__max_iters=2).train()
+    kept['default_hooks__checkpoint__save_best'] = 'psnr_rgb'
+    path = str(tmp_path / 'run' / 'iter_2.pth')
+    make_runner(**kept, resume=True, load_from=path).train()
+    names = {path.name.split('_iter')[0] for path in tmp_path.glob('run/best_*.pth')}
+    assert names == {'best_ssim_rgb', 'best_psnr_rgb'}
 
 
 def test_which_score_is_better_must_be_said(make_runner):

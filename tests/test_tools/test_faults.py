@@ -250,6 +250,26 @@ def test_all_of_an_accumulated_batch_is_skipped(make_runner, tmp_path):
     assert steps == {1}, 'of two steps, one was taken'
 
 
+class PoisonStatistics(Hook):
+    """Shows NaN to a batch normalisation in the second iteration, ones in others."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        factor = torch.nan if runner.iter == 1 else 1.0
+        runner.model.extra(factor * torch.ones(2, 3, 4, 4))
+
+
+def test_running_statistics_forget_what_is_no_number(make_runner, tmp_path):
+    runner = make_runner()
+    runner.model.add_module('extra', nn.BatchNorm2d(3))
+    runner.register_hook(PoisonStatistics())
+    runner.train()
+    state = read_checkpoint(tmp_path / 'run' / 'iter_4.pth')
+    for weights in (state['state_dict'], state['ema_state_dict']):
+        assert all(torch.isfinite(x).all() for x in weights.values())
+    # Of four batches of ones, three count.
+    assert runner.model.extra.running_mean.tolist() == pytest.approx([1 - 0.9**3] * 3)
+
+
 def test_training_that_diverges_stops_and_names_the_files(make_runner, tmp_path):
     runner = make_runner(custom_hooks__4__max_skips_in_a_row=2)
     runner.register_hook(Poison((3, 4)))

@@ -3,6 +3,7 @@
 import math
 import operator
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from mmadm.registry import HOOKS
 from mmadm.utils.sharding import whole
 from mmadm.version import __version__
 
-_VALIDATED, _BEST = 'validated_iter', 'best_score'
+_VALIDATED = 'validated_iter'
 _BETTER = {'greater': operator.gt, 'less': operator.lt}
 
 
@@ -121,18 +122,24 @@ class AtomicCheckpointHook(Hook):
         checkpoint = _gather(_state(runner, iteration, self._config))
         if not is_main_process():
             return
-        self._failure = self._write(runner, checkpoint, path)
-        if self._failure is None:
-            point_at(path)
-            if self.max_keep_ckpts > 0:
-                others = [p for p in checkpoints(self._folder) if p != path]
-                for old in others[self.max_keep_ckpts - 1 :]:
-                    old.unlink()
+        self._failure = self._attempt(
+            runner,
+            path,
+            lambda: write_checkpoint(checkpoint, path),
+            lambda: point_at(path),
+        )
+        if self._failure is None and self.max_keep_ckpts > 0:
+            others = [p for p in checkpoints(self._folder) if p != path]
+            for old in others[self.max_keep_ckpts - 1 :]:
+                old.unlink()
 
-    def _write(self, runner, checkpoint: dict, path: Path) -> OSError | None:
-        """Write a file; a reason why it is not there is logged and returned."""
+    def _attempt(
+        self, runner, path: Path, *steps: Callable[[], None]
+    ) -> OSError | None:
+        """Write to the disk; a reason why it took no more is logged and returned."""
         try:
-            write_checkpoint(checkpoint, path)
+            for step in steps:
+                step()
         except OSError as error:
             kept = next(iter(checkpoints(self._folder)), 'none')
             failure = OSError(
@@ -152,7 +159,8 @@ class AtomicCheckpointHook(Hook):
                 'in default_hooks.checkpoint and add --resume: nothing is lost.'
             )
         score = float(metrics[self.save_best])
-        best = runner.message_hub.runtime_info.get(_BEST)
+        name = f'best_{self.save_best}'
+        best = runner.message_hub.runtime_info.get(name)
         better = best is None or _BETTER[self.rule](score, best)
         if not _main_says(math.isfinite(score) and better):
             return
@@ -160,11 +168,12 @@ class AtomicCheckpointHook(Hook):
         weights = _gather({key: state[key] for key in ('meta', 'state_dict')})
         if not is_main_process():
             return
-        name = f'best_{self.save_best}'.replace('/', '_')
-        path = self._folder / f'{name}_iter_{runner.iter}.pth'
-        if self._write(runner, weights, path) is None:
-            runner.message_hub.update_info(_BEST, score)
-            for old in set(self._folder.glob(f'{name}_iter_*.pth')) - {path}:
+        stem = name.replace('/', '_')
+        path = self._folder / f'{stem}_iter_{runner.iter}.pth'
+        failure = self._attempt(runner, path, lambda: write_checkpoint(weights, path))
+        if failure is None:
+            runner.message_hub.update_info(name, score)
+            for old in set(self._folder.glob(f'{stem}_iter_*.pth')) - {path}:
                 old.unlink()
 
 

@@ -8,7 +8,8 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from mmadm.engine.saving import write_atomically
@@ -24,9 +25,10 @@ class NonFiniteHook(Hook):
     """Skips optimizer steps whose gradient is not finite, and stops if that goes on.
 
     A NaN or an infinite value in the loss or the gradient reaches neither the weights
-    nor their average nor the state of the optimizer. Works with every optimizer
-    wrapper, several optimizers and accumulated gradients (all of a step is skipped).
-    The log shows how many steps were skipped so far.
+    nor their average nor the state of the optimizer, nor the running statistics of a
+    batch normalisation. Works with every optimizer wrapper, several optimizers and
+    accumulated gradients (all of a step is skipped). The log shows how many steps were
+    skipped so far.
 
     Fused optimizers leave such a step out by themselves, on the device, and a GPU is
     asked only now and then what it left out. For others it is asked before each step.
@@ -37,7 +39,8 @@ class NonFiniteHook(Hook):
         interval: every how many iterations a GPU is asked.
     """
 
-    priority = 'NORMAL'
+    # Before statistics are averaged.
+    priority = 'ABOVE_NORMAL'
 
     def __init__(self, max_skips_in_a_row: int = 10, interval: int = 10) -> None:
         self.max_skips_in_a_row = max_skips_in_a_row
@@ -48,6 +51,8 @@ class NonFiniteHook(Hook):
         self._suspects: list[dict] = []
         self._in_a_row = 0
         self._handles: list = []
+        # Of batch normalisations, with their last finite values.
+        self._statistics: list[tuple[Tensor, Tensor]] | None = None
 
     def before_train(self, runner) -> None:
         """Stand between gradients and optimizers."""
@@ -74,6 +79,14 @@ class NonFiniteHook(Hook):
             # Without gradients a step changes nothing.
             optimizer.zero_grad(set_to_none=True)
 
+    def before_train_iter(
+        self, runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Find the statistics that training changes, once it has begun."""
+        if self._statistics is None:
+            running = _running_statistics(runner.model)
+            self._statistics = [(buffer, buffer.clone()) for buffer in running]
+
     def after_train_iter(
         self,
         runner,
@@ -82,6 +95,9 @@ class NonFiniteHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Count, and stop where skipping does not help."""
+        for running, kept in self._statistics:
+            running.copy_(torch.where(running.isfinite(), running, kept))
+            kept.copy_(running)
         names = [sample.get('img_path') for sample in data_batch['data_samples']]
         losses = {
             key: value.detach() if isinstance(value, Tensor) else value
@@ -143,6 +159,12 @@ class NonFiniteHook(Hook):
             handle.remove()
         for optimizer in _optimizers(runner):
             vars(optimizer).pop('found_inf', None)
+
+
+def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.training:
+            yield from (b for b in module.buffers() if b.is_floating_point())
 
 
 def _any_nonfinite(gradients: list[Tensor]) -> Tensor:
