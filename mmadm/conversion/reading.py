@@ -1,7 +1,7 @@
 """What converters read: files that other programs have written."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,13 @@ def stored_weights(
     return weights, is_average
 
 
-def report_left_out(keys: Mapping[str, Tensor] | list[str]) -> None:
+def report_left_out(keys: Sequence[str]) -> None:
     """Say which weights of a file are not converted."""
-    parts = sorted({key.partition('.')[0] for key in keys})
-    if parts:
-        print_log(f'Left out: {len(keys)} weights of {", ".join(parts)}.', 'current')
+    if keys:
+        places = sorted({'.'.join(key.split('.')[:-1][:2]) or key for key in keys})
+        more = ', ...' if len(places) > 4 else ''
+        message = f'Left out: {len(keys)} weights of {", ".join(places[:4])}{more}.'
+        print_log(message, 'current')
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
