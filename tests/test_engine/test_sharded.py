@@ -245,7 +245,7 @@ def test_classes_keep_the_names_that_settings_go_by(alone):
 def test_processes_begin_alike_and_may_evaluate_different_numbers(tmp_path):
     def work(rank: int) -> tuple:
         model = Small()
-        nn.init.constant_(model.out.weight, rank + 1)
+        nn.init.constant_(model.blocks[0].linear.weight, rank + 1)
         model = ShardedDataParallel(model)
         model.eval()
         answers = [model(**data(0), mode='tensor') for _ in range(1 + rank)]
@@ -255,7 +255,7 @@ def test_processes_begin_alike_and_may_evaluate_different_numbers(tmp_path):
 
     (answer, after), (other_answer, other_after) = in_two(tmp_path, work)
     expected = Small().eval()
-    nn.init.constant_(expected.out.weight, 1)
+    nn.init.constant_(expected.blocks[0].linear.weight, 1)
     torch.testing.assert_close(answer, expected(**data(0), mode='tensor').detach())
     assert torch.equal(answer, other_answer)
     assert_same(after, other_after)
