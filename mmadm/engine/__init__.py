@@ -1,6 +1,8 @@
 """The engine room: hooks, schedulers, optimisation, checkpoints."""
 
-from .checkpoint import load_weights, read_checkpoint, trust_checkpoint
+from mmadm.utils.checkpoint import read_checkpoint, trust_checkpoint
+
+from .checkpoint import load_weights
 from .hooks import (
     AccelerationHook,
     AtomicCheckpointHook,

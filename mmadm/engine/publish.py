@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from mmadm.utils.checkpoint import file_sha256, read_checkpoint
 from mmadm.version import __version__
 
-from .checkpoint import file_sha256, read_checkpoint
 from .saving import write_atomically
 
 

@@ -1,47 +1,31 @@
-"""Weights from files: nothing in them runs, and what does not fit is said."""
+"""The weights in a checkpoint, and whether they are those of a model."""
 
-import pickle
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
+
+from .checkpoint import read_checkpoint
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a checkpoint of torch, on the CPU.
+    """The tensors of a checkpoint or of a ``.safetensors`` file, on the CPU.
 
     Of a checkpoint with a ``state_dict`` entry only that is returned.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is broken, or holds other things than tensors.
+        ValueError: it cannot be read by :func:`~mmadm.utils.checkpoint.read_checkpoint`
+            or holds other things than tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'Weights not found: {path}. Give the path of a .safetensors or .pth file.'
-        )
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == '.safetensors':
-            return load_file(path)
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        reason = str(error).strip().split('\n')[0][:200]
-        raise ValueError(
-            f'Weights cannot be read: {path} ({reason}). Copy the file again if it is '
-            'truncated; convert it to a plain state dict if it holds other objects and '
-            'you trust it.'
-        ) from error
-    content = content.get('state_dict', content) if isinstance(content, dict) else {}
-    if not content or not all(isinstance(v, Tensor) for v in content.values()):
+    checkpoint = read_checkpoint(path)
+    content = checkpoint.get('state_dict', checkpoint)
+    weights = content if isinstance(content, dict) else {}
+    if not weights or not all(isinstance(v, Tensor) for v in weights.values()):
         raise ValueError(
             f'Not a file of weights: {path} holds no dict of tensors. Give a state '
             'dict, or a checkpoint with one under "state_dict".'
         )
-    return dict(content)
+    return dict(weights)
 
 
 def check_fit(

@@ -240,10 +240,10 @@ class TestCheckpoint:
         ):
             stage.init_weights()
         path.write_bytes(b'PK\x03\x04 nothing')
-        with pytest.raises(ValueError, match=r'cannot be read: .*stage\.pth'):
+        with pytest.raises(ValueError, match=r'truncated or broken: .*stage\.pth'):
             stage.init_weights()
         torch.save([1], path)
-        with pytest.raises(ValueError, match=r'Not a file of weights: .*stage\.pth'):
+        with pytest.raises(ValueError, match=r'Not a checkpoint: .*stage\.pth'):
             stage.init_weights()
 
 
