@@ -143,3 +143,9 @@ def test_what_does_not_fit_is_refused_with_both_sides(tmp_path):
         stage.encode(torch.zeros(1, 1, 16, 16), None)
     with pytest.raises(ValueError, match='decodes 32 channels, but the latents have 3'):
         stage.decode(torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize('scale', [0.0, -1.0, float('nan')])
+def test_a_scale_that_cannot_be_divided_by_is_refused(scale):
+    with pytest.raises(ValueError, match=f'scale_factor={scale}'):
+        TinyAutoencoderStage(scale_factor=scale)

@@ -32,7 +32,7 @@ class TinyAutoencoderStage(BaseModule):
         latent_channels: 32 in TAEF2, 16 in TAEF1 and TAESD3, 4 in TAESD.
         mix_groups: groups of the norm in the channel mixing of the coarsest blocks; 0
             for no mixing, as in all but TAEF2.
-        scale_factor: latents are multiplied by it.
+        scale_factor: latents are multiplied by it; positive.
     """
 
     #: Pixels per position of the latents, in each direction.
@@ -49,6 +49,11 @@ class TinyAutoencoderStage(BaseModule):
         scale_factor: float = 1.16,
     ) -> None:
         super().__init__()
+        if not scale_factor > 0:
+            raise ValueError(
+                f'Latents are divided by their scale, but scale_factor={scale_factor}. '
+                'Give 1 / (standard deviation of the latents), 1.16 for TAEF2.'
+            )
         self.latent_channels = latent_channels
         self.encoder = _make_encoder(latent_channels, mix_groups)
         self.decoder = _make_decoder(latent_channels, mix_groups)
