@@ -1,6 +1,7 @@
 """Pictures for people: comparisons, grids, trajectories."""
 
+from .backends import MLflowBackend
 from .trajectory import draw_trajectory
 from .visualizer import DiffusionVisualizer, columns
 
-__all__ = ['DiffusionVisualizer', 'columns', 'draw_trajectory']
+__all__ = ['DiffusionVisualizer', 'MLflowBackend', 'columns', 'draw_trajectory']
