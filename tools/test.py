@@ -4,7 +4,7 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
+from mmadm.utils.cli import OptionsAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override entries of the config: key=value, nested keys with dots',
     )
     parser.add_argument(
@@ -162,17 +162,15 @@ def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from mmengine.dist import is_main_process
-    from mmengine.fileio import dump
 
-    from mmadm.apis import score_table, write_trajectory
+    from mmadm.apis import score_table, write_scores, write_trajectory
     from mmadm.engine import ShowDirHook
 
     if not is_main_process():
         return
     print(f'\n{score_table(results)}\n')
     if args.out and args.out_item == 'metrics':
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        dump({str(steps): scores for steps, scores in results.items()}, args.out)
+        write_scores(results, args.out)
         print(f'Scores written to {args.out}')
     if args.show_dir:
         (hook,) = (hook for hook in runner.hooks if isinstance(hook, ShowDirHook))

@@ -4,7 +4,7 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
+from mmadm.utils.cli import OptionsAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override entries of the config: key=value, nested keys with dots',
     )
     parser.add_argument(

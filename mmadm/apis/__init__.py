@@ -18,6 +18,7 @@ from .step_sweep import (
     load_into,
     score_table,
     test_steps,
+    write_scores,
     write_trajectory,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     'use_sampler',
     'use_trust',
     'use_tta',
+    'write_scores',
     'write_trajectory',
 ]

@@ -1,5 +1,7 @@
 """Quality against the number of network calls: the paper's main axis."""
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmadm.engine import ShowDirHook, load_weights
+from mmadm.utils.files import whole_file
 from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
 
@@ -100,6 +103,22 @@ def score_table(results: dict[int, dict[str, float]]) -> str:
         cells = [f'{text:>{widths[k]}}' for k, text in texts.items()]
         lines.append(' | '.join([f'{label:>10}', *cells]))
     return '\n'.join(lines)
+
+
+def write_scores(results: dict[int, dict[str, float]], path: str | Path) -> None:
+    """Write what :func:`test_steps` returns as JSON, wholly or not at all.
+
+    JSON has no infinity, the PSNR of equal images, and no NaN: both become ``null``.
+    """
+    plain = {
+        str(steps): {
+            key: score if math.isfinite(score) else None
+            for key, score in scores.items()
+        }
+        for steps, scores in results.items()
+    }
+    with whole_file(path) as part:
+        part.write_text(json.dumps(plain, allow_nan=False, default=float))
 
 
 def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:

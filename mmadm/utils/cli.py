@@ -1,11 +1,48 @@
 """What a user sees when something is wrong with the input."""
 
+import ast
 import os
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from mmengine.config import DictAction
 
 _TRACEBACK = 'MMADM_TRACEBACK'
+
+
+class OptionsAction(DictAction):
+    """``--cfg-options``: MMEngine's ``key=value``, where values may be dicts too.
+
+    A value with braces is read as Python writes it: ``"x=[{'type': 'A', 'n': 1}]"``.
+    What cannot be read is an error of the command line.
+    """
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Read the values, one by one."""
+        for pair in values:
+            try:
+                super().__call__(parser, namespace, [pair], option_string)
+            except (ValueError, SyntaxError, AssertionError, RecursionError):
+                parser.error(
+                    f'{option_string} takes key=value, but {pair} is none that can be '
+                    'read. Write dicts as Python does, in quotes: '
+                    """"key=[{'type': 'Name', 'number': 1}]"."""
+                )
+
+    @staticmethod
+    def _parse_iterable(value: str) -> Any:
+        if '{' in value:
+            return ast.literal_eval(value)
+        return DictAction._parse_iterable(value)
 
 
 @contextmanager

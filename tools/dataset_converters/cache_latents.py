@@ -3,7 +3,9 @@
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+
+from mmadm.utils.cli import OptionsAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override entries of the config: key=value, nested keys with dots',
     )
     return parser.parse_args()

@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmengine.config import DictAction
+from mmadm.utils.cli import OptionsAction
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override entries of the config: key=value, nested keys with dots',
     )
     args = parser.parse_args()

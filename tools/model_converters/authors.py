@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmengine.config import DictAction
+from mmadm.utils.cli import OptionsAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override entries of the config, for networks of other sizes',
     )
     return parser.parse_args()
