@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-Pictures = tuple[np.ndarray, ...]
+Pictures = tuple[np.ndarray | None, ...]
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,7 +49,7 @@ def make_answer(inferencers: dict) -> Callable[..., Pictures]:
     def answer(
         name: str, drawing: dict | None, num_steps: int, seed: int, sampler: str
     ) -> Pictures:
-        """Answer; condition and answer side by side; the way from noise."""
+        """Answer; condition and answer side by side; the way from noise, if one."""
         inferencer = inferencers[name]
         request = request_of(drawing) if inferencer.is_conditional else {}
         results = inferencer(
@@ -57,9 +57,10 @@ def make_answer(inferencers: dict) -> Callable[..., Pictures]:
             num_steps=int(num_steps),
             seed=int(seed),
             sampler=sampler or None,
-            trajectory=True,
+            trajectory=inferencer.model.inference.has_trajectory,
         )
-        return tuple(pictures[0] for pictures in results.values())
+        shown = ('predictions', 'visualization', 'trajectory')
+        return tuple(results.get(key, [None])[0] for key in shown)
 
     return answer
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mmadm.apis import ADMInferencer, load_config
+from mmadm.models.inference import make_inference
 from tests.conftest import draw_photo
 from tests.test_apis.test_inferencer import save_pictures, save_weights
 from tests.test_configs.test_tasks import narrow
@@ -124,6 +125,16 @@ def test_what_is_painted_is_filled(web, painter):
     for image, (wanted,) in zip(images, expected.values(), strict=True):
         assert np.array_equal(image, wanted)
     assert np.array_equal(images[0][~hole], picture[~hole])
+
+
+def test_where_there_is_no_way_to_draw_its_place_stays_empty(web, painter, monkeypatch):
+    windows = make_inference(mode='slide_chains', crop=16, stride=8)
+    monkeypatch.setattr(painter.model, 'inference', windows)
+    picture = draw_photo(0, 16, 24)
+    drawing = editor(picture, np.s_[2:6, 3:9])
+    answer = web['make_answer'](dict(painter=painter))
+    pred, _, trajectory = answer('painter', drawing, 1, 0, '')
+    assert pred.shape == picture.shape and trajectory is None
 
 
 @pytest.mark.parametrize(
