@@ -103,3 +103,17 @@ def test_files_without_weights_are_refused(checkpoint):
     named = ', '.join(checkpoint) or 'nothing'
     with pytest.raises(ValueError, match=f'No weights in file: it has {named}. Give'):
         stored_weights(checkpoint, 'file')
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'<html>404 not found</html>', r"is no file of torch's\. Look whether"),
+        (b'', r'ends after 0 bytes\. Copy it again'),
+    ],
+)
+def test_files_of_no_kind_say_so(content, message, tmp_path):
+    path = tmp_path / 'model.ckpt'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_foreign(path)
