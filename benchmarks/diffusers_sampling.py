@@ -99,7 +99,7 @@ def count(unet: nn.Module) -> int:
 
 def main() -> None:
     parser = make_parser(__doc__.splitlines()[0], repeats=5)
-    parser.add_argument('--width', type=int, default=64, help='multiple of 32')
+    parser.add_argument('--width', type=int, default=96, help='multiple of 32')
     parser.add_argument('--blocks', type=int, default=2, help='per level')
     parser.add_argument('--size', type=int, default=32, help='side of the images')
     parser.add_argument('--batch-size', type=int, default=1)

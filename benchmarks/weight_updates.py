@@ -45,9 +45,13 @@ def compare_averages(layers: nn.Module, args) -> None:
         'TrainableEMA': TrainableEMA(layers, momentum=1e-2),
     }
 
-    # The first update copies; it is the warm-up of take_turns.
+    def update_often(average: nn.Module) -> None:
+        for _ in range(args.updates):
+            average.update_parameters(layers)
+
+    # The first update copies; it is in the warm-up of take_turns.
     updates = {
-        name: (lambda average=average: average.update_parameters(layers))
+        name: (lambda average=average: update_often(average))
         for name, average in averages.items()
     }
     print_table(take_turns(updates, args.repeats, args.device), "MMEngine's average")
@@ -72,6 +76,12 @@ def main() -> None:
     parser = make_parser(__doc__.splitlines()[0], repeats=21)
     parser.add_argument('--millions', type=float, default=10, help='of weights')
     parser.add_argument('--tensors', type=int, default=600)
+    parser.add_argument(
+        '--updates',
+        type=int,
+        default=1,
+        help='of the average in each turn; one finds cold caches, as in training',
+    )
     args = parser.parse_args()
     set_up(args)
     for numbers in (args.tensors, int(args.millions * 1e6)):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import RuntimeInfoHook
+from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 
 from mmadm.engine import AccelerationHook, DeferredRuntimeInfoHook, NonFiniteHook
@@ -117,6 +118,36 @@ def test_without_a_compiler_there_is_one_warning(make_trainer, monkeypatch):
     assert 'no C++ compiler' in warning and 'compile=False' in warning
 
 
+def test_bfloat16_stays_inside_the_networks(make_trainer):
+    """Weights, gradients, losses, averages and the state of a sample are wider."""
+    runner = make_trainer(optim_wrapper__type='AutocastOptimWrapper')
+    head, maps, losses = runner.model.head, [], []
+    head.encoder.levels[0][1].conv0.register_forward_hook(
+        lambda module, x, y: maps.append(y.dtype)
+    )
+    runner.model.criterion.register_forward_hook(
+        lambda module, x, y: losses.append(y.dtype)
+    )
+    runner.train()
+    assert set(maps) == {torch.bfloat16}
+    assert set(losses) == {torch.float32}
+    average = next(h.ema_model for h in runner.hooks if hasattr(h, 'ema_model'))
+    kept = [*runner.model.parameters(), *average.module.parameters()]
+    kept += [p.grad for p in head.parameters() if p.grad is not None]
+    assert {tensor.dtype for tensor in kept} == {torch.float32}
+
+    batch = next(iter(runner.test_dataloader))
+    states = []
+    data = runner.model.data_preprocessor(batch)
+    with torch.autocast('cpu', torch.bfloat16):
+        runner.model.eval().predict(
+            data['inputs']['condition'],
+            data['data_samples'],
+            callback=lambda i, t, x_t, x0: states.append(x_t.dtype),
+        )
+    assert set(states) == {torch.float64}
+
+
 def test_recomputed_blocks_give_the_same_gradients_to_the_last_bit(make_trainer):
     """Dropout too: it is drawn again as before."""
     plain = weights_after(make_trainer('plain', **_DROPOUT))
@@ -202,32 +233,61 @@ def test_checkpoints_hold_the_values_that_were_not_logged_yet(make_trainer, tmp_
                 assert torch.equal(expected, found), key
 
 
+@OPTIMIZERS.register_module()
+class FusedAnywhere(torch.optim.Optimizer):
+    """Those of torch that are fused know no meta device."""
+
+    def __init__(self, params, lr: float, **_: object) -> None:
+        super().__init__(params, dict(lr=lr, fused=True))
+
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for parameter in group['params']:
+                if parameter.grad is not None:
+                    parameter.data.add_(parameter.grad, alpha=-group['lr'])
+
+
 class TestOnADeviceWithoutValues:
     """The meta device computes shapes only: to ask it for a number is an error."""
 
     def train(self, make_trainer, **options) -> None:
+        optimizer = dict(optim_wrapper__optimizer=dict(type='FusedAnywhere'))
         runner = make_trainer(
-            train_cfg__max_iters=6,
+            train_cfg__max_iters=3,
             default_hooks__logger=None,
             default_hooks__checkpoint=None,
-            **options,
+            **optimizer | options,
         )
         runner.model.to('meta')
         runner.model.init_weights = lambda: None
-        # Only fused optimizers spare it the question, and they know no meta device.
-        runner._hooks = [h for h in runner._hooks if not isinstance(h, NonFiniteHook)]
         runner.train()
 
-    def test_training_reads_nothing_between_two_logs(self, make_trainer, monkeypatch):
+    @pytest.mark.parametrize('wrapper', ['OptimWrapper', 'AutocastOptimWrapper'])
+    def test_training_reads_nothing_between_two_logs(
+        self, make_trainer, monkeypatch, wrapper
+    ):
         reads = []
-        monkeypatch.setattr(
-            DeferredRuntimeInfoHook, '_read', lambda self, _: reads.append(1)
+        for hook in (DeferredRuntimeInfoHook, NonFiniteHook):
+            monkeypatch.setattr(hook, '_read', lambda self, _: reads.append(self))
+            monkeypatch.setattr(hook, 'every_n_train_iters', lambda *_: False)
+        # Autocast knows no meta device.
+        real = torch.autocast
+        monkeypatch.setattr(torch, 'autocast', lambda _, dtype: real('cpu', dtype))
+        self.train(
+            make_trainer,
+            default_hooks__runtime_info=DEFERRED,
+            optim_wrapper__type=wrapper,
         )
-        monkeypatch.setattr(
-            DeferredRuntimeInfoHook, 'every_n_train_iters', lambda *_: False
-        )
-        self.train(make_trainer, default_hooks__runtime_info=DEFERRED)
-        assert len(reads) <= 2  # at the end of training and of the data
+        # At the end of training, and the log at the end of the data.
+        assert len(reads) <= 3
+
+    def test_an_optimizer_that_is_not_fused_would_be_noticed(self, make_trainer):
+        with pytest.raises((RuntimeError, NotImplementedError), match='meta'):
+            self.train(
+                make_trainer,
+                default_hooks__runtime_info=DEFERRED,
+                optim_wrapper__optimizer=dict(type='SGD', lr=1e-2, fused=False),
+            )
 
     def test_the_stock_hook_would_be_noticed(self, make_trainer):
         with pytest.raises(RuntimeError, match=r'item\(\) cannot be called on meta'):

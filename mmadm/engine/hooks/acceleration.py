@@ -126,7 +126,9 @@ def _why_not(device: torch.device, options: dict) -> str | None:
         torch.compile(torch.sin, **options)(torch.ones(2, device=device))
     except Exception as error:  # compilers fail in many ways
         cause = error.__cause__ or error
-        return f'{type(cause).__name__}: {str(cause).strip()[:200]}'
+        # The first paragraph; others tell how to debug the compiler.
+        said = ' '.join(str(cause).strip().partition('\n\n')[0].split())
+        return f'{type(cause).__name__}: {said[:200]}'
     return None
 
 
