@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmadm.utils.images import is_deep
+from mmadm.utils.images import FORMATS, is_deep
 
 _PICTURES = ('.png', '.jpg', '.jpeg', '.bmp')
 
@@ -92,7 +92,7 @@ def read_grey(path: Path) -> np.ndarray:
         ValueError: the file is broken or deeper than 8 bits.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             known = image.mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')
             if not known or is_deep(image):
                 raise ValueError(

@@ -11,6 +11,11 @@ from torch import Tensor
 Filter = Literal['nearest', 'box', 'bilinear', 'bicubic', 'lanczos']
 
 
+#: What pictures are read as, whatever their suffix. Pillow knows more: PostScript, for
+#: one, it gives to Ghostscript to run.
+FORMATS = ('PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF', 'PPM')
+
+
 def is_deep(image: Image.Image) -> bool:
     """Whether a file that was just opened has more than 8 bits per channel.
 

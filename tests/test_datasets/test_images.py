@@ -114,6 +114,22 @@ def test_a_broken_image_is_named(photo_folder, kept):
         make_dataset(photo_folder)[1]
 
 
+def test_a_picture_that_is_a_program_is_not_run(photo_folder, monkeypatch):
+    """Whatever its suffix: Pillow would start Ghostscript."""
+    ran = []
+    monkeypatch.setattr(
+        'PIL.EpsImagePlugin.Ghostscript', lambda *_, **__: ran.append(1)
+    )
+    path = photo_folder / 'photo_0.png'
+    path.write_bytes(
+        b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n'
+    )
+    for read in (lambda: read_image(str(path), 'color'), lambda: read_grey(path)):
+        with pytest.raises(ValueError, match=r'Broken .*photo_0\.png'):
+            read()
+    assert not ran
+
+
 def test_a_truncated_jpeg_is_not_half_read(photo_folder):
     path = photo_folder / 'photo_9.jpg'
     Image.fromarray(draw_photo(0, 200, 200)).save(path)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmadm.datasets.image_dataset import by_name, check_pairs, list_images
 from mmadm.datasets.transforms.loading import read_image
+from mmadm.utils.images import FORMATS
 
 from .work import check_count, raise_all, run
 
@@ -69,5 +70,5 @@ def _decoded_size(path: Path, color: str) -> tuple[int, int]:
 
 
 def _size(path: Path, color: str) -> tuple[int, int]:
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return image.height, image.width

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
 from mmadm.registry import TRANSFORMS
-from mmadm.utils.images import is_deep
+from mmadm.utils.images import FORMATS, is_deep
 
 _PILLOW_MODES = {'color': 'RGB', 'grayscale': 'L'}
 
@@ -71,7 +71,7 @@ def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
             'restore it or start again.'
         )
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             deep = is_deep(image)
             image.load()
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
