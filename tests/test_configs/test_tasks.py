@@ -26,7 +26,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'adm'
 # Config: parameters of the head, as counted of the authors' networks; image side,
 # batch, learning rates and iterations of Table I; smallest time.
 TABLE_I = {
-    'adm_uncond_cifar10': (150_133_456, 32, 128, (1e-4, 1e-5), 800_000, 1e-3),
+    'adm_uncond_cifar10': (150_134_896, 32, 128, (1e-4, 1e-5), 800_000, 1e-3),
     'adm_uncond_celebahq256': (96_120_592, 256, 48, (1e-4, 1e-5), 400_000, 1e-3),
     'adm_inpaint_celebahq256': (157_620_832, 256, 48, (4e-5, 4e-6), 400_000, 1e-4),
     'adm_sr_div2k': (137_020_368, 512, 12, (5e-5, 5e-6), 200_000, 1e-4),

@@ -7,13 +7,10 @@ with read_base():
     from ..adm_uncond_cifar10 import *
 
 from mmadm.diffusion import ADMSampler, EqualStepGrid, ImagePreconditioner, LinearNoise
-from mmadm.models import DiffusionPreprocessor, LabelledAugmentation, SingleDecoderUNet
+from mmadm.models import SingleDecoderUNet
 
-model.data_preprocessor = dict(
-    type=DiffusionPreprocessor,
-    augmentation=dict(type=LabelledAugmentation, probability=0.12),
-)
-model.head.update(type=SingleDecoderUNet, out_channels=3, dropout=0.12, augment_dim=9)
+model.data_preprocessor.augmentation.update(probability=0.12)
+model.head.update(type=SingleDecoderUNet, out_channels=3, dropout=0.12)
 model.process.update(noise=dict(type=LinearNoise))
 model.preconditioner = dict(type=ImagePreconditioner, sigma_data=1.0)
 # Their weights reach 1e6.
