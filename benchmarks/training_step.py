@@ -1,6 +1,7 @@
 """One training step: what each switch gains, and what it costs in accuracy.
 
     python benchmarks/training_step.py
+    python benchmarks/training_step.py --small --compile
     python benchmarks/training_step.py --device cuda --paper --compile
 
 Every variant begins with the same weights and takes the same steps; the last columns
@@ -118,12 +119,17 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--paper', action='store_true', help='160 channels, batch 128')
     parser.add_argument('--compile', action='store_true', help='takes minutes')
+    parser.add_argument(
+        '--small', action='store_true', help='two levels of one block: compiles sooner'
+    )
     args = parser.parse_args()
     set_up(args)
     if args.paper:
         args.base_channels, args.batch_size = 160, 128
     torch.set_float32_matmul_precision('highest')
     head = dict(type=DualDecoderUNet, base_channels=args.base_channels)
+    if args.small:
+        head.update(channel_mult=(1, 2), num_blocks=1, attention_levels=(1,))
     model = ADM(head=head).to(args.device)
     parameters = sum(p.numel() for p in model.parameters())
     print(f'{parameters / 1e6:.2f} M parameters, batch {args.batch_size}')
