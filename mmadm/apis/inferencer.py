@@ -18,10 +18,10 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmadm.engine.checkpoint import put_weights
 from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import enlarge
-from mmadm.utils.weights import check_fit
 from mmadm.visualization import DiffusionVisualizer, columns, draw_trajectory
 from mmadm.visualization.pictures import captioned, row
 from mmadm.visualization.visualizer import save
@@ -251,10 +251,8 @@ class ADMInferencer(BaseInferencer):
                 'work_dirs/adm_sr_demo/iter_2000.pth.'
             )
         checkpoint = CheckpointLoader.load_checkpoint(weights, 'cpu', 'silent')
-        state_dict = checkpoint.get('state_dict', checkpoint)
         model = MODELS.build(cfg.model)
-        check_fit(model, state_dict, weights)
-        model.load_state_dict(state_dict)
+        put_weights(model, checkpoint, weights)
         return model.to(device).eval()
 
     def _init_pipeline(self, cfg: ConfigDict) -> list[dict] | None:

@@ -86,7 +86,14 @@ def convert_authors(
     # Both files or none.
     with whole_file(settings) as path:
         path.write_text(cfg.pretty_text)
-        write_weights(own, target, source, generation=generation, averaged=averaged)
+        write_weights(
+            own,
+            target,
+            source,
+            generation=generation,
+            averaged=averaged,
+            scaling=model.preconditioner.describe(model.process),
+        )
     return cfg
 
 

@@ -97,6 +97,23 @@ class Preconditioner:
             eps_out=eps_out.clamp(min=0).sqrt(),
         )
 
+    def describe(self, process: ADMProcess) -> str:
+        """The scaling in words and numbers: weights of one are of no use in another."""
+        c = self.coefficients(process, torch.tensor([0.5]))
+
+        def number(x: Tensor) -> str:
+            # Zero without a sign.
+            return f'{float(x) + 0.0:.3g}'
+
+        phi = ', '.join(
+            f'{number(skip)} x + {number(out)} F'
+            for skip, out in zip(c.phi_skip[0], c.phi_out[0])
+        )
+        return (
+            f'at t = 0.5 input {number(c.c_in)} x, {number(c.c_noise)}; phi = {phi}; '
+            f'eps = {number(c.eps_skip)} x + {number(c.eps_out)} F'
+        )
+
     def __call__(
         self, network: Network, process: ADMProcess, x_t: Tensor, t: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,42 @@ def load_weights(model: nn.Module, path: str | Path) -> dict:
         the rest of the checkpoint.
     """
     checkpoint = read_checkpoint(path)
-    state_dict = checkpoint.pop('state_dict', checkpoint)
-    check_fit(model, state_dict, path)
-    model.load_state_dict(state_dict)
+    put_weights(model, checkpoint, path)
+    checkpoint.pop('state_dict', None)
     return checkpoint
+
+
+def put_weights(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
+    """Give a model the weights of a checkpoint that was read, all or none.
+
+    Raises:
+        ValueError: they are not those of the model, or of another scaling.
+    """
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    check_fit(model, state_dict, path)
+    conflict = scaling_conflict(model, checkpoint)
+    if conflict:
+        raise ValueError(
+            f'The weights would mean something else to this model: {path} is '
+            f'{conflict}. Use the config that it was trained with, or that was written '
+            'beside it; or set model.preconditioner and model.process alike.'
+        )
+    model.load_state_dict(state_dict)
+
+
+def scaling_conflict(model: nn.Module, checkpoint: dict) -> str | None:
+    """Both sides, if a checkpoint tells of another scaling than the model's."""
+    own, theirs = scaling(model), (checkpoint.get('meta') or {}).get('scaling')
+    if not own or not theirs or own == theirs:
+        return None
+    return f'of another scaling ({theirs}) than the config ({own})'
+
+
+def scaling(model: nn.Module) -> str | None:
+    """In what scaling a diffusion's network is trained; None of other models.
+
+    Generations of the authors' networks differ in nothing else.
+    """
+    if not hasattr(model, 'preconditioner'):
+        return None
+    return model.preconditioner.describe(model.process)

@@ -45,7 +45,11 @@ def publish_weights(source: str | Path, target: str | Path) -> Path:
             'tensors. Give a checkpoint of a model.'
         )
     meta = checkpoint.get('meta', {})
-    kept = {key: str(meta[key]) for key in ('iter', 'cfg', 'seed') if key in meta}
+    kept = {
+        key: str(meta[key])
+        for key in ('iter', 'cfg', 'seed', 'scaling')
+        if meta.get(key) is not None
+    }
     data = save(
         {key: tensor.clone().contiguous() for key, tensor in weights.items()},
         metadata=dict(kept, format='pt', mmadm_version=__version__),

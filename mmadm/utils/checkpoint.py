@@ -113,9 +113,12 @@ def file_sha256(path: Path) -> str:
 
 def _load(path: Path) -> Any:
     if path.suffix == '.safetensors':
+        from safetensors import safe_open
         from safetensors.torch import load_file
 
-        return dict(state_dict=load_file(path))
+        with safe_open(path, 'pt') as file:
+            meta = file.metadata() or {}
+        return dict(state_dict=load_file(path), meta=meta)
     if path.resolve() in _trusted:
         print_log(
             f'Reading {path} as you trust it: code in it may run.',

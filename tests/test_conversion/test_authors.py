@@ -160,6 +160,10 @@ def test_unconditional_models(generation, single, golden, trainer_file, tmp_path
     assert model.process.t_min == pytest.approx(5e-4)
     with safe_open(target, 'pt') as file:
         assert file.metadata()['generation'] == generation
+    other = 'ddm_public' if generation == 'adm_public' else 'adm_public'
+    convert_authors(source, uncond_config(), tmp_path / 'other.safetensors', other)
+    with pytest.raises(ValueError, match='another scaling'):
+        load_weights(model, tmp_path / 'other.safetensors')
 
 
 def test_noise_and_skip_tuning_are_given(trainer_file, tmp_path):

@@ -7,8 +7,10 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from mmadm.engine import load_weights, read_checkpoint
+from mmadm.engine import load_weights, publish_weights, read_checkpoint
+from mmadm.engine.checkpoint import scaling
 from mmadm.engine.hooks.plain_checkpoint import from_plain, to_plain
+from mmadm.models import ADM
 
 
 class Payload:
@@ -65,6 +67,47 @@ def test_weights_that_do_not_fit_change_nothing(tmp_path):
     with pytest.raises(ValueError, match=message):
         load_weights(model, path)
     assert torch.equal(model.weight, before)
+
+
+def diffusion(**preconditioner) -> ADM:
+    head = dict(type='DualDecoderUNet', out_channels=(3, 3), base_channels=32)
+    head.update(channel_mult=(1,), num_blocks=1, attention_levels=())
+    return ADM(head=head, preconditioner=preconditioner)
+
+
+def test_weights_of_another_scaling_are_refused(tmp_path):
+    """Their keys and shapes tell nothing: the numbers of the trained one must."""
+    published = diffusion(type='PublishedPreconditioner', version='ddm_public')
+    trained = dict(
+        state_dict=published.state_dict(), meta=dict(scaling=scaling(published))
+    )
+    torch.save(trained, tmp_path / 'trained.pth')
+    target = publish_weights(tmp_path / 'trained.pth', tmp_path / 'w.safetensors')
+    for path in (tmp_path / 'trained.pth', target):
+        load_weights(published, path)
+        for version in ('conditional', 'diffusion_edge'):
+            other = diffusion(type='PublishedPreconditioner', version=version)
+            with pytest.raises(ValueError, match='another scaling') as error:
+                load_weights(other, path)
+            assert scaling(published) in str(error.value)
+            assert scaling(other) in str(error.value)
+
+
+def test_one_scaling_in_other_words_is_accepted(tmp_path):
+    plain = diffusion(type='Preconditioner')
+    spelled = diffusion(type='Preconditioner', sigma_data=0.5)
+    meta = dict(scaling=scaling(plain))
+    torch.save(dict(state_dict=plain.state_dict(), meta=meta), tmp_path / 'w.pth')
+    load_weights(spelled, tmp_path / 'w.pth')
+
+
+def test_the_scaling_is_told_in_the_numbers_of_the_formula():
+    """``c = 1`` and ``b = sqrt(t)`` at t = 0.5 for sigma_d = 1: D = 3/4."""
+    told = scaling(diffusion(type='Preconditioner', sigma_data=1.0))
+    assert told == (
+        'at t = 0.5 input 1.15 x, -0.693; phi = -0.667 x + 0.816 F; '
+        'eps = 0.943 x + 0.577 F'
+    )
 
 
 def test_log_histories_survive_as_plain_data():

@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.utils import apply_to
 from torch import Tensor
 
+from mmadm.engine.checkpoint import scaling, scaling_conflict
 from mmadm.engine.saving import (
     checkpoints,
     point_at,
@@ -110,6 +111,12 @@ class AtomicCheckpointHook(Hook):
         if _main_says((self._folder / f'iter_{runner.iter}.pth').is_file()):
             self.save(runner, runner.iter)
 
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Warn where training would go on in another scaling than it began."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if conflict := scaling_conflict(model, checkpoint):
+            runner.logger.warning(f'Training begins from weights {conflict}.')
+
     def after_train(self, runner) -> None:
         """Say by an error that the final state is lost."""
         if self._failure is not None:
@@ -200,6 +207,7 @@ def _state(runner, iteration: int, config: str) -> dict[str, Any]:
         mmengine_version=mmengine.__version__,
         mmadm_version=__version__,
         dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None),
+        scaling=scaling(model),
     )
     state = dict(
         meta=meta,
