@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from PIL import Image
 
+from mmadm.apis import load_config
 from mmadm.visualization import DiffusionVisualizer
 from tests.conftest import draw_photo
 
@@ -223,7 +224,9 @@ def test_mistakes_before_training_are_one_message_each(toy_config, tmp_path, cap
     assert 'No image' in train('--cfg-options', empty)
     assert 'Checkpoint not found' in train('--resume', tmp_path / 'none.pth')
     assert 'auto_scale_lr.base_batch_size' in train('--auto-scale-lr')
-    assert 'do not fit' in train('--cfg-options', 'custom_hooks.9.type=Nothing')
+    beyond = len(load_config(str(toy_config)).custom_hooks)
+    hook = f'custom_hooks.{beyond}.type=Nothing'
+    assert 'do not fit' in train('--cfg-options', hook)
     assert not (tmp_path / 'w').exists() or not list((tmp_path / 'w').glob('*.pth'))
 
 
@@ -306,11 +309,16 @@ def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
         'train_cfg.val_interval=1',
         'train_dataloader.dataset.pipeline.1.size=32',
     )
+    # Workers would take most of the time to start.
+    for loader in ('train', 'val', 'test'):
+        alone = ('num_workers=0', 'persistent_workers=False')
+        short += tuple(f'{loader}_dataloader.{option}' for option in alone)
     call('train.py', config, '--work-dir', tmp_path / 'w', '--cfg-options', *short)
     assert (tmp_path / 'w' / 'iter_1.pth').is_file()
     scalars = next((tmp_path / 'w').glob('*/vis_data/scalars.json')).read_text()
     assert 'psnr' in scalars, 'validated with sampled maps'
     steps = ('--num-steps', 1, '--work-dir', tmp_path / 'w')
+    steps += ('--cfg-options', *short)
     call('test.py', config, tmp_path / 'w' / 'iter_1.pth', *steps)
 
 
