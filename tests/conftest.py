@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 # Several workers share few cores: more threads than cores only wait for each other.
@@ -22,6 +23,14 @@ def quick_config_text(monkeypatch):
     import yapf.yapflib.yapf_api as yapf_api
 
     monkeypatch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
+
+
+@pytest.fixture(autouse=True, scope='session')
+def environment_once() -> None:
+    """Each run logs machine and versions: finding them out takes a second."""
+    from mmengine.runner import runner
+
+    runner.collect_env = cache(runner.collect_env)
 
 
 @pytest.fixture

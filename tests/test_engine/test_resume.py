@@ -22,15 +22,25 @@ def _assert_same(a, b, place='') -> None:
         assert a == b, place
 
 
+def _train(runner) -> None:
+    """Train, and end the worker.
+
+    A runner is left to the garbage collector together with the queue by which its
+    workers hear of the end, and then torch waits five seconds for each.
+    """
+    runner.train()
+    runner.train_loop.dataloader_iterator._iterator._shutdown_workers()
+
+
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(make_runner, tmp_path):
     # With a worker, loading data does not touch the random state of the training.
     dropout = dict(model__head__dropout=0.3, train_dataloader__num_workers=1)
-    make_runner('whole', **dropout).train()
-    make_runner('parts', **dropout, train_cfg__max_iters=2).train()
+    _train(make_runner('whole', **dropout))
+    _train(make_runner('parts', **dropout, train_cfg__max_iters=2))
     resumed = make_runner(
         'parts', **dropout, resume=True, load_from=str(tmp_path / 'parts/iter_2.pth')
     )
-    resumed.train()
+    _train(resumed)
 
     whole = _states(tmp_path / 'whole' / 'iter_4.pth')
     parts = _states(tmp_path / 'parts' / 'iter_4.pth')
@@ -50,7 +60,7 @@ def test_another_seed_gives_other_weights(make_runner, tmp_path):
 
 def test_data_workers_do_not_change_the_result(make_runner, tmp_path):
     make_runner('none').train()
-    make_runner('two', train_dataloader__num_workers=2).train()
+    _train(make_runner('two', train_dataloader__num_workers=2))
     none, two = (
         _states(tmp_path / name / 'iter_4.pth')['state_dict']
         for name in ('none', 'two')
