@@ -81,6 +81,9 @@ def fork(work: Callable[[], None], output: Path) -> int:
         sys.stdout = sys.stderr = output.open('a', buffering=1)
         for descriptor in (1, 2):
             os.dup2(sys.stdout.fileno(), descriptor)
+        # torch replaces its threads at the first use after a fork, and two of them
+        # that come first together abort the process.
+        torch.set_num_threads(1)
         work()
         code = 0
     except SystemExit as stop:

@@ -1,9 +1,6 @@
 """FID, IS, KID, precision and recall: numbers, counts, provenance."""
 
 import json
-import multiprocessing
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +26,7 @@ from mmadm.evaluation import (
 )
 from mmadm.evaluation.generative import gather, short_count
 from tests.conftest import draw_photo
+from tests.test_evaluation.two_processes import in_two_processes
 
 DIM = 2048
 
@@ -428,27 +426,6 @@ def test_a_paired_distance_needs_the_truth():
         metric.process(None, samples)
 
 
-def in_two_processes(work: Callable[[int], object]) -> list:
-    """What ``work(rank)`` gives in each of two processes that talk through gloo."""
-    context = multiprocessing.get_context('fork')
-    results = context.SimpleQueue()
-
-    def run(rank: int) -> None:
-        os.environ.update(MASTER_ADDR='localhost', MASTER_PORT='29713')
-        torch.distributed.init_process_group('gloo', rank=rank, world_size=2)
-        results.put((rank, work(rank)))
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-
-    workers = [context.Process(target=run, args=(rank,)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-    assert [worker.exitcode for worker in workers] == [0, 0]
-    return [value for _, value in sorted(results.get() for _ in workers)]
-
-
 def test_two_processes_count_each_sample_once(reference, tmp_path):
     """Five samples over two ranks: MMEngine pads the second with sample 0."""
     measures = ('fid', 'fid_paired', 'is', 'kid', 'pr')
@@ -469,20 +446,22 @@ def test_two_processes_count_each_sample_once(reference, tmp_path):
         dump.evaluate(5)
         return metric.evaluate(5)
 
-    for scores in in_two_processes(work):
+    for scores in in_two_processes(tmp_path, work):
         assert scores == pytest.approx(alone, rel=1e-5, abs=1e-7)
     expected = np.stack([fake.numpy().transpose(1, 2, 0) for fake in fakes])
     assert (np.load(out)['arr_0'] == expected).all()
 
 
-def test_two_processes_gather_rows_in_the_order_of_the_samples():
+def test_two_processes_gather_rows_in_the_order_of_the_samples(tmp_path):
     """Which decides in which split of the Inception Score a sample is."""
     shares = [(4, 0, 2), (1, 3)]
 
     def work(rank: int) -> list:
         return gather({i: torch.tensor([10.0 * i]) for i in shares[rank]}).tolist()
 
-    assert in_two_processes(work) == 2 * [[[0.0], [10.0], [20.0], [30.0], [40.0]]]
+    assert in_two_processes(tmp_path, work) == 2 * [
+        [[0.0], [10.0], [20.0], [30.0], [40.0]]
+    ]
 
 
 # Samples in a file

@@ -5,7 +5,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
 import torch
+
+# Not copies of the process of the tests, which may hold locks of its threads: of one
+# that has done nothing but to import what takes long.
+_context = multiprocessing.get_context('forkserver')
+_context.set_forkserver_preload(['mmengine.runner', 'mmadm.evaluation'])
 
 
 def in_two_processes(folder: Path, work: Callable[[int], object]) -> list:
@@ -15,22 +21,29 @@ def in_two_processes(folder: Path, work: Callable[[int], object]) -> list:
         folder: where they meet; their working directory.
         work: gets the rank.
     """
-    context = multiprocessing.get_context('fork')
-    results = context.SimpleQueue()
-
-    def run(rank: int) -> None:
-        os.chdir(folder)
-        torch.distributed.init_process_group(
-            'gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2
-        )
-        results.put((rank, work(rank)))
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-
-    workers = [context.Process(target=run, args=(rank,)) for rank in (0, 1)]
+    results = _context.SimpleQueue()
+    sealed = cloudpickle.dumps(work)
+    workers = [
+        _context.Process(target=_run, args=(rank, folder, sealed, results))
+        for rank in (0, 1)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(120)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    codes = [worker.exitcode for worker in workers]
+    for worker in workers:
+        worker.kill()
+    assert codes == [0, 0], codes
     return [value for _, value in sorted(results.get() for _ in workers)]
+
+
+def _run(rank: int, folder: Path, sealed: bytes, results) -> None:
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2
+    )
+    results.put((rank, cloudpickle.loads(sealed)(rank)))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()

@@ -353,7 +353,7 @@ def train_on_rank(rank: int, folder: Path) -> None:
 def test_two_processes_train_with_the_gradients_of_both(tmp_path):
     """They saw different pictures; equal weights mean that gradients were shared."""
     spawn = torch.multiprocessing.start_processes
-    spawn(train_on_rank, (tmp_path,), nprocs=2, start_method='fork')
+    spawn(train_on_rank, (tmp_path,), nprocs=2, start_method='forkserver')
     one, two = (states(tmp_path / f'rank_{rank}.pth') for rank in (0, 1))
     start = dict(small().named_parameters())
     assert one.keys() == start.keys()
