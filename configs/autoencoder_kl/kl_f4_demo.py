@@ -16,7 +16,7 @@ from mmadm.datasets.transforms import (
     RandomCrop,
 )
 
-train_dataloader.update(batch_size=4)
+train_dataloader.update(batch_size=2)
 # Those in colour.
 train_dataloader.dataset.update(
     names=(
@@ -30,7 +30,8 @@ train_dataloader.dataset.update(
 )
 train_dataloader.dataset.pipeline = [
     dict(type=LoadImages, cache=True),
-    dict(type=RandomCrop, size=64),
+    # Norms see a crop as a whole: small ones have other contrasts than photographs.
+    dict(type=RandomCrop, size=96),
     dict(type=RandomFlip, prob=0.5),
     dict(type=PackDiffusionInputs),
 ]
@@ -52,12 +53,12 @@ model.autoencoder.update(base_channels=16, num_blocks=1, tile=None)
 model.discriminator.update(base_channels=16)
 model.reconstruction.update(lpips_weight=0)
 # Late and weak: enough to be seen in the log. Sharper pictures need more time.
-model.update(disc_start=850, disc_weight=0.05)
+model.update(disc_start=1350, disc_weight=0.05)
 
-train_cfg.update(max_iters=1000, val_interval=500)
-optim_wrapper.autoencoder.optimizer.update(lr=1e-3)
+train_cfg.update(max_iters=1500, val_interval=500)
+optim_wrapper.autoencoder.optimizer.update(lr=2e-3)
 optim_wrapper.discriminator.optimizer.update(lr=1e-4)
-param_scheduler.update(eta_min=1e-5, end=1000)
+param_scheduler.update(eta_min=1e-5, end=1500)
 custom_hooks[1].update(momentum=1e-2)
 default_hooks.logger.update(interval=20)
 default_hooks.checkpoint.update(interval=500)
