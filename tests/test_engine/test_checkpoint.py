@@ -93,6 +93,23 @@ def test_weights_of_another_scaling_are_refused(tmp_path):
             assert scaling(other) in str(error.value)
 
 
+def test_training_writes_its_scaling_and_warns_of_another(make_runner, tmp_path):
+    first = make_runner('a', train_cfg__max_iters=2)
+    first.train()
+    path = tmp_path / 'a' / 'iter_2.pth'
+    assert read_checkpoint(path)['meta']['scaling'] == scaling(first.model)
+    for sigma, told in ((first.model.preconditioner.sigma_data, False), (2.0, True)):
+        name = f'sigma_{sigma}'
+        make_runner(
+            name,
+            load_from=str(path),
+            model__preconditioner__sigma_data=sigma,
+            train_cfg__max_iters=1,
+        ).train()
+        log = next((tmp_path / name).glob('*/*.log')).read_text()
+        assert ('another scaling' in log) == told
+
+
 def test_one_scaling_in_other_words_is_accepted(tmp_path):
     plain = diffusion(type='Preconditioner')
     spelled = diffusion(type='Preconditioner', sigma_data=0.5)
