@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from mmadm.datasets import CachedLatents, ImageDataset, SeededIndex
-from mmadm.datasets.preparation.latents import cache_latents
+from mmadm.datasets.conversion.latents import cache_latents
 from mmadm.datasets.transforms import LoadImages, PackDiffusionInputs
 from mmadm.models import ADM, DiffusionPreprocessor, DualDecoderUNet, KLAutoencoder
 from mmadm.utils.latent_cache import weights_hash

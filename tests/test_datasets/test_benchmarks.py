@@ -16,8 +16,8 @@ from PIL import Image
 
 from mmadm.apis.browse import build, dataloader_config, spread, time_transforms
 from mmadm.datasets import ImageDataset, SeededIndex
+from mmadm.datasets.conversion import draw_masks
 from mmadm.datasets.mask_file import write_masks
-from mmadm.datasets.preparation import draw_masks
 from tests.conftest import ROOT, draw_photo
 from tests.test_datasets.test_pairs import write_boundaries
 

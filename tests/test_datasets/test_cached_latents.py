@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmadm.apis import load_config
 from mmadm.datasets import CachedLatents, ImageDataset, SeededIndex
-from mmadm.datasets.preparation.latents import cache_latents
+from mmadm.datasets.conversion.latents import cache_latents
 from mmadm.datasets.transforms import (
     LoadImages,
     MaskedCondition,

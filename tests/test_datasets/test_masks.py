@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from mmadm.datasets import ImageDataset, SeededIndex
+from mmadm.datasets.conversion import check_names, draw_masks, masks_from_folder
 from mmadm.datasets.mask_file import decode, digest, encode, read_masks, write_masks
 from mmadm.datasets.masks import MASKS, scored_mask
-from mmadm.datasets.preparation import check_names, draw_masks, masks_from_folder
 from mmadm.datasets.transforms import (
     FixedMask,
     LoadImages,

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmadm.datasets.mask_file import decode, read_masks
-from mmadm.datasets.preparation import (
+from mmadm.datasets.conversion import (
     adm_code_split,
     check_duts,
     lama_split,
@@ -20,9 +19,10 @@ from mmadm.datasets.preparation import (
     prepare_celeba_hq,
     prepare_div2k,
 )
-from mmadm.datasets.preparation.bsds500 import inscribed, rotated
-from mmadm.datasets.preparation.div2k import starts
-from mmadm.datasets.preparation.work import run
+from mmadm.datasets.conversion.bsds500 import inscribed, rotated
+from mmadm.datasets.conversion.conversion_utils import run
+from mmadm.datasets.conversion.div2k import starts
+from mmadm.datasets.mask_file import decode, read_masks
 from mmadm.datasets.transforms.edges import mean_map
 from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import resize

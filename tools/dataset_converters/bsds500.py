@@ -38,7 +38,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Run it again to go on with what is missing.'):
-        from mmadm.datasets.preparation import prepare_bsds500
+        from mmadm.datasets.conversion import prepare_bsds500
 
         counts = prepare_bsds500(
             args.data_root,

@@ -63,7 +63,7 @@ def main() -> None:
         import torch
 
         from mmadm.apis import load_config
-        from mmadm.datasets.preparation.latents import cache_latents
+        from mmadm.datasets.conversion.latents import cache_latents
         from mmadm.registry import DATASETS
 
         device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')

@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 def choose_split(args: argparse.Namespace):
     """What makes the lists of names."""
-    from mmadm.datasets.preparation import adm_code_split, lama_split
+    from mmadm.datasets.conversion import adm_code_split, lama_split
 
     if args.split == 'adm_code':
         return partial(adm_code_split, num_test=args.num_test)
@@ -66,7 +66,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Run it again to go on with what is missing.'):
-        from mmadm.datasets.preparation import prepare_celeba_hq
+        from mmadm.datasets.conversion import prepare_celeba_hq
 
         record = prepare_celeba_hq(
             args.source,

@@ -32,7 +32,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Run it again to go on with what is missing.'):
-        from mmadm.datasets.preparation import prepare_div2k
+        from mmadm.datasets.conversion import prepare_div2k
 
         counts = prepare_div2k(
             args.data_root,

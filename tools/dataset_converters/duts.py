@@ -28,7 +28,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Run it again to go on with what is missing.'):
-        from mmadm.datasets.preparation import check_duts
+        from mmadm.datasets.conversion import check_duts
 
         counts = check_duts(
             args.data_root, args.subset, not args.fast, args.num_workers

@@ -45,13 +45,13 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Nothing was written; run it again.'):
-        from mmadm.datasets.mask_file import hole_share, read_masks, write_masks
-        from mmadm.datasets.preparation import (
+        from mmadm.datasets.conversion import (
             check_names,
             draw_masks,
             image_names,
             masks_from_folder,
         )
+        from mmadm.datasets.mask_file import hole_share, read_masks, write_masks
 
         names = image_names(args.names)
         if args.check_only:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmadm.datasets.transforms.loading import read_image
 
-from .work import (
+from .conversion_utils import (
     check_complete,
     problem_of,
     raise_all,

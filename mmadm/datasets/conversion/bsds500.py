@@ -19,7 +19,7 @@ from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import resize
 from mmadm.utils.bsds import read_boundaries
 
-from .work import check_count, raise_all, remember, run, save_image
+from .conversion_utils import check_count, raise_all, remember, run, save_image
 
 #: Images of each part.
 COUNTS = dict(train=200, val=100, test=200)

@@ -10,7 +10,7 @@ from mmadm.datasets.image_dataset import by_name, check_pairs, list_images
 from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils.images import FORMATS
 
-from .work import check_count, raise_all, run
+from .conversion_utils import check_count, raise_all, run
 
 #: Pairs of each part (Wang et al., CVPR 2017).
 COUNTS = {'DUTS-TR': 10553, 'DUTS-TE': 5019}

@@ -11,7 +11,7 @@ from mmadm.utils import resize
 from mmadm.utils.files import whole_file
 from mmadm.utils.images import Filter
 
-from .work import check_count, remember, run, save_image, some, write_record
+from .conversion_utils import check_count, remember, run, save_image, some, write_record
 
 COUNT = 30000
 #: From the names of all images to named lists of them.

@@ -13,7 +13,7 @@ from mmadm.datasets.masks import check_kind, scored_mask
 from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import mix_seed, resize
 
-from .work import run, some
+from .conversion_utils import run, some
 
 
 def draw_masks(
