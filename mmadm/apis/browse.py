@@ -14,7 +14,7 @@ from mmadm.registry import DATASETS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import mix_seed, seed_everything
 from mmadm.visualization import columns
-from mmadm.visualization.pictures import captioned, row, to_picture
+from mmadm.visualization.images import captioned, row, to_rgb_array
 from mmadm.visualization.visualizer import save
 
 from .launch import merge_options
@@ -57,7 +57,7 @@ def picture_of(sample: DiffusionSample) -> np.ndarray:
     """What is known about a sample, side by side: condition, mask, truth."""
     shown = columns(sample)
     if 'mask' in sample:
-        shown['mask (white = hole)'] = to_picture(sample.mask * 255)
+        shown['mask (white = hole)'] = to_rgb_array(sample.mask * 255)
     return row([captioned(picture, caption) for caption, picture in shown.items()])
 
 

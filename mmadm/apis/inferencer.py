@@ -23,7 +23,7 @@ from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import enlarge
 from mmadm.visualization import DiffusionVisualizer, columns, draw_trajectory
-from mmadm.visualization.pictures import captioned, row
+from mmadm.visualization.images import captioned, row
 from mmadm.visualization.visualizer import save
 
 from .launch import load_config, use_sampler

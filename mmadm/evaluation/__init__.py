@@ -4,17 +4,17 @@ from .dump import DumpSamples
 from .dump_images import DumpCocoRle, DumpImages
 from .edge import EdgeMetric
 from .fidelity import ImageFidelity, psnr, ssim
+from .frechet import FeatureStatistics, StreamingMoments, frechet_distance
 from .generative import (
     InceptionMetrics,
     inception_score,
     kernel_distance,
     precision_recall,
-    score_pictures,
+    score_images,
 )
 from .inception import InceptionFeatures
 from .reference import Reference, measure_reference
 from .saliency import SaliencyMetric
-from .statistics import FeatureStatistics, StreamingMoments, frechet_distance
 
 __all__ = [
     'DumpCocoRle',
@@ -34,6 +34,6 @@ __all__ = [
     'measure_reference',
     'precision_recall',
     'psnr',
-    'score_pictures',
+    'score_images',
     'ssim',
 ]

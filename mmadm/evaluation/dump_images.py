@@ -15,7 +15,7 @@ from mmadm.registry import METRICS
 from mmadm.utils import enlarge
 from mmadm.utils.files import whole_file
 
-from .maps import as_map
+from .sample_fields import as_map
 
 
 def _stem(sample: dict) -> str:

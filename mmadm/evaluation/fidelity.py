@@ -14,7 +14,7 @@ from mmadm.utils import resize
 from mmadm.utils.matlab_resize import matlab_resize
 from mmadm.utils.perceptual import RANDOM, build_lpips
 
-from .maps import name_of, required
+from .sample_fields import name_of, required
 
 # ITU-R BT.601, studio range, as in MATLAB's rgb2ycbcr.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255

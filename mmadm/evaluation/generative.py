@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mmadm.registry import METRICS
 
+from .frechet import FeatureStatistics, StreamingMoments, frechet_distance
 from .inception import InceptionFeatures
-from .maps import required
 from .reference import Reference, image_batches
-from .statistics import FeatureStatistics, StreamingMoments, frechet_distance
+from .sample_fields import required
 
 #: Below this, FID falls with the number of samples faster than with their quality.
 _COMPARABLE = 10_000
@@ -306,7 +306,7 @@ class InceptionMetrics(BaseMetric):
         return {f'{before}{key}{after}': value for key, value in scores.items()}
 
 
-def score_pictures(
+def score_images(
     metric: InceptionMetrics, pictures: Iterable[np.ndarray], device: str = 'cpu'
 ) -> dict[str, float]:
     """Scores of samples that exist already.

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mmadm.utils.files import whole_file
 
+from .frechet import FeatureStatistics, StreamingMoments
 from .inception import InceptionFeatures
-from .statistics import FeatureStatistics, StreamingMoments
 
 _TOOL = 'python tools/analysis_tools/fid_stats.py SOURCE --out'
 _BATCH = 50

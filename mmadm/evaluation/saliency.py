@@ -11,7 +11,7 @@ from mmadm.registry import METRICS
 from mmadm.utils import enlarge
 
 from . import saliency_measures as measure
-from .maps import as_map, required
+from .sample_fields import as_map, required
 from .threaded import ThreadedMetric
 
 # A pixel of a mask that is brighter stands out.

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mmadm.structures import DiffusionSample
 
-from .pictures import captioned, column, detail, fitted, row, to_picture
+from .images import captioned, column, detail, fitted, row, to_rgb_array
 
 
 def draw_trajectory(
@@ -30,7 +30,7 @@ def draw_trajectory(
             image = model.first_stage.decode(state.float(), batch)[0]
             image = model.data_preprocessor.to_uint8(image, sample)
             reduce = fitted if len(image) == 1 else detail
-            pictures.append(captioned(reduce(to_picture(image), side=160), name))
+            pictures.append(captioned(reduce(to_rgb_array(image), side=160), name))
         frames.append(column(pictures))
 
     model.predict(condition, [sample], callback=record)

@@ -10,7 +10,7 @@ from mmadm.registry import VISUALIZERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import resize
 
-from .pictures import captioned, overlay, row, to_picture, with_holes
+from .images import captioned, overlay, row, to_rgb_array, with_holes
 
 
 def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
@@ -28,7 +28,7 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
         size = tuple(sample.gt_img.shape[-2:])
     shown = {}
     if 'condition' in sample:
-        condition = to_picture(sample.condition)
+        condition = to_rgb_array(sample.condition)
         smaller = condition.shape[:2] != answer
         shown['condition'] = resize(
             condition, size, 'nearest' if smaller else 'bicubic'
@@ -39,11 +39,11 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
         if smaller:
             shown['bicubic'] = resize(condition, size, 'bicubic')
     if 'pred_img' in sample:
-        shown['prediction'] = resize(to_picture(sample.pred_img), size, 'bilinear')
+        shown['prediction'] = resize(to_rgb_array(sample.pred_img), size, 'bilinear')
         if 'condition' in sample and len(sample.pred_img) == 1:
             shown['overlay'] = overlay(shown['condition'], shown['prediction'])
     if 'gt_img' in sample:
-        shown['truth'] = to_picture(sample.gt_img)
+        shown['truth'] = to_rgb_array(sample.gt_img)
     return shown
 
 

@@ -22,7 +22,7 @@ from mmadm.evaluation import (
     kernel_distance,
     measure_reference,
     precision_recall,
-    score_pictures,
+    score_images,
 )
 from mmadm.evaluation.generative import gather, short_count
 from tests.conftest import draw_photo
@@ -354,9 +354,9 @@ def as_samples(fakes: list[Tensor], truths: list[Tensor] | None = None) -> list[
 
 def test_the_real_images_have_no_distance_and_others_have(reference, tmp_path):
     metric = metric_with(tmp_path, reference)
-    same = score_pictures(metric, pictures(6))
+    same = score_images(metric, pictures(6))
     assert same == {'fid6_random_weights': pytest.approx(0, abs=1e-6)}
-    other = score_pictures(metric, pictures(6, first=50))
+    other = score_images(metric, pictures(6, first=50))
     assert other['fid6_random_weights'] > 0.01, 'and the first score is forgotten'
 
 
@@ -500,7 +500,7 @@ def test_cifar10_scores_as_torch_fidelity_publishes(data_root, tmp_path):
     fake, real = (cifar10(data_root / 'cifar10_webp', x) for x in ('train', 'test'))
     measure_reference(real, 5000, extractor, 5000, 'cuda').save(tmp_path / 'real.npz')
     metric = InceptionMetrics(('fid', 'is', 'kid', 'pr'), str(tmp_path / 'real.npz'))
-    scores = score_pictures(metric, fake, 'cuda')
+    scores = score_images(metric, fake, 'cuda')
     assert scores['fid5k'] == pytest.approx(10.3233, abs=1e-2)
     assert scores['is5k'] == pytest.approx(10.7505, abs=1e-2)
     assert scores['kid5k_x1000'] == pytest.approx(-0.029, abs=0.05)

@@ -32,13 +32,13 @@ def main() -> None:
         from rich.progress import track
 
         from mmadm.datasets import open_pictures
-        from mmadm.evaluation import InceptionMetrics, score_pictures
+        from mmadm.evaluation import InceptionMetrics, score_images
         from mmadm.utils.files import whole_file
 
         pictures = open_pictures(args.samples)
         metric = InceptionMetrics(args.measures, args.reference, weights=args.weights)
         shown = track(pictures, 'Measuring', len(pictures))
-        scores = score_pictures(metric, shown, args.device)
+        scores = score_images(metric, shown, args.device)
         for key, value in scores.items():
             print(f'{key}: {value:.4f}')
         if args.out:

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmadm.registry import HOOKS
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import columns
-from mmadm.visualization.pictures import captioned, column, row
+from mmadm.visualization.images import captioned, column, row
 
 
 @HOOKS.register_module()

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmadm.registry import HOOKS
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import columns
-from mmadm.visualization.pictures import captioned, column, detail, fitted, grid, row
+from mmadm.visualization.images import captioned, column, detail, fitted, grid, row
 from mmadm.visualization.visualizer import save
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmadm.evaluation.maps import as_map, name_of, required
+from mmadm.evaluation.sample_fields import as_map, name_of, required
 from mmadm.evaluation.threaded import ThreadedMetric
 from mmadm.registry import METRICS
 

@@ -17,7 +17,7 @@ _RED = np.array([230, 30, 30])
 _STRIPES = (110, 190)
 
 
-def to_picture(image: Tensor) -> np.ndarray:
+def to_rgb_array(image: Tensor) -> np.ndarray:
     """A uint8 tensor (C, H, W) with one or three channels to a picture."""
     array = image.detach().cpu().numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))

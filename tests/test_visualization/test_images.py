@@ -11,14 +11,14 @@ from mmadm.engine import ShowDirHook
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.curves import plot_curves, read_scalars
-from mmadm.visualization.pictures import (
+from mmadm.visualization.images import (
     captioned,
     column,
     detail,
     fitted,
     grid,
     row,
-    to_picture,
+    to_rgb_array,
 )
 
 
@@ -117,7 +117,7 @@ def test_a_caption_stands_above_and_changes_nothing_below():
 
 def test_maps_are_shown_grey_and_details_are_the_middle():
     map_ = torch.arange(12, dtype=torch.uint8).view(1, 3, 4)
-    picture = to_picture(map_)
+    picture = to_rgb_array(map_)
     assert picture.shape == (3, 4, 3) and (picture[..., 0] == picture[..., 2]).all()
     large = np.arange(100 * 100 * 3).reshape(100, 100, 3)
     assert (detail(large, 10) == large[45:55, 45:55]).all()
