@@ -39,7 +39,7 @@ def import_gradio():
     return gradio
 
 
-def make_answer(inferencers: dict) -> Callable[..., Pictures]:
+def make_predict(inferencers: dict) -> Callable[..., Pictures]:
     """What the page calls.
 
     Args:
@@ -133,7 +133,7 @@ def main() -> None:
             )
             for config, weights in args.model
         }
-        page = build_page(make_answer(inferencers), list(inferencers))
+        page = build_page(make_predict(inferencers), list(inferencers))
         page.launch(server_name=args.host, server_port=args.port)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from mmadm.apis import ADMInferencer, load_config
 from mmadm.models.inference import make_inference
 from tests.conftest import draw_photo
-from tests.test_apis.test_inferencer import save_pictures, save_weights
+from tests.test_apis.test_inferencer import save_images, save_weights
 from tests.test_configs.test_tasks import narrow
 
 ROOT = Path(__file__).parent.parent
@@ -56,8 +56,8 @@ def test_holes_are_filled(call, tmp_path):
     pictures = {name: draw_photo(i, 32, 40) for i, name in enumerate('ab')}
     mask = np.zeros((32, 40), np.uint8)
     mask[8:20, 4:30] = 255
-    folder = save_pictures(tmp_path / 'in', pictures)
-    masks = save_pictures(tmp_path / 'masks', dict.fromkeys(pictures, mask))
+    folder = save_images(tmp_path / 'in', pictures)
+    masks = save_images(tmp_path / 'masks', dict.fromkeys(pictures, mask))
     options = ('--weights', weights, '--out-dir', tmp_path / 'out', '--trajectory')
     call('image_demo.py', folder, config, *options, '--masks', masks, '--num-steps', 1)
     for name, picture in pictures.items():
@@ -112,7 +112,7 @@ def test_what_is_painted_is_filled(web, painter):
     first, second = np.s_[2:6, 3:9], np.s_[10:14, 12:20]
     hole = np.zeros((16, 24), bool)
     hole[first] = hole[second] = True
-    answer = web['make_answer'](dict(painter=painter))
+    answer = web['make_predict'](dict(painter=painter))
     images = answer('painter', editor(picture, first, second), 2, 5, 'deterministic')
     expected = painter(
         picture,
@@ -132,7 +132,7 @@ def test_where_there_is_no_way_to_draw_its_place_stays_empty(web, painter, monke
     monkeypatch.setattr(painter.model, 'inference', windows)
     picture = draw_photo(0, 16, 24)
     drawing = editor(picture, np.s_[2:6, 3:9])
-    answer = web['make_answer'](dict(painter=painter))
+    answer = web['make_predict'](dict(painter=painter))
     pred, _, trajectory = answer('painter', drawing, 1, 0, '')
     assert pred.shape == picture.shape and trajectory is None
 
@@ -147,7 +147,7 @@ def test_where_there_is_no_way_to_draw_its_place_stays_empty(web, painter, monke
 )
 def test_a_visitor_is_told_what_is_missing(web, painter, drawing, message):
     with pytest.raises(ValueError, match=message):
-        web['make_answer'](dict(painter=painter))('painter', drawing, 1, 0, '')
+        web['make_predict'](dict(painter=painter))('painter', drawing, 1, 0, '')
 
 
 def test_without_gradio_the_command_is_named(refused, monkeypatch):
@@ -158,6 +158,6 @@ def test_without_gradio_the_command_is_named(refused, monkeypatch):
 
 @pytest.mark.skipif(not importlib.util.find_spec('gradio'), reason='needs gradio')
 def test_the_page_has_what_the_answer_needs(web, painter):
-    page = web['build_page'](web['make_answer'](dict(painter=painter)), ['painter'])
+    page = web['build_page'](web['make_predict'](dict(painter=painter)), ['painter'])
     (function,) = page.fns.values()
     assert len(function.inputs) == 5 and len(function.outputs) == 3

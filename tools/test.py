@@ -70,7 +70,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     from mmadm.apis import (
         merge_options,
         prepare_run,
-        use_replicas,
+        use_ddp,
         use_sampler,
         use_tta,
     )
@@ -95,7 +95,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         )
     # Once more, so that they beat the other options.
     merge_options(cfg, args.cfg_options)
-    use_replicas(cfg)
+    use_ddp(cfg)
     if args.out and args.out_item == 'pred':
         evaluators = cfg.test_evaluator
         evaluators = evaluators if isinstance(evaluators, list) else [evaluators]

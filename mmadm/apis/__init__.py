@@ -12,7 +12,7 @@ from .launch import (
     use_trust,
     use_tta,
 )
-from .processes import use_replicas
+from .distributed import use_ddp
 from .step_sweep import (
     check_steps,
     load_into,
@@ -35,7 +35,7 @@ __all__ = [
     'shipped_models',
     'test_steps',
     'use_amp',
-    'use_replicas',
+    'use_ddp',
     'use_sampler',
     'use_trust',
     'use_tta',

@@ -66,7 +66,7 @@ class Complexity:
         trained = sum(part.trained for part in self.parts)
         return _TRAINED * trained + _FROZEN * (self.parameters - trained)
 
-    def answer_macs(self, num_steps: int) -> int:
+    def sampling_macs(self, num_steps: int) -> int:
         """Multiply-accumulates of one answer with ``num_steps`` network calls."""
         times = {'once': 1, 'each': num_steps, 'training': 0}
         return sum(times[part.calls] * part.macs for part in self.parts)
@@ -151,7 +151,7 @@ def report(complexity: Complexity, steps: Sequence[int]) -> str:
         )
     lines.append(f'{"all":<24}{complexity.parameters:>14,}')
     for n in steps:
-        macs = complexity.answer_macs(n) / 1e9
+        macs = complexity.sampling_macs(n) / 1e9
         lines.append(f'one {height}x{width} image with {n} calls: {macs:,.1f} GMACs')
     lines.append(
         f'training in float32: {complexity.state_bytes / 2**30:.2f} GiB for weights, '
@@ -173,11 +173,11 @@ def overview(costs: Mapping[str, Complexity], num_steps: int) -> str:
     )
     lines = [f'{"config":<{width}}' + ''.join(f'{c:>14}' for c in columns)]
     for name, cost in costs.items():
-        call = cost.answer_macs(1) - cost.answer_macs(0)
+        call = cost.sampling_macs(1) - cost.sampling_macs(0)
         memory = (cost.state_bytes + cost.activations) / 2**30
         lines.append(
             f'{name:<{width}}{"x".join(map(str, cost.size)):>14}{cost.parameters:>14,}'
-            f'{call / 1e9:>14.1f}{cost.answer_macs(num_steps) / 1e9:>14,.1f}'
+            f'{call / 1e9:>14.1f}{cost.sampling_macs(num_steps) / 1e9:>14,.1f}'
             f'{memory:>14.2f}'
         )
     return '\n'.join(lines)

@@ -14,7 +14,7 @@ from mmadm.engine import (
 )
 
 from .config_check import check_config
-from .processes import join_processes
+from .distributed import init_distributed
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -92,7 +92,7 @@ def prepare_run(
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         _limit_waiting(cfg.get(name))
     if launcher != 'none':
-        join_processes(cfg, launcher)
+        init_distributed(cfg, launcher)
 
 
 def _limit_waiting(loader: dict | None) -> None:

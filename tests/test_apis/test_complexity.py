@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from mmadm.apis import load_config
-from mmadm.apis.complexity import image_size, measure, report
+from mmadm.apis.complexity import (
+    Complexity,
+    Part,
+    image_size,
+    measure,
+    overview,
+    report,
+)
 from mmadm.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'adm'
@@ -20,8 +27,8 @@ def test_calls_cost_what_was_measured_of_the_authors_networks(config, giga_macs)
     cfg = load_config(str(CONFIGS / config))
     cost = measure(cfg.model, image_size(cfg))
     assert cost.size == (32, 32)
-    assert round(cost.answer_macs(1) / 1e9, 1) == giga_macs
-    assert cost.answer_macs(10) == 10 * cost.answer_macs(1)
+    assert round(cost.sampling_macs(1) / 1e9, 1) == giga_macs
+    assert cost.sampling_macs(10) == 10 * cost.sampling_macs(1)
 
 
 def test_the_condition_is_paid_once():
@@ -30,7 +37,7 @@ def test_the_condition_is_paid_once():
     once = sum(part.macs for part in cost.parts if part.calls == 'once')
     each = sum(part.macs for part in cost.parts if part.calls == 'each')
     assert once > 0
-    assert cost.answer_macs(7) == once + 7 * each
+    assert cost.sampling_macs(7) == once + 7 * each
 
 
 def test_parts_make_up_the_model():
@@ -90,3 +97,18 @@ def test_an_unknown_size_is_asked_for():
     cfg.train_dataloader.dataset.pipeline.pop(1)
     with pytest.raises(ValueError, match='--shape HEIGHT WIDTH'):
         image_size(cfg)
+
+
+ENCODER = Part('encoder', 3_000, 0, 4 * 10**9, 'once')
+HEAD = Part('head', 2_000, 2_000, 10**9, 'each')
+
+
+def test_a_line_tells_what_a_call_an_answer_and_a_training_cost():
+    large = Complexity((64, 96), (ENCODER, HEAD), activations=2**30)
+    small = Complexity((8, 8), (HEAD,), activations=2**29)
+    title, *lines = overview({'a/large.py': large, 'small.py': small}, 10).split('\n')
+    assert len({len(line) for line in (title, *lines)}) == 1
+    assert [line.split() for line in lines] == [
+        ['a/large.py', '64x96', '5,000', '1.0', '14.0', '1.00'],
+        ['small.py', '8x8', '2,000', '1.0', '10.0', '0.50'],
+    ]

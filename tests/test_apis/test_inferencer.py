@@ -35,7 +35,7 @@ def to_array(image: torch.Tensor) -> np.ndarray:
     return array[..., 0] if array.shape[2] == 1 else array
 
 
-def save_pictures(folder: Path, pictures: dict[str, np.ndarray]) -> Path:
+def save_images(folder: Path, pictures: dict[str, np.ndarray]) -> Path:
     folder.mkdir()
     for name, picture in pictures.items():
         Image.fromarray(picture).save(folder / f'{name}.png')
@@ -59,7 +59,7 @@ def given(dataset, samples, folder: Path) -> dict:
     if 'mask' in samples[0]:
         names = [Path(sample.img_path).stem for sample in samples]
         masks = [to_array(sample.mask) * 255 for sample in samples]
-        save_pictures(folder, dict(zip(names, masks)))
+        save_images(folder, dict(zip(names, masks)))
         pictures = Path(dataset.data_prefix['img_path'])
         return dict(inputs=pictures, masks=folder)
     return dict(inputs=[sample.img_path for sample in samples])
@@ -111,7 +111,7 @@ def test_a_folder_goes_in_and_out_as_with_the_tool(toy_config, tmp_path):
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     samples = [dataset[i]['data_samples'] for i in range(len(dataset))]
     small = {Path(s.img_path).stem: to_array(s.condition) for s in samples}
-    folder = save_pictures(tmp_path / 'small', small)
+    folder = save_images(tmp_path / 'small', small)
     inferencer = ADMInferencer(str(toy_config), weights, 'cpu')
     results = inferencer(folder, num_steps=2, out_dir=tmp_path / 'out')
     for path, answer in zip(
@@ -176,7 +176,7 @@ def test_samples_are_given_on_request(toy):
 
 
 def test_all_pictures_are_looked_at_before_the_first_is_answered(toy, tmp_path):
-    folder = save_pictures(tmp_path / 'in', {'a': draw_photo(0, 8, 8)})
+    folder = save_images(tmp_path / 'in', {'a': draw_photo(0, 8, 8)})
     (folder / 'b.png').write_bytes((folder / 'a.png').read_bytes()[:60])
     with pytest.raises(ValueError, match=r'Broken image file: .*b\.png.*Replace'):
         toy(folder, out_dir=tmp_path / 'out')

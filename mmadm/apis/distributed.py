@@ -18,7 +18,7 @@ _MPI = {
 }
 
 
-def join_processes(cfg: Config, launcher: str) -> None:
+def init_distributed(cfg: Config, launcher: str) -> None:
     """Tell this process where the others are, in place; without GPUs, meet them.
 
     MMEngine meets them on GPUs, in the same way.
@@ -40,7 +40,7 @@ def join_processes(cfg: Config, launcher: str) -> None:
         cfg.setdefault('model_wrapper_cfg', _replica())
 
 
-def use_replicas(cfg: Config) -> None:
+def use_ddp(cfg: Config) -> None:
     """Give each process the whole model, in place.
 
     For tests: there is little to share but weights, and of the samples each process
