@@ -15,7 +15,7 @@ ALLOWED = {
     'diffusion': ({'diffusion', 'registry'}, {'torch'}),
     'models/heads': ({'models.heads', 'registry'}, {'torch', 'mmengine'}),
     'models/condition_encoders': (
-        {'models.condition_encoders', 'registry', 'utils', 'conversion.swin'},
+        {'models.condition_encoders', 'registry', 'utils'},
         {'torch', 'mmengine', 'mmpretrain'},
     ),
     'models/autoencoders': (
@@ -57,7 +57,10 @@ ALLOWED = {
         {'torch', 'mmengine', 'numpy', 'PIL', 'rich', 'safetensors'},
     ),
     'conversion': (
-        {'conversion', 'engine', 'registry', 'utils'},
+        {
+            *('conversion', 'engine', 'registry', 'utils'),
+            'models.condition_encoders.swin',
+        },
         {'torch', 'mmengine', 'safetensors'},
     ),
     'utils': (

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from mmadm.models.condition_encoders.swin import swin_keys
 from mmadm.registry import MODELS
 from mmadm.utils.files import whole_file
 from mmadm.utils.weights import check_fit
@@ -19,7 +20,6 @@ from mmadm.utils.weights import check_fit
 from .first_stage import PARTS, ldm_first_stage
 from .heads import relation_keys, unconditional_keys
 from .reading import read_foreign, report_left_out, stored_weights
-from .swin import swin_keys
 from .writing import check_target, write_weights
 
 Generation = Literal['adm_public', 'ddm_public', 'diffusion_edge']

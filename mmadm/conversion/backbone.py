@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmadm.models.condition_encoders.swin import swin_keys
 from mmadm.registry import MODELS
 from mmadm.utils.weights import check_fit
 
 from .reading import read_foreign, stored_weights
-from .swin import swin_keys
 from .writing import check_target, write_weights
 
 # Width of the first stage and blocks of the third -> name.

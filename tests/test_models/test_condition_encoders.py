@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmadm.conversion.swin import swin_keys
 from mmadm.models import ConvEncoder, RelationUNet, ResNetEncoder, SwinEncoder
 from mmadm.models.condition_encoders.backbone import find_weights
+from mmadm.models.condition_encoders.swin import swin_keys
 
 from .test_adm import answers, losses_of, make_data, make_model
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmadm.models import FourierFilter, RelationUNet, SingleDecoderRelationUNet
 from mmadm.models.heads.relation_layers import (
-    ChannelNorm,
+    LayerNorm2d,
     LinearAttention,
     RelationLayer,
     StandardizedBlock,
@@ -255,7 +255,7 @@ def test_time_scales_a_block():
 
 
 def test_the_channel_norm_leaves_mean_0_and_variance_1_at_each_position():
-    y = ChannelNorm(16)(5 + 3 * torch.randn(2, 16, 3, 4))
+    y = LayerNorm2d(16)(5 + 3 * torch.randn(2, 16, 3, 4))
     torch.testing.assert_close(y.mean(1), torch.zeros(2, 3, 4), rtol=0, atol=1e-5)
     variance = y.var(1, correction=0)
     torch.testing.assert_close(variance, torch.ones(2, 3, 4), rtol=0, atol=1e-3)

@@ -2,7 +2,7 @@
 
 from .kl import KLAutoencoder
 from .pixel import Draw, PixelStage, ResidualStage
-from .tiny import TinyAutoencoderStage
+from .taesd import TinyAutoencoderStage
 
 __all__ = [
     'Draw',

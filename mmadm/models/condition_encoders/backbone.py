@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from mmadm.utils.weights import check_fit, read_weights
 
-from .channels import check_condition
-
 _SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 
@@ -79,6 +77,16 @@ class PretrainedEncoder(BaseModule):
         """
         check_condition(condition, self)
         return self.backbone(condition)
+
+
+def check_condition(condition: Tensor, encoder: nn.Module) -> None:
+    """Refuse a condition (N, C, H, W) of other channels than ``encoder`` takes."""
+    if condition.shape[1] != encoder.in_channels:
+        raise ValueError(
+            f'{type(encoder).__name__} takes conditions of {encoder.in_channels} '
+            f'channels, but got {condition.shape[1]}. Set in_channels of the '
+            'condition encoder, or pack another array as condition.'
+        )
 
 
 def build_backbone(backbone_type: type[nn.Module], *args, **kwargs) -> nn.Module:

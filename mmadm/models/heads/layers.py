@@ -40,7 +40,7 @@ def zero_init(module: nn.Module) -> nn.Module:
     return module
 
 
-class SineCode(nn.Module):
+class SinusoidalEmbedding(nn.Module):
     """[cos, sin] of a number times the frequencies ``10000^(-2k / channels)``."""
 
     def __init__(self, channels: int) -> None:
@@ -54,7 +54,7 @@ class SineCode(nn.Module):
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
-class FourierCode(nn.Module):
+class FourierEmbedding(nn.Module):
     """``[sin, cos](2 pi W c_noise)`` of random frequencies W that are never trained."""
 
     def __init__(self, channels: int) -> None:
@@ -75,7 +75,7 @@ class TimeEmbedding(nn.Module):
         channels: base width of the head; the vector is four times as wide.
         augment_dim: length of the label vector of a leaking-free augmentation, 0 for
             none.
-        code: :class:`SineCode` or :class:`FourierCode`.
+        code: :class:`SinusoidalEmbedding` or :class:`FourierEmbedding`.
         code_width: width of the code in ``channels``.
     """
 
@@ -83,7 +83,7 @@ class TimeEmbedding(nn.Module):
         self,
         channels: int,
         augment_dim: int = 0,
-        code: type[nn.Module] = SineCode,
+        code: type[nn.Module] = SinusoidalEmbedding,
         code_width: int = 1,
     ) -> None:
         super().__init__()

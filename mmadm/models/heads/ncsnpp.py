@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmadm.registry import MODELS
 
-from .layers import FourierCode, SelfAttention, group_norm
+from .layers import FourierEmbedding, SelfAttention, group_norm
 from .unet import Decoder, DualDecoderUNet, Encoder
 
 # The factor that keeps the variance of a sum of two.
@@ -179,7 +179,7 @@ class NCSNppUNet(DualDecoderUNet):
 
     encoder_type = ResidualEncoder
     decoder_type = ScaledDecoder
-    embedding_settings = dict(code=FourierCode, code_width=2)
+    embedding_settings = dict(code=FourierEmbedding, code_width=2)
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -58,7 +58,7 @@ class StandardizedBlock(nn.Module):
         return self.shortcut(x) + h
 
 
-class ChannelNorm(nn.Module):
+class LayerNorm2d(nn.Module):
     """Normalises over the channels of each position; a gain, no bias."""
 
     def __init__(self, channels: int) -> None:
@@ -86,7 +86,7 @@ class FullAttention(nn.Module):
         super().__init__()
         inner = num_heads * head_channels
         self.num_heads = num_heads
-        self.norm = ChannelNorm(channels)
+        self.norm = LayerNorm2d(channels)
         self.qkv = nn.Conv2d(channels, 3 * inner, 1, bias=False)
         self.proj = nn.Conv2d(inner, channels, 1)
 
@@ -109,7 +109,7 @@ class LinearAttention(FullAttention):
 
     def __init__(self, channels: int, **kwargs: int) -> None:
         super().__init__(channels, **kwargs)
-        self.proj_norm = ChannelNorm(channels)
+        self.proj_norm = LayerNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""

@@ -11,7 +11,7 @@ from mmadm.registry import MODELS
 
 from .layers import (
     Decouple,
-    FourierCode,
+    FourierEmbedding,
     SpatialAttention,
     check_channels,
     check_features,
@@ -227,7 +227,7 @@ class RelationUNet(BaseModule):
         embed = 4 * d
 
         self.embedding = nn.Sequential(
-            FourierCode(d), nn.Linear(d, embed), nn.GELU(), nn.Linear(embed, embed)
+            FourierEmbedding(d), nn.Linear(d, embed), nn.GELU(), nn.Linear(embed, embed)
         )
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels + condition_channels[0], d, 7, padding=3),
