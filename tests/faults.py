@@ -62,7 +62,7 @@ def train(config: Path, work_dir: Path, options: dict, ranks: int = 1) -> None:
     launcher = 'pytorch' if ranks > 1 else 'none'
     prepare_run(cfg, str(config), str(work_dir), launcher=launcher)
     cfg.experiment_name = f'{os.getpid()}_{time.time_ns()}'
-    cfg.custom_hooks.append(dict(type=PhaseHook))
+    cfg.default_hooks.phase = dict(type=PhaseHook)
     set_resume(cfg, 'auto')
     Runner.from_cfg(cfg).train()
 

@@ -84,14 +84,12 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     if args.tta:
         use_tta(cfg)
     if args.show_dir or args.show:
-        cfg.custom_hooks.append(
-            dict(
-                type=ShowDirHook,
-                show_dir=args.show_dir,
-                interval=args.interval,
-                show=args.show,
-                wait_time=args.wait_time,
-            )
+        cfg.default_hooks.show_dir = dict(
+            type=ShowDirHook,
+            show_dir=args.show_dir,
+            interval=args.interval,
+            show=args.show,
+            wait_time=args.wait_time,
         )
     # Once more, so that they beat the other options.
     merge_options(cfg, args.cfg_options)

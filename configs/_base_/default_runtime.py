@@ -34,19 +34,17 @@ default_hooks = dict(
     param_scheduler=dict(type=ParamSchedulerHook),
     checkpoint=dict(type=AtomicCheckpointHook, interval=10000, max_keep_ckpts=2),
     sampler_seed=dict(type=DistSamplerSeedHook),
+    iteration_seed=dict(type=StatelessSeedHook),
+    ema=dict(type=EMAHook, ema_type=TrainableEMA, momentum=1e-4, ramp=2 / 3),
+    sample_grid=dict(type=SampleGridHook),
+    plain_checkpoint=dict(type=PlainCheckpointHook),
+    non_finite=dict(type=NonFiniteHook),
+    broken_images=dict(type=BrokenImageHook),
+    stop_signal=dict(type=StopSignalHook),
+    acceleration=dict(type=AccelerationHook),
+    latent_cache=dict(type=LatentCacheHook),
+    sharding=dict(type=ShardingHook),
 )
-custom_hooks = [
-    dict(type=StatelessSeedHook),
-    dict(type=EMAHook, ema_type=TrainableEMA, momentum=1e-4, ramp=2 / 3),
-    dict(type=SampleGridHook),
-    dict(type=PlainCheckpointHook),
-    dict(type=NonFiniteHook),
-    dict(type=BrokenImageHook),
-    dict(type=StopSignalHook),
-    dict(type=AccelerationHook),
-    dict(type=LatentCacheHook),
-    dict(type=ShardingHook),
-]
 
 val_cfg = dict(type=ValLoop)
 test_cfg = dict(type=TestLoop)

@@ -12,7 +12,7 @@ train_dataloader.dataset.pipeline[1].update(size=(96, 96))
 val_dataloader.dataset.pipeline[1].update(size=(96, 96))
 test_dataloader.dataset.pipeline[1].update(size=(96, 96))
 
-custom_hooks[1].update(momentum=5e-3)
+default_hooks.ema.update(momentum=5e-3)
 default_hooks.logger.update(interval=20)
 default_hooks.checkpoint.update(interval=500)
 auto_scale_lr.update(base_batch_size=8)

@@ -11,7 +11,7 @@ model.preconditioner.update(sigma_data=0.5)
 
 train_dataloader.update(batch_size=32)
 
-custom_hooks[1].update(momentum=5e-3)
+default_hooks.ema.update(momentum=5e-3)
 default_hooks.logger.update(interval=20)
 default_hooks.checkpoint.update(interval=500)
 auto_scale_lr.update(base_batch_size=32)

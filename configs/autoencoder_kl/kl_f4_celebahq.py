@@ -27,5 +27,5 @@ test_dataloader.dataset.update(
     ann_file='splits/lama_test.txt',
 )
 
-custom_hooks[1].update(momentum=5e-3, interval=10, begin_iter=1000)
+default_hooks.ema.update(momentum=5e-3, interval=10, begin_iter=1000)
 auto_scale_lr = dict(base_batch_size=8)

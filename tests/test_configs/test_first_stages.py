@@ -51,7 +51,7 @@ def test_the_numbers_are_the_authors(name):
         optimizer = cfg.optim_wrapper[part].optimizer
         assert (optimizer.lr, optimizer.weight_decay) == (5e-6, 1e-2)
     assert cfg.model.disc_start == start
-    average = cfg.custom_hooks[1]
+    average = cfg.default_hooks.ema
     settings = average.momentum, average.interval, average.begin_iter
     assert settings == (5e-3, 10, 1000)
 
@@ -80,7 +80,7 @@ def shrink(cfg: Config, data: Path) -> None:
     cfg.model.disc_start = 1
     cfg.train_cfg.update(max_iters=2, val_interval=2)
     cfg.param_scheduler.end = 2
-    cfg.custom_hooks[1].begin_iter = 0
+    cfg.default_hooks.ema.begin_iter = 0
     cfg.default_hooks.checkpoint.interval = 2
 
 

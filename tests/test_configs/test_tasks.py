@@ -108,7 +108,7 @@ def narrow(cfg: Config) -> None:
                 if key in transform:
                     transform[key] = (64, 64)
     cfg.train_cfg.update(max_iters=1, val_interval=1)
-    cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type.__name__ != 'EMAHook']
+    cfg.default_hooks.pop('ema')
 
 
 def task_of(name: str) -> tuple:

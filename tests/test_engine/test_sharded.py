@@ -47,7 +47,7 @@ RUN = {
     'train_cfg.val_interval': 2,
     'param_scheduler.end': 4,
     'default_hooks.checkpoint.interval': 2,
-    'custom_hooks.6.interval': 1,
+    'default_hooks.stop_signal.interval': 1,
     'model.condition_encoder.channels': (8,),
     'model.head.condition_channels': (8,),
     'model.head.channel_mult': (1,),

@@ -63,7 +63,10 @@ def test_a_run_is_started_stopped_in_time_and_saved(cluster, toy_config, tmp_pat
     """SIGUSR1 before the end of the allocation: two tasks save one checkpoint."""
     work = tmp_path / 'w'
     options = ['train_cfg.max_iters=2000', 'default_hooks.checkpoint.interval=2000']
-    options += ['train_dataloader.num_workers=1', 'custom_hooks.6.interval=1']
+    options += [
+        'train_dataloader.num_workers=1',
+        'default_hooks.stop_signal.interval=1',
+    ]
     script = str(ROOT / 'tools' / 'slurm_train.sh')
     command = ['bash', script, 'cpu', 'toy', str(toy_config), str(work)]
     output = tmp_path / 'output'

@@ -170,7 +170,11 @@ def test_two_ranks_stop_together_and_go_on_exactly(quiet, tmp_path):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    options = {**SPARSE, 'custom_hooks.6.interval': 2, 'model.head.dropout': 0.2}
+    options = {
+        **SPARSE,
+        'default_hooks.stop_signal.interval': 2,
+        'model.head.dropout': 0.2,
+    }
     whole, work = tmp_path / 'whole', tmp_path / 'w'
     for process in fork_ranks(quiet['config'], whole, options, port):
         assert wait(process) == 0, (whole / 'out_0.txt').read_text()[-2000:]
@@ -230,7 +234,7 @@ def test_a_poisoned_step_changes_nothing(make_runner, tmp_path, wrapper):
 
 def test_a_gpu_is_asked_now_and_then_and_skips_by_itself(make_runner, monkeypatch):
     monkeypatch.setattr('mmadm.engine.hooks.nonfinite._at_hand', lambda flag: False)
-    runner = make_runner(custom_hooks__4__interval=4)
+    runner = make_runner(default_hooks__non_finite__interval=4)
     runner.register_hook(Poison((2,)))
     runner.train()
     counts, _ = runner.message_hub.get_scalar('train/skipped_steps').data
@@ -271,7 +275,7 @@ def test_running_statistics_forget_what_is_no_number(make_runner, tmp_path):
 
 
 def test_training_that_diverges_stops_and_names_the_files(make_runner, tmp_path):
-    runner = make_runner(custom_hooks__4__max_skips_in_a_row=2)
+    runner = make_runner(default_hooks__non_finite__max_skips_in_a_row=2)
     runner.register_hook(Poison((3, 4)))
     seen = []
 
@@ -371,7 +375,7 @@ def test_what_another_process_meets_is_named_too(make_runner, capsys, monkeypatc
         'mmadm.engine.hooks.broken_images.all_gather_object',
         lambda mine: [mine, [other, other]],
     )
-    make_runner(custom_hooks__5__interval=2).train()
+    make_runner(default_hooks__broken_images__interval=2).train()
     assert capsys.readouterr().out.count(other) == 1
 
 
