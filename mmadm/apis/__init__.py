@@ -1,5 +1,6 @@
-"""What the tools do, callable from Python."""
+"""The functions behind the command-line tools, and the inferencer."""
 
+from .distributed import use_ddp
 from .inferencer import ADMInferencer, shipped_models
 from .launch import (
     load_config,
@@ -12,7 +13,6 @@ from .launch import (
     use_trust,
     use_tta,
 )
-from .distributed import use_ddp
 from .step_sweep import (
     check_steps,
     load_into,

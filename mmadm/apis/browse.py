@@ -1,4 +1,4 @@
-"""Look at what the pipeline hands to the model, and at how long it takes."""
+"""Shows and times the samples that a data pipeline produces."""
 
 import time
 from collections import defaultdict
@@ -21,58 +21,58 @@ from .launch import merge_options
 
 
 def dataloader_config(path: str, mode: str, options: dict | None = None) -> Config:
-    """The dataloader of a config, which needs no model.
+    """The dataloader config of a config file; the file needs no model.
 
     Args:
         path: config file, also one of ``configs/_base_/datasets``.
         mode: 'train', 'val' or 'test'.
-        options: as ``--cfg-options``.
+        options: the parsed ``--cfg-options``.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the config has no such dataloader.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f'Config not found: {path}. The shipped ones are in configs/.'
+            f'Config not found: {path}. The shipped configs are in configs/.'
         )
     cfg = Config.fromfile(path)
     merge_options(cfg, options)
     if not cfg.get(f'{mode}_dataloader'):
-        there = [key for key in cfg if key.endswith('_dataloader')]
+        found = [key for key in cfg if key.endswith('_dataloader')]
         raise ValueError(
-            f'{path} has no {mode}_dataloader, but {there}. Choose another --mode.'
+            f'{path} has no {mode}_dataloader; it has {found}. Choose another --mode.'
         )
     return cfg[f'{mode}_dataloader']
 
 
-def spread(length: int, number: int) -> list[int]:
-    """Up to ``number`` different indices, evenly spread."""
+def evenly_spaced(length: int, number: int) -> list[int]:
+    """Up to ``number`` different indices of a sequence, evenly spaced."""
     return np.unique(
         np.linspace(0, length - 1, min(number, length)).astype(int)
     ).tolist()
 
 
-def picture_of(sample: DiffusionSample) -> np.ndarray:
-    """What is known about a sample, side by side: condition, mask, truth."""
+def draw_sample(sample: DiffusionSample) -> np.ndarray:
+    """Condition, mask and ground truth of a sample, side by side."""
     shown = columns(sample)
     if 'mask' in sample:
         shown['mask (white = hole)'] = to_rgb_array(sample.mask * 255)
-    return row([captioned(picture, caption) for caption, picture in shown.items()])
+    return row([captioned(image, caption) for caption, image in shown.items()])
 
 
 def browse(dataset: BaseDataset, out: str | Path, number: int) -> list[Path]:
-    """Write pictures of some items as they leave the pipeline.
+    """Draw some samples as they leave the pipeline, and write them as PNG.
 
     Returns:
-        the files.
+        the paths of the files.
     """
     written = []
-    for index in spread(len(dataset), number):
+    for index in evenly_spaced(len(dataset), number):
         sample = _item(dataset, index)['data_samples']
         name = Path(sample.get('img_path', 'sample')).stem
         written.append(Path(out, f'{index:06d}_{name}.png'))
-        save(picture_of(sample), written[-1])
+        save(draw_sample(sample), written[-1])
     return written
 
 
@@ -82,13 +82,13 @@ def _item(dataset: BaseDataset, index: int) -> dict:
 
 
 def time_transforms(dataset: BaseDataset, number: int) -> dict[str, np.ndarray]:
-    """Seconds of each step of the pipeline for some items, one process.
+    """Seconds that each transform of the pipeline takes for some samples.
 
     Raises:
-        ValueError: the data set has no pipeline to be timed.
+        ValueError: the data set has no pipeline.
     """
     seconds: dict[str, list[float]] = defaultdict(list)
-    for index in spread(len(dataset), number):
+    for index in evenly_spaced(len(dataset), number):
         seed_everything(mix_seed(0, index))
         results = dataset.get_data_info(index)
         for transform in dataset.pipeline.transforms:
@@ -99,11 +99,11 @@ def time_transforms(dataset: BaseDataset, number: int) -> dict[str, np.ndarray]:
 
 
 def time_loader(cfg: Config, number: int) -> float:
-    """Images per second of the dataloader as training uses it, after its first batch.
+    """Images per second of a dataloader; its first batch is not counted.
 
     Args:
-        cfg: of the dataloader.
-        number: at least so many images are counted.
+        cfg: config of the dataloader.
+        number: minimum number of images to load.
     """
     batches = _endless(Runner.build_dataloader(cfg, seed=0))
     next(batches)
@@ -119,23 +119,22 @@ def _endless(loader) -> Iterator[dict]:
 
 
 def timing_report(seconds: dict[str, np.ndarray]) -> str:
-    """A table: mean, median and share of each step, and images per second."""
+    """A table of mean, median and fraction of each transform, and images per second."""
     total = sum(seconds.values())
-    lines = [f'{"step":24}{"mean ms":>10}{"median ms":>11}{"share":>8}']
+    lines = [f'{"transform":24}{"mean ms":>10}{"median ms":>11}{"fraction":>10}']
     for name, values in {**seconds, 'all': total}.items():
-        share = values.sum() / total.sum()
+        fraction = values.sum() / total.sum()
         lines.append(
             f'{name:24}{values.mean() * 1e3:10.2f}{np.median(values) * 1e3:11.2f}'
-            f'{share:8.0%}'
+            f'{fraction:10.0%}'
         )
-    rates = 1 / total.mean(), 1 / np.median(total)
+    mean, median = 1 / total.mean(), 1 / np.median(total)
     lines.append(
-        f'one process: {rates[0]:.1f} images/s (median {rates[1]:.1f}), {len(total)} '
-        'images'
+        f'one process: {mean:.1f} images/s (median {median:.1f}), {len(total)} images'
     )
     return '\n'.join(lines)
 
 
 def build(cfg: Config) -> BaseDataset:
-    """The data set of a dataloader's config."""
+    """The data set of a dataloader config."""
     return DATASETS.build(cfg.dataset)

@@ -1,7 +1,7 @@
-"""Parameters, multiply-accumulates and memory of a model, from its config alone.
+"""Parameters, multiply-accumulates and memory of a model, computed from its config.
 
-Everything runs on PyTorch's meta device: shapes without numbers, so the largest model
-takes seconds and no memory.
+The model is built on PyTorch's meta device, which stores shapes and no values: even the
+largest model takes seconds and no memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmadm.registry import MODELS
 from mmadm.structures import DiffusionSample
 
-# Bytes of training beside activations, per parameter in float32: weight, gradient, two
-# moments of AdamW and the moving average; a frozen one is only its weight.
+# Bytes of training without activations, per float32 parameter. A trained parameter has a
+# weight, a gradient, two moments of AdamW and the moving average; a frozen one a weight.
 _TRAINED, _FROZEN = 20, 4
-#: Keys under which transforms give the size of their result, the most telling first.
+#: Arguments of transforms that give the size of their result, in order of priority.
 _SIZE_KEYS = ('crop_size', 'size', 'scale')
 
 
@@ -27,28 +27,28 @@ class Part:
     """One part of a model.
 
     Attributes:
-        name: what it is.
-        parameters: how many numbers it has.
-        trained: how many of them are trained.
-        macs: multiply-accumulates of one call for one image.
-        calls: how often one answer needs it: 'once', or 'each' network call.
+        name: name of the part.
+        parameters: number of parameters.
+        trained: number of parameters that are trained.
+        macs: multiply-accumulates of one forward pass for one image.
+        runs: when it runs: 'once' per image, at 'each' step, or only in 'training'.
     """
 
     name: str
     parameters: int
     trained: int
     macs: int
-    calls: str
+    runs: str
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """A model's cost for images of one size.
+    """The cost of a model for one image size.
 
     Attributes:
         size: (H, W) of the image.
-        parts: the parts in the order of their use.
-        activations: bytes that one image's training step keeps for the way back.
+        parts: the parts, in the order in which they run.
+        activations: bytes that the backward pass of one training image needs.
     """
 
     size: tuple[int, int]
@@ -57,37 +57,38 @@ class Complexity:
 
     @property
     def parameters(self) -> int:
-        """Of all parts."""
+        """Number of parameters of all parts."""
         return sum(part.parameters for part in self.parts)
 
     @property
     def state_bytes(self) -> int:
-        """What training holds beside activations, with AdamW and EMA in float32."""
+        """Bytes of weights, gradients, AdamW and EMA in float32, without activations."""
         trained = sum(part.trained for part in self.parts)
         return _TRAINED * trained + _FROZEN * (self.parameters - trained)
 
     def sampling_macs(self, num_steps: int) -> int:
-        """Multiply-accumulates of one answer with ``num_steps`` network calls."""
+        """Multiply-accumulates of sampling one image with ``num_steps`` steps."""
         times = {'once': 1, 'each': num_steps, 'training': 0}
-        return sum(times[part.calls] * part.macs for part in self.parts)
+        return sum(times[part.runs] * part.macs for part in self.parts)
 
 
 def measure(model: dict, size: Sequence[int]) -> Complexity:
-    """Cost of the model of a config, with random weights of no memory.
+    """Measure the cost of a model on the meta device.
 
     Args:
-        model: the config's ``model``; the files of weights that it names are not read.
+        model: the ``model`` of a config; weight files that it names are not read.
         size: (H, W) of the images.
 
     Raises:
-        ValueError: it is no diffusion model.
+        ValueError: it is not a diffusion model.
     """
     with torch.device('meta'):
         network = MODELS.build(model)
     if not hasattr(network, 'first_stage'):
         raise ValueError(
-            f'Diffusion models are counted, but the config has {type(network).__name__}'
-            '. Give a config of configs/adm/: its first stage is counted along.'
+            'Only diffusion models can be measured, but the config has '
+            f'{type(network).__name__}. Give a config of configs/adm/; its first stage '
+            'is measured with it.'
         )
     network.eval()
     height, width = network.data_preprocessor.padded(size)
@@ -97,10 +98,10 @@ def measure(model: dict, size: Sequence[int]) -> Complexity:
     with torch.no_grad():
         features, encoding = _counted(lambda: network.encode_condition(condition))
         x_0, to_latent = _counted(lambda: network.first_stage.encode(image, condition))
-        _, calls = _counted(lambda: network.denoise(x_0, torch.ones(1), features))
+        _, denoising = _counted(lambda: network.denoise(x_0, torch.ones(1), features))
         _, to_image = _counted(lambda: network.first_stage.decode(x_0, condition))
 
-    parts = _head_parts(network.head, calls)
+    parts = _head_parts(network.head, denoising)
     if network.condition_encoder is not None:
         macs = _total(encoding)
         parts.insert(0, _part('condition encoder', network.condition_encoder, macs))
@@ -116,10 +117,10 @@ def measure(model: dict, size: Sequence[int]) -> Complexity:
 
 
 def image_size(cfg: Config) -> tuple[int, int]:
-    """Size of the images that a config trains on.
+    """(H, W) of the images that a config trains on.
 
     Raises:
-        ValueError: the pipeline does not tell it.
+        ValueError: the training pipeline does not contain it.
     """
     dataset = cfg.train_dataloader.dataset
     for transform in reversed(dataset.get('pipeline', ())):
@@ -130,29 +131,30 @@ def image_size(cfg: Config) -> tuple[int, int]:
             if isinstance(size, list | tuple) and len(size) == 2:
                 # mmcv's `scale` is (width, height), all others (height, width).
                 return tuple(size[::-1] if key == 'scale' else size)
-    asked = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('target_shape')
-    if asked is None:
+    target = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('target_shape')
+    if target is None:
         raise ValueError(
-            'The config does not tell the size of its images: no transform of its '
-            f'training pipeline has one of {_SIZE_KEYS}. Give --shape HEIGHT WIDTH.'
+            'The image size cannot be read from the config: no transform of its '
+            f'training pipeline has an argument {_SIZE_KEYS}. Give --shape HEIGHT '
+            'WIDTH.'
         )
-    return tuple(asked)
+    return tuple(target)
 
 
 def report(complexity: Complexity, steps: Sequence[int]) -> str:
-    """The parts as a table, and what answers and training cost together."""
+    """A table of the parts, and the total cost of sampling and of training."""
     height, width = complexity.size
-    lines = [f'{"part":<24}{"parameters":>14}{"GMACs":>10}   computed']
-    calls = dict(once='once per image', each='each call', training='in training only')
+    lines = [f'{"part":<24}{"parameters":>14}{"GMACs":>10}   runs']
+    when = dict(once='once per image', each='each step', training='in training only')
     for part in complexity.parts:
         lines.append(
             f'{part.name:<24}{part.parameters:>14,}{part.macs / 1e9:>10.2f}'
-            f'   {calls[part.calls]}'
+            f'   {when[part.runs]}'
         )
     lines.append(f'{"all":<24}{complexity.parameters:>14,}')
     for n in steps:
         macs = complexity.sampling_macs(n) / 1e9
-        lines.append(f'one {height}x{width} image with {n} calls: {macs:,.1f} GMACs')
+        lines.append(f'one {height}x{width} image, {n} steps: {macs:,.1f} GMACs')
     lines.append(
         f'training in float32: {complexity.state_bytes / 2**30:.2f} GiB for weights, '
         f'gradients, AdamW and EMA; {complexity.activations / 2**30:.2f} GiB of '
@@ -162,52 +164,52 @@ def report(complexity: Complexity, steps: Sequence[int]) -> str:
 
 
 def overview(costs: Mapping[str, Complexity], num_steps: int) -> str:
-    """A line for each of several models, by name: one answer and one training."""
+    """A table with one line per model: the cost of sampling and of training."""
     width = max(map(len, costs))
     columns = (
         'image',
         'parameters',
-        'GMACs/call',
-        f'{num_steps} calls',
+        'GMACs/step',
+        f'{num_steps} steps',
         'training GiB',
     )
     lines = [f'{"config":<{width}}' + ''.join(f'{c:>14}' for c in columns)]
     for name, cost in costs.items():
-        call = cost.sampling_macs(1) - cost.sampling_macs(0)
+        step = cost.sampling_macs(1) - cost.sampling_macs(0)
         memory = (cost.state_bytes + cost.activations) / 2**30
         lines.append(
             f'{name:<{width}}{"x".join(map(str, cost.size)):>14}{cost.parameters:>14,}'
-            f'{call / 1e9:>14.1f}{cost.sampling_macs(num_steps) / 1e9:>14,.1f}'
+            f'{step / 1e9:>14.1f}{cost.sampling_macs(num_steps) / 1e9:>14,.1f}'
             f'{memory:>14.2f}'
         )
     return '\n'.join(lines)
 
 
-def _counted(call: Callable[[], object]) -> tuple[object, dict[str, dict]]:
-    """The call's result and its operations, by module."""
+def _counted(run: Callable[[], object]) -> tuple[object, dict[str, dict]]:
+    """The result of ``run`` and its operations by module."""
     with FlopCounterMode(display=False) as counter:
-        result = call()
+        result = run()
     return result, counter.get_flop_counts()
 
 
 def _total(counts: dict[str, dict], module: str = 'Global') -> int:
-    """Multiply-accumulates, of which the counter makes two operations each."""
+    """Multiply-accumulates of a module; the counter counts two operations for each."""
     return sum(counts.get(module, {}).values()) // 2
 
 
-def _part(name: str, module: nn.Module, macs: int, calls: str = 'once') -> Part:
+def _part(name: str, module: nn.Module, macs: int, runs: str = 'once') -> Part:
     parameters = list(module.parameters())
     return Part(
         name,
         sum(p.numel() for p in parameters),
         sum(p.numel() for p in parameters if p.requires_grad),
         macs,
-        calls,
+        runs,
     )
 
 
 def _head_parts(head: nn.Module, counts: dict[str, dict]) -> list[Part]:
-    """What the decoders share, and each decoder."""
+    """The part that the decoders share, then each decoder."""
     root = type(head).__name__
     decoders = [
         _part(
@@ -243,17 +245,17 @@ def _condition(network: nn.Module, size: tuple[int, int]) -> Tensor | None:
 
 
 def _activations(network: nn.Module, image: Tensor, condition: Tensor | None) -> int:
-    """Bytes that one training step keeps for the way back; weights not counted."""
-    kept: dict[int, torch.UntypedStorage] = {}
+    """Bytes that the backward pass of one training step needs, without weights."""
+    saved: dict[int, torch.UntypedStorage] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage
+        saved[storage._cdata] = storage
         return tensor
 
     network.train()
     sample = DiffusionSample(metainfo=dict(seed=0))
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         network.loss(image, condition, [sample])
     weights = {p.untyped_storage()._cdata for p in network.parameters()}
-    return sum(s.nbytes() for key, s in kept.items() if key not in weights)
+    return sum(s.nbytes() for key, s in saved.items() if key not in weights)

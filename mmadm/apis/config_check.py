@@ -1,7 +1,7 @@
-"""Misspelt keys are found before anything is built.
+"""Checks the keys of a config before anything is built.
 
-MMEngine ignores unknown top-level keys and adds unknown ``--cfg-options`` silently, so
-a typing error trains with defaults.
+MMEngine ignores unknown top-level keys and silently adds unknown ``--cfg-options``, so
+that a run with a misspelt key would use the default value.
 """
 
 import inspect
@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-# Keys that MMEngine's tools and builders use beside the arguments of a class.
+# Keys that MMEngine's tools and builders read in addition to a class's arguments.
 _RUNNER_EXTRAS = {'auto_scale_lr', 'custom_imports', 'tta_model', 'tta_pipeline'}
 _BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority'}
 _LOADER_KEYS = {'dataset', 'sampler', 'batch_sampler', 'num_batch_per_epoch'}
@@ -20,17 +20,17 @@ _WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
 
 
 def check_config(cfg: Config) -> None:
-    """Refuse keys that nothing would read.
+    """Refuse keys that no class reads.
 
     Raises:
-        ValueError: a key is unknown; names its place and the key that was meant. Or
-            checkpoints would fall between the parts of an accumulated batch.
+        ValueError: a key is unknown (the message names its position and the nearest
+            known key), or a checkpoint would be saved inside an accumulated batch.
     """
     from mmengine.runner import Runner
 
     known = set(inspect.signature(Runner.__init__).parameters) | _RUNNER_EXTRAS
     for key in cfg:
-        # Other names are allowed at the top: configs are Python and have variables.
+        # Other top-level names are allowed: configs are Python and have variables.
         close = get_close_matches(key, known, n=1, cutoff=0.85)
         if key not in known and close:
             raise ValueError(_message(key, 'the config', close[0]))
@@ -41,22 +41,22 @@ def check_config(cfg: Config) -> None:
 
 
 def _check_accumulation(cfg: Config) -> None:
-    """Gradients that wait for the rest of their batch are in no checkpoint."""
+    """Checkpoints hold no accumulated gradients: save them between two steps."""
     wrappers = [node for _, node in _typed_nodes(cfg.get('optim_wrapper') or {}, '')]
     count = max((x.get('accumulative_counts', 1) for x in wrappers), default=1)
     checkpoint = cfg.get('default_hooks', {}).get('checkpoint') or {}
     interval = checkpoint.get('interval')
     if interval and interval % count:
         raise ValueError(
-            'A checkpoint would fall into the middle of an accumulated batch and lose '
-            f'its gradients: default_hooks.checkpoint.interval={interval}, '
+            'A checkpoint would be saved in the middle of an accumulated batch, and its '
+            f'gradients would be lost: default_hooks.checkpoint.interval={interval}, '
             f'optim_wrapper.accumulative_counts={count}. Make the first a multiple of '
             'the second.'
         )
 
 
 def _typed_nodes(value: Any, place: str) -> Iterator[tuple[str, dict]]:
-    """Every dict that has a ``type``, or is a data loader, with its place."""
+    """Each dict with a ``type``, and each data loader, with its position."""
     if isinstance(value, dict):
         if 'type' in value or place.endswith('_dataloader'):
             yield place, value
@@ -95,7 +95,7 @@ def _message(key: str, target: str, *meant: str) -> str:
 
 
 def _resolve(kind: Any) -> Any:
-    """The class behind a ``type``; None for a short name that others will look up."""
+    """The class of a ``type``; None for a short name of another toolbox."""
     if not isinstance(kind, str):
         return kind
     from mmengine.utils import get_object_from_string
@@ -113,7 +113,7 @@ def _resolve(kind: Any) -> Any:
 
 
 def _accepted(target: Any) -> set[str] | None:
-    """Names of the arguments that ``target`` takes; None where that cannot be known."""
+    """Names of the arguments of ``target``; None if they cannot be determined."""
     if not inspect.isclass(target):
         return None
     names: set[str] = set()

@@ -1,4 +1,4 @@
-"""Several processes that work on one run."""
+"""Sets up runs with several processes."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import torch
 from mmengine.config import Config
 
-# Where a launcher tells a process which one it is.
+# Environment variables in which a launcher gives a process its rank.
 _SLURM = dict(
     RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'
 )
@@ -19,37 +19,36 @@ _MPI = {
 
 
 def init_distributed(cfg: Config, launcher: str) -> None:
-    """Tell this process where the others are, in place; without GPUs, meet them.
+    """Set the rank variables of the environment; initialise gloo on CPUs.
 
-    MMEngine meets them on GPUs, in the same way.
+    On GPUs, MMEngine initialises NCCL itself.
 
     Args:
-        cfg: gets the wrapper that replicates the model, unless it names another.
+        cfg: on CPUs gets the wrapper of data-parallel training, unless it has one.
         launcher: 'pytorch', 'slurm' or 'mpi'.
 
     Raises:
-        ValueError: this process was not started by the launcher.
+        ValueError: the launcher did not start this process.
     """
     if launcher == 'slurm':
         _read_ranks(launcher, _SLURM)
-        _find_first_node()
+        _set_master_address()
     elif launcher == 'mpi':
         _read_ranks(launcher, _MPI)
     if not torch.cuda.is_available():
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', _replica())
+        cfg.setdefault('model_wrapper_cfg', _ddp())
 
 
 def use_ddp(cfg: Config) -> None:
-    """Give each process the whole model, in place.
+    """Give each process a whole copy of the model, in place.
 
-    For tests: there is little to share but weights, and of the samples each process
-    has its own number.
+    Testing needs no sharding: there are no gradients and no optimizer state.
     """
-    cfg.model_wrapper_cfg = _replica()
+    cfg.model_wrapper_cfg = _ddp()
 
 
-def _replica() -> dict:
+def _ddp() -> dict:
     return dict(type='MMDistributedDataParallel', device_ids=None)
 
 
@@ -58,20 +57,20 @@ def _read_ranks(launcher: str, names: dict[str, str]) -> None:
     if missing:
         start = dict(slurm='srun', mpi='mpirun')[launcher]
         raise ValueError(
-            f'--launcher {launcher} is for processes that {start} starts, but '
-            f'{", ".join(missing)} is not in the environment. Start with {start}, or '
-            'with another --launcher.'
+            f'--launcher {launcher} needs processes that were started by {start}, but '
+            f'{", ".join(missing)} is not set in the environment. Start with {start}, '
+            'or use another --launcher.'
         )
-    os.environ.update({name: os.environ[given] for name, given in names.items()})
+    os.environ.update({name: os.environ[source] for name, source in names.items()})
 
 
-def _find_first_node() -> None:
-    """Set where Slurm's processes meet, if the environment does not say it already.
+def _set_master_address() -> None:
+    """Set MASTER_ADDR and MASTER_PORT of a Slurm job, unless they are set.
 
     Raises:
-        ValueError: it cannot be found out.
+        ValueError: the first node of the job cannot be determined.
     """
-    # Two jobs on a node must not meet each other.
+    # Two jobs on one node need different ports.
     job = int(os.environ.get('SLURM_JOB_ID', 0))
     os.environ.setdefault('MASTER_PORT', str(20000 + job % 10000))
     if 'MASTER_ADDR' in os.environ:
@@ -79,14 +78,16 @@ def _find_first_node() -> None:
     nodes = os.environ.get('SLURM_NODELIST', '')
     if shutil.which('scontrol') is None:
         raise ValueError(
-            'The first node of the job is not known: there is no scontrol here to read '
-            f'SLURM_NODELIST={nodes!r}. Set MASTER_ADDR to its name.'
+            'The first node of the Slurm job is unknown: the program scontrol, which '
+            f'reads SLURM_NODELIST={nodes!r}, was not found. Set MASTER_ADDR to the '
+            'name of the first node.'
         )
     command = ['scontrol', 'show', 'hostnames', nodes]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    if answer.returncode or not answer.stdout:
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode or not result.stdout:
         raise ValueError(
-            f'The first node of the job is not known: {" ".join(command)} says '
-            f'{answer.stderr.strip()!r}. Set MASTER_ADDR to its name.'
+            f'The first node of the Slurm job is unknown: {" ".join(command)} failed '
+            f'({result.stderr.strip()!r}). Set MASTER_ADDR to the name of the first '
+            'node.'
         )
-    os.environ['MASTER_ADDR'] = answer.stdout.split()[0]
+    os.environ['MASTER_ADDR'] = result.stdout.split()[0]

@@ -1,4 +1,4 @@
-"""Costs counted on the meta device are those of the real networks."""
+"""Costs measured on the meta device equal those of the real networks."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'adm'
     ('config', 'giga_macs'),
     [('adm_uncond_cifar10.py', 24.8), ('ablation/arch_single_decoder.py', 14.4)],
 )
-def test_calls_cost_what_was_measured_of_the_authors_networks(config, giga_macs):
+def test_a_step_costs_what_was_measured_with_the_authors_networks(config, giga_macs):
     cfg = load_config(str(CONFIGS / config))
     cost = measure(cfg.model, image_size(cfg))
     assert cost.size == (32, 32)
@@ -31,16 +31,16 @@ def test_calls_cost_what_was_measured_of_the_authors_networks(config, giga_macs)
     assert cost.sampling_macs(10) == 10 * cost.sampling_macs(1)
 
 
-def test_the_condition_is_paid_once():
+def test_the_condition_encoder_runs_once_per_image():
     cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
     cost = measure(cfg.model, (64, 96))
-    once = sum(part.macs for part in cost.parts if part.calls == 'once')
-    each = sum(part.macs for part in cost.parts if part.calls == 'each')
+    once = sum(part.macs for part in cost.parts if part.runs == 'once')
+    each = sum(part.macs for part in cost.parts if part.runs == 'each')
     assert once > 0
     assert cost.sampling_macs(7) == once + 7 * each
 
 
-def test_parts_make_up_the_model():
+def test_parts_add_up_to_the_model():
     cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
     cost = measure(cfg.model, (64, 64))
     model = MODELS.build(cfg.model)
@@ -49,7 +49,7 @@ def test_parts_make_up_the_model():
     assert 'condition encoder' in report(cost, [5])
 
 
-def test_a_first_stage_is_counted_with_its_images():
+def test_the_first_stage_is_measured_with_its_images():
     cfg = load_config(str(CONFIGS / 'adm_sr_latent_demo.py'))
     cost = measure(cfg.model, (64, 64))
     decoding = next(part for part in cost.parts if part.name == 'first stage, decoding')
@@ -57,29 +57,29 @@ def test_a_first_stage_is_counted_with_its_images():
     assert decoding.trained == 0
 
 
-def test_activations_are_what_a_real_step_keeps():
-    """Counted again on the CPU, where tensors have addresses."""
+def test_activations_equal_those_of_a_real_training_step():
+    """Measured again on the CPU, where tensors have addresses."""
     from mmadm.structures import DiffusionSample
 
     cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
     model = MODELS.build(cfg.model).train()
     weights = {p.data_ptr() for p in model.parameters()}
-    kept = {}
+    saved = {}
 
-    def note(tensor):
+    def record(tensor):
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage
+            saved[storage.data_ptr()] = storage
         return tensor
 
     image, condition = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 16, 16)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         model.loss(image, condition, [DiffusionSample(metainfo=dict(seed=0))])
-    real = sum(storage.nbytes() for storage in kept.values())
+    real = sum(storage.nbytes() for storage in saved.values())
     assert measure(cfg.model, (64, 64)).activations == pytest.approx(real, rel=0.1)
 
 
-def test_the_size_is_that_of_the_last_transform_that_has_one():
+def test_the_image_size_is_that_of_the_last_transform_with_a_size():
     cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
     assert image_size(cfg) == (64, 64)
     cfg.train_dataloader.dataset.pipeline.insert(2, dict(type='Resize', scale=(48, 32)))
@@ -92,7 +92,7 @@ def test_an_autoencoder_alone_is_refused():
         measure(cfg.model, (64, 64))
 
 
-def test_an_unknown_size_is_asked_for():
+def test_an_unknown_image_size_must_be_given():
     cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
     cfg.train_dataloader.dataset.pipeline.pop(1)
     with pytest.raises(ValueError, match='--shape HEIGHT WIDTH'):
@@ -103,7 +103,7 @@ ENCODER = Part('encoder', 3_000, 0, 4 * 10**9, 'once')
 HEAD = Part('head', 2_000, 2_000, 10**9, 'each')
 
 
-def test_a_line_tells_what_a_call_an_answer_and_a_training_cost():
+def test_a_line_has_the_cost_of_a_step_of_sampling_and_of_training():
     large = Complexity((64, 96), (ENCODER, HEAD), activations=2**30)
     small = Complexity((8, 8), (HEAD,), activations=2**29)
     title, *lines = overview({'a/large.py': large, 'small.py': small}, 10).split('\n')

@@ -14,7 +14,12 @@ import yaml
 from mmengine.config import Config
 from PIL import Image
 
-from mmadm.apis.browse import build, dataloader_config, spread, time_transforms
+from mmadm.apis.browse import (
+    build,
+    dataloader_config,
+    evenly_spaced,
+    time_transforms,
+)
 from mmadm.datasets import ImageDataset, SeededIndex
 from mmadm.datasets.conversion import draw_masks
 from mmadm.datasets.mask_file import write_masks
@@ -179,7 +184,7 @@ def test_every_loader_reads_real_files(data_root, name, mode):
     cfg.dataset.update({key: str(value) for key, value in change.items()})
     dataset = build(cfg)
     assert len(dataset) == count
-    for index in spread(count, 3):
+    for index in evenly_spaced(count, 3):
         item = dataset[index]
         assert item['data_samples'].gt_img.float().std() > 1
 
