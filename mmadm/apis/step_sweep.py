@@ -8,11 +8,11 @@ from pathlib import Path
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmadm.engine import ShowDirHook, load_weights
+from mmadm.utils import unwrap_model
 from mmadm.utils.files import whole_file
 from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
@@ -25,7 +25,7 @@ def load_into(runner: Runner, path: str | Path) -> None:
         FileNotFoundError: there is no such file.
         ValueError: the file is broken or does not fit the model.
     """
-    load_weights(_unwrapped(runner), path)
+    load_weights(unwrap_model(runner.model), path)
 
 
 def check_steps(steps: Sequence[int]) -> None:
@@ -51,7 +51,7 @@ def test_steps(runner: Runner, steps: Sequence[int] | None) -> dict[int, dict]:
     Raises:
         ValueError: a number of steps is given for a model that takes none.
     """
-    model = _unwrapped(runner)
+    model = unwrap_model(runner.model)
     if not samples(model):
         return {1: _test_once(runner, steps)}
     steps = steps or [model.test_cfg.get('num_steps') or model.sampler.num_steps]
@@ -128,7 +128,7 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
         whether there is such a way: a first stage has none, nor have windows that are
         sampled apart.
     """
-    model = _unwrapped(runner)
+    model = unwrap_model(runner.model)
     if not (is_main_process() and samples(model) and model.inference.has_trajectory):
         return False
     data = pseudo_collate([runner.test_dataloader.dataset[index]])
@@ -137,11 +137,3 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
     model.eval()
     save(draw_trajectory(model, data['inputs']['condition'], sample), path)
     return True
-
-
-def _unwrapped(runner: Runner):
-    """The model itself, without the wrappers for ranks and for augmentation."""
-    model = runner.model
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from torch import nn
 
 from mmadm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmadm.utils import unwrap_model
 
 
 class JointOptimWrapper(OptimWrapperDict):
@@ -85,7 +85,7 @@ class JointOptimConstructor:
         Raises:
             ValueError: there is no such part, or a weight would not be trained.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap_model(model)
         children = dict(model.named_children())
         unknown = sorted(self.parts.keys() - children.keys())
         forgotten = [

@@ -5,6 +5,7 @@ from .matlab_resize import matlab_resize
 from .noise import SampleNoise
 from .seeding import mix_seed, seed_everything, seed_host
 from .setup import register_all_modules
+from .unwrap import unwrap_model
 
 __all__ = [
     'SampleNoise',
@@ -15,4 +16,5 @@ __all__ = [
     'resize',
     'seed_everything',
     'seed_host',
+    'unwrap_model',
 ]

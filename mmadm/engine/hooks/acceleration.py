@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmadm.registry import HOOKS
+from mmadm.utils import unwrap_model
 
 #: The parts of a model that do almost all of the work.
 _NETWORKS = ('head', 'condition_encoder')
@@ -133,7 +133,7 @@ def _why_not(device: torch.device, options: dict) -> str | None:
 
 
 def _networks(runner) -> Iterator[nn.Module]:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
     for name in _NETWORKS:
         network = getattr(model, name, None)
         if network is not None:

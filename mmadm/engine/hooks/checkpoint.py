@@ -10,7 +10,6 @@ from typing import Any, Literal
 import mmengine
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.utils import apply_to
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from mmadm.engine.saving import (
     write_checkpoint,
 )
 from mmadm.registry import HOOKS
+from mmadm.utils import unwrap_model
 from mmadm.utils.sharding import whole
 from mmadm.version import __version__
 
@@ -113,7 +113,7 @@ class AtomicCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Warn where training would go on in another scaling than it began."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         if conflict := scaling_conflict(model, checkpoint):
             runner.logger.warning(f'Training begins from weights {conflict}.')
 
@@ -196,7 +196,7 @@ def _state(runner, iteration: int, config: str) -> dict[str, Any]:
 
     There are no random states: every seed follows from its place in the run.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
     meta = dict(
         epoch=runner.epoch,
         iter=iteration,

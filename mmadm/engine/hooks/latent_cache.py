@@ -1,9 +1,9 @@
 """Latents and the model that decodes them must belong together."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmadm.registry import HOOKS
+from mmadm.utils import unwrap_model
 from mmadm.utils.latent_cache import weights_hash
 
 
@@ -24,7 +24,7 @@ class LatentCacheHook(Hook):
         expected = metainfo.get('first_stage')
         if expected is None:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         found = weights_hash(model.first_stage)
         if found != expected:
             raise ValueError(
