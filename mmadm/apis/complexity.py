@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmadm.registry import MODELS
 from mmadm.structures import DiffusionSample
 
-# Bytes of training without activations, per float32 parameter. A trained parameter has a
-# weight, a gradient, two moments of AdamW and the moving average; a frozen one a weight.
+# Bytes of training per float32 parameter, without activations. A trained parameter has
+# a weight, a gradient, two moments of AdamW and an average; a frozen one a weight.
 _TRAINED, _FROZEN = 20, 4
 #: Arguments of transforms that give the size of their result, in order of priority.
 _SIZE_KEYS = ('crop_size', 'size', 'scale')
@@ -62,7 +62,7 @@ class Complexity:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of weights, gradients, AdamW and EMA in float32, without activations."""
+        """Bytes of weights, gradients, AdamW and EMA in float32; no activations."""
         trained = sum(part.trained for part in self.parts)
         return _TRAINED * trained + _FROZEN * (self.parameters - trained)
 

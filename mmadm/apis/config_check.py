@@ -48,8 +48,8 @@ def _check_accumulation(cfg: Config) -> None:
     interval = checkpoint.get('interval')
     if interval and interval % count:
         raise ValueError(
-            'A checkpoint would be saved in the middle of an accumulated batch, and its '
-            f'gradients would be lost: default_hooks.checkpoint.interval={interval}, '
+            'A checkpoint would be saved inside an accumulated batch and would lose '
+            f'its gradients: default_hooks.checkpoint.interval={interval}, '
             f'optim_wrapper.accumulative_counts={count}. Make the first a multiple of '
             'the second.'
         )

@@ -78,16 +78,16 @@ def _set_master_address() -> None:
     nodes = os.environ.get('SLURM_NODELIST', '')
     if shutil.which('scontrol') is None:
         raise ValueError(
-            'The first node of the Slurm job is unknown: the program scontrol, which '
-            f'reads SLURM_NODELIST={nodes!r}, was not found. Set MASTER_ADDR to the '
-            'name of the first node.'
+            'The first node of the Slurm job is unknown: there is no scontrol that '
+            f'reads SLURM_NODELIST={nodes!r}. Set MASTER_ADDR to the name of the first '
+            'node.'
         )
     command = ['scontrol', 'show', 'hostnames', nodes]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode or not result.stdout:
         raise ValueError(
             f'The first node of the Slurm job is unknown: {" ".join(command)} failed '
-            f'({result.stderr.strip()!r}). Set MASTER_ADDR to the name of the first '
+            f'with {result.stderr.strip()!r}. Set MASTER_ADDR to the name of the first '
             'node.'
         )
     os.environ['MASTER_ADDR'] = result.stdout.split()[0]

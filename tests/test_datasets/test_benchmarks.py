@@ -243,7 +243,7 @@ def test_times_add_up():
 def test_what_cannot_be_browsed_is_said(monkeypatch, capsys):
     config = CONFIGS / 'sr_benchmarks.py'
     assert browse(monkeypatch, config, '--mode', 'val', '--timing') == 1
-    assert "no val_dataloader, but ['test_dataloader']" in capsys.readouterr().err
+    assert "no val_dataloader; it has ['test_dataloader']" in capsys.readouterr().err
     assert browse(monkeypatch, config, '--mode', 'test') == 1
     assert 'Nothing to do' in capsys.readouterr().err
     assert browse(monkeypatch, 'no.py', '--timing') == 1
