@@ -80,7 +80,6 @@ train_dataloader.dataset.pipeline[1].update(size=32)
 model.condition_encoder.update(channels=(8, 16))
 model.head.update(base_channels=8, condition_channels=(8, 16))
 train_cfg.update(max_iters=4, val_interval=100)
-param_scheduler.update(end=4)
 default_hooks.checkpoint.update(interval=2)
 default_hooks.logger.update(interval=1)
 """

@@ -24,7 +24,6 @@ _phase = mmap.mmap(-1, 1)
 SHORT = {
     'train_cfg.max_iters': 12,
     'train_cfg.val_interval': 4,
-    'param_scheduler.end': 12,
     'default_hooks.checkpoint.save_best': 'psnr_rgb',
     'default_hooks.checkpoint.rule': 'greater',
 }

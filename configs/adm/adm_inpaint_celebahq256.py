@@ -15,5 +15,5 @@ model.head.update(base_channels=96, channel_mult=(1, 2, 4, 8))
 
 train_cfg.update(max_iters=400000)
 optim_wrapper.optimizer.update(lr=4e-5)
-param_scheduler.update(eta_min=4e-6, end=400000)
+param_scheduler.update(eta_min=4e-6)
 auto_scale_lr = dict(base_batch_size=48)

@@ -30,7 +30,7 @@ model.sampler.update(clip=None)
 
 train_cfg.update(max_iters=2000, val_interval=500)
 optim_wrapper.optimizer.update(lr=1e-3)
-param_scheduler.update(eta_min=2e-5, end=2000)
+param_scheduler.update(eta_min=2e-5)
 default_hooks.ema.update(momentum=5e-3)
 default_hooks.logger.update(interval=20)
 default_hooks.checkpoint.update(interval=500)

@@ -44,5 +44,5 @@ model = dict(
 
 train_cfg.update(max_iters=400000)
 optim_wrapper.optimizer.update(lr=1e-4, weight_decay=1e-4)
-param_scheduler.update(eta_min=1e-5, end=400000)
+param_scheduler.update(eta_min=1e-5)
 auto_scale_lr = dict(base_batch_size=48)

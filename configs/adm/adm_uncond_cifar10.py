@@ -51,5 +51,5 @@ model = dict(
 
 train_cfg.update(max_iters=800000)
 optim_wrapper.optimizer.update(lr=1e-4)
-param_scheduler.update(eta_min=1e-5, end=800000)
+param_scheduler.update(eta_min=1e-5)
 auto_scale_lr = dict(base_batch_size=128)

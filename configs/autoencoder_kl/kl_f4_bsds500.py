@@ -47,6 +47,6 @@ model.discriminator.update(in_channels=1)
 model.update(disc_start=50001)
 
 train_cfg.update(max_iters=150000)
-param_scheduler.update(eta_min=5e-7, end=150000)
+param_scheduler.update(eta_min=5e-7)
 default_hooks.ema.update(momentum=5e-3, interval=10, begin_iter=1000)
 auto_scale_lr = dict(base_batch_size=8)

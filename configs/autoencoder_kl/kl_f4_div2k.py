@@ -22,6 +22,5 @@ test_dataloader.dataset.update(
 )
 
 train_cfg.update(max_iters=100000)
-param_scheduler.update(end=100000)
 default_hooks.ema.update(momentum=5e-3, interval=10, begin_iter=1000)
 auto_scale_lr = dict(base_batch_size=4)

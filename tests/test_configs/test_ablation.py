@@ -104,7 +104,7 @@ def test_cifar10_config_has_the_numbers_of_table_i() -> None:
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 128
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
     assert cfg.param_scheduler.eta_min == 1e-5
-    assert cfg.train_cfg.max_iters == cfg.param_scheduler.end == 800_000
+    assert cfg.train_cfg.max_iters == 800_000
     assert cfg.model.process.t_min == 1e-3
 
 

@@ -70,3 +70,10 @@ def test_the_model_index_names_every_config_once():
         path.relative_to(ROOT).as_posix() for path in SHIPPED
     ]
     assert all(model['Name'] == Path(model['Config']).stem for model in models)
+
+
+@pytest.mark.parametrize('path', SHIPPED, ids=_name)
+def test_the_schedule_has_no_end_of_its_own(path):
+    """Its end would have to be changed together with ``max_iters``."""
+    schedule = load_config(str(path)).param_scheduler
+    assert 'end' not in schedule and schedule.by_epoch is False

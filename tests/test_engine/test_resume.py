@@ -36,7 +36,8 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(make_runner, tmp_pat
     # With a worker, loading data does not touch the random state of the training.
     dropout = dict(model__head__dropout=0.3, train_dataloader__num_workers=1)
     _train(make_runner('whole', **dropout))
-    _train(make_runner('parts', **dropout, train_cfg__max_iters=2))
+    stopped = dict(train_cfg__max_iters=2, param_scheduler__end=4)
+    _train(make_runner('parts', **dropout, **stopped))
     resumed = make_runner(
         'parts', **dropout, resume=True, load_from=str(tmp_path / 'parts/iter_2.pth')
     )

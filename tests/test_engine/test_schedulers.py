@@ -32,3 +32,12 @@ def test_warm_up_is_linear_and_the_decay_counts_from_its_end():
     assert values[:10] == pytest.approx([1e-5 * (i + 1) for i in range(10)])
     decay = [1e-4 * (1 - i / 20) ** 0.96 for i in range(20)]
     assert values[10:] == pytest.approx(decay)
+
+
+def test_the_schedule_lasts_as_long_as_the_training(make_runner):
+    """MMEngine fills ``end`` from ``max_iters``."""
+    rule = dict(optim_wrapper__optimizer__lr=1e-3, param_scheduler__eta_min=0.0)
+    runner = make_runner(train_cfg__max_iters=5, **rule)
+    runner.train()
+    logged, _ = runner.message_hub.get_scalar('train/lr').data
+    assert logged == pytest.approx([1e-3 * (1 - i / 5) ** 0.96 for i in range(5)])

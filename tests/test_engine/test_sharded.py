@@ -45,7 +45,6 @@ LOGGED = ('train/loss', 'train/grad_norm', 'val/psnr_rgb')
 RUN = {
     'train_cfg.max_iters': 4,
     'train_cfg.val_interval': 2,
-    'param_scheduler.end': 4,
     'default_hooks.checkpoint.interval': 2,
     'default_hooks.stop_signal.interval': 1,
     'model.condition_encoder.channels': (8,),

@@ -254,7 +254,6 @@ model.autoencoder.update(base_channels=8)
 model.discriminator.update(base_channels=4)
 model.update(disc_start=2)
 train_cfg.update(max_iters=4, val_interval=100)
-param_scheduler.update(end=4)
 default_hooks.checkpoint.update(interval=2)
 default_hooks.logger.update(interval=1)
 """
@@ -285,7 +284,7 @@ def flat(value, place: str = '') -> dict:
 def test_a_run_trains_resumes_exactly_scores_and_shows(toy, tmp_path, capsys):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     call('train.py', toy, '--work-dir', whole)
-    stop = ('--cfg-options', 'train_cfg.max_iters=2')
+    stop = ('--cfg-options', 'train_cfg.max_iters=2', 'param_scheduler.end=4')
     call('train.py', toy, '--work-dir', parts, *stop)
     call('train.py', toy, '--work-dir', parts, '--resume')
     a, b = (states(work / 'iter_4.pth') for work in (whole, parts))

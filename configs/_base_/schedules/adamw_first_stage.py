@@ -17,4 +17,4 @@ optim_wrapper = dict(
         optimizer=dict(type=AdamW, lr=5e-6, weight_decay=1e-2, fused=True),
     ),
 )
-param_scheduler = dict(type=ClampedPolyLR, eta_min=1e-6, power=0.95, end=50000)
+param_scheduler = dict(type=ClampedPolyLR, eta_min=1e-6, power=0.95, by_epoch=False)

@@ -11,4 +11,4 @@ optim_wrapper = dict(
     optimizer=dict(type=AdamW, lr=5e-5, weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = dict(type=ClampedPolyLR, eta_min=5e-6, power=0.96, end=200000)
+param_scheduler = dict(type=ClampedPolyLR, eta_min=5e-6, power=0.96, by_epoch=False)

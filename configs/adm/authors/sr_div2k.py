@@ -27,6 +27,5 @@ train_dataloader.update(batch_size=16)
 # Iterations are batches here, steps of the optimizer there.
 optim_wrapper.update(accumulative_counts=2)
 train_cfg.update(max_iters=2 * 400000)
-param_scheduler.update(end=2 * 400000)
 default_hooks.ema.update(momentum=4e-4, interval=2 * 10, begin_iter=2 * 40000)
 auto_scale_lr.update(base_batch_size=16)

@@ -28,5 +28,5 @@ model.sampler = dict(
 optim_wrapper.update(accumulative_counts=2)
 train_cfg.update(max_iters=2 * 800000)
 optim_wrapper.optimizer.update(weight_decay=1e-4)
-param_scheduler.update(eta_min=5e-5, end=2 * 800000, warmup_iters=2 * 5000)
+param_scheduler.update(eta_min=5e-5, warmup_iters=2 * 5000)
 default_hooks.ema.update(momentum=4e-4, interval=2 * 4, begin_iter=2 * 10000)
