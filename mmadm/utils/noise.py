@@ -1,4 +1,4 @@
-"""Noise that belongs to a sample, not to a batch."""
+"""Random numbers that depend on the sample, not on the batch."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from torch import Tensor
 class SampleNoise:
     """Random numbers from one stream per sample.
 
-    Drawn on the CPU, so that sample i is the same picture whatever the batch size, the
-    number of ranks and the device.
+    They are drawn on the CPU, so that sample i gets the same numbers for any batch
+    size, number of ranks and device.
 
     Args:
         seeds: one per sample.
         shape: shape of one sample, (C, H, W), where a call does not give its own.
         device: where the noise is needed.
-        dtype: precision of the noise.
+        dtype: precision of the noise; float32 where the device has no float64.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class SampleNoise:
     ) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.shape = tuple(shape)
-        self.device = device
+        self.device = torch.device(device)
         self.dtype = dtype
 
     def __call__(self, shape: Sequence[int] | None = None) -> Tensor:
@@ -38,7 +38,10 @@ class SampleNoise:
             torch.randn(shape, generator=generator, dtype=self.dtype)
             for generator in self.generators
         ]
-        return torch.stack(noise).to(self.device)
+        # Apple's GPUs have no float64.
+        lacks_double = self.device.type == 'mps' and self.dtype == torch.float64
+        dtype = torch.float32 if lacks_double else self.dtype
+        return torch.stack(noise).to(self.device, dtype)
 
     def uniform(self) -> Tensor:
         """The next number in [0, 1) of each sample, (N,), on the CPU."""

@@ -1,26 +1,41 @@
-"""Random states that are computed, not carried along.
+"""Random states that are computed instead of stored.
 
-What is random in training follows from (seed, position): nothing has to be saved to
-resume exactly, and it does not matter how positions are spread over batches and ranks.
+What is random in training follows from (seed, position): nothing has to be saved for an
+exact resume, and batches and ranks may divide the positions in any way.
 """
 
 import random
+from operator import index
 
 import numpy as np
 import torch
 
 
 def mix_seed(*numbers: int) -> int:
-    """One 63-bit seed from several non-negative integers."""
-    words = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    """One 63-bit seed from several non-negative integers of any size.
+
+    Mixed, never added: ``seed + i`` would make sample i of seed 1 equal to sample i + 1
+    of seed 0.
+
+    Raises:
+        ValueError: a number is negative or not an integer.
+    """
+    try:
+        numbers = [index(number) for number in numbers]
+        words = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            'Seeds and indices of samples must be integers of at least 0, but got '
+            f'{", ".join(map(repr, numbers))}. Give another seed, for instance 0.'
+        ) from error
     return int(words[0] >> 1)
 
 
 def seed_host(seed: int) -> None:
     """Set the global random states of Python, NumPy and, on the CPU, torch.
 
-    For what is drawn for each image: where no GPU is in use, to note seeds for GPUs
-    takes four times as long as all the rest of preparing a small one.
+    For what is drawn for each image. ``torch.manual_seed`` also records the seed for
+    GPUs, which takes four times as long as preparing a small image.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)

@@ -1,13 +1,12 @@
-"""Large images in pieces: windows that cover an image, and their answers in one.
+"""Windows that cover a large image, and how their outputs are blended.
 
 Pure functions, for whatever works on windows::
 
     pieces = windows(size=latent.shape[-2:], crop=64, stride=48)
-    answers = (decode(piece.cut(latent)) for piece in pieces)
-    image = blend(answers, [piece.scaled(8) for piece in pieces], image_size)
+    outputs = (decode(piece.cut(latent)) for piece in pieces)
+    image = blend(outputs, [piece.scaled(8) for piece in pieces], image_size)
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Literal, NamedTuple
@@ -15,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-#: How much an answer counts, from the border of its window to the other.
+#: Weight of an output as a function of the position in its window.
 Profile = Literal['linear', 'mean']
 
 
@@ -64,41 +63,43 @@ def windows(size: Sequence[int], crop: int, stride: int) -> list[Window]:
 
 def _starts(side: int, crop: int, stride: int) -> list[int]:
     last = max(side - crop, 0)
-    return [min(i * stride, last) for i in range(math.ceil(last / stride) + 1)]
+    return [*range(0, last, stride), last]
 
 
 def blend(
-    answers: Iterable[Tensor],
+    outputs: Iterable[Tensor],
     windows: Iterable[Window],
     size: Sequence[int],
     profile: Profile = 'linear',
 ) -> Tensor:
-    """One image from the answers to its windows: the weighted mean where they overlap.
+    """One image from the outputs of its windows: the weighted mean where they overlap.
+
+    Sums and weights are float32 at least: half precision ends at 65504, below the
+    weight of a window of 512 x 512.
 
     Args:
-        answers: (..., h, w), one per window; may be a generator.
-        windows: where the answers belong.
+        outputs: (..., h, w), one per window; may be a generator.
+        windows: where the outputs belong.
         size: (H, W) of the image, which the windows cover.
-        profile: 'linear' counts an answer in proportion to the distance from the
-            window's border, so that no seam shows; 'mean' counts all alike, which is
-            the authors' rule.
+        profile: 'linear' weights an output by the distance from the window's border, so
+            that no seam shows; 'mean' weights all alike, which is the authors' rule.
 
     Returns:
-        (..., H, W).
+        (..., H, W), float32 or the outputs' higher precision.
     """
-    total = count = None
-    for answer, window in zip(answers, windows, strict=True):
+    total = weights = None
+    for output, window in zip(outputs, windows, strict=True):
         if total is None:
-            total = answer.new_zeros(*answer.shape[:-2], *size)
-            count = answer.new_zeros(*size)
+            dtype = torch.promote_types(output.dtype, torch.float32)
+            total = output.new_zeros(*output.shape[:-2], *size, dtype=dtype)
+            weights = total.new_zeros(*size)
         rows, columns = (
-            _PROFILES[profile](side).to(answer)
-            for side in (window.height, window.width)
+            _PROFILES[profile](side).to(total) for side in (window.height, window.width)
         )
         weight = rows[:, None] * columns
-        window.cut(total).add_(weight * answer)
-        window.cut(count).add_(weight)
-    return total / count
+        window.cut(total).add_(weight * output)
+        window.cut(weights).add_(weight)
+    return total / weights
 
 
 def check_profile(profile: str) -> None:

@@ -21,7 +21,6 @@ from mmadm.datasets.conversion import (
 )
 from mmadm.datasets.conversion.bsds500 import inscribed, rotated
 from mmadm.datasets.conversion.conversion_utils import run
-from mmadm.datasets.conversion.div2k import starts
 from mmadm.datasets.mask_file import decode, read_masks
 from mmadm.datasets.transforms.edges import mean_map
 from mmadm.datasets.transforms.loading import read_image
@@ -90,14 +89,6 @@ def test_sub_images_cover_the_photograph(div2k):
         )
         seen[top : top + 32, left : left + 32] = True
     assert seen.all()
-
-
-@pytest.mark.parametrize(
-    'args, expected',
-    [((50, 32, 16), [0, 16, 18]), ((32, 32, 16), [0]), ((20, 32, 16), [0])],
-)
-def test_windows_end_at_the_end(args, expected):
-    assert starts(*args) == expected
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(div2k):

@@ -1,5 +1,6 @@
 """Noise and seeds."""
 
+import pytest
 import torch
 from scipy.stats import kstest
 
@@ -32,3 +33,29 @@ def test_seeds_are_mixed_apart():
     assert len(seeds) == 1000
     assert mix_seed(1, 2) != mix_seed(2, 1)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_large_seeds_are_as_good_as_others():
+    seeds = [mix_seed(seed, 7) for seed in (0, 2**31, 2**63, 2**64 - 1, 10**30)]
+    assert len(set(seeds)) == len(seeds)
+    assert SampleNoise(seeds, (1, 2, 2))().isfinite().all()
+
+
+@pytest.mark.parametrize('seed', [-1, -(2**70), 1.5, None, '3'])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(ValueError, match=rf'integers of at least 0.*{seed}.*seed'):
+        mix_seed(seed, 0)
+
+
+def test_devices_without_float64_get_float32(monkeypatch):
+    requested = {}
+
+    def to(tensor, device, dtype):
+        requested.update(device=device.type, dtype=dtype)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, 'to', to)
+    SampleNoise([0], (1, 2, 2), 'mps')()
+    assert requested == dict(device='mps', dtype=torch.float32)
+    SampleNoise([0], (1, 2, 2), 'cuda')()
+    assert requested == dict(device='cuda', dtype=torch.float64)

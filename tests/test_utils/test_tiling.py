@@ -1,4 +1,4 @@
-"""Windows and how their answers become one image."""
+"""Windows, and how their outputs are blended to one image."""
 
 import math
 
@@ -53,41 +53,53 @@ def test_windows_of_an_image_blend_to_the_image(profile, size):
 
 def test_a_mean_counts_all_windows_alike():
     pieces = [Window(0, 0, 1, 4), Window(0, 2, 1, 4)]
-    answers = [torch.full((1, 4), value) for value in (1.0, 3.0)]
+    outputs = [torch.full((1, 4), value) for value in (1.0, 3.0)]
     expected = torch.tensor([[1.0, 1, 2, 2, 3, 3]])
-    assert torch.equal(blend(answers, pieces, (1, 6), 'mean'), expected)
+    assert torch.equal(blend(outputs, pieces, (1, 6), 'mean'), expected)
 
 
 def test_a_linear_blend_goes_over_from_one_window_to_the_next():
     pieces = [Window(0, 0, 1, 4), Window(0, 2, 1, 4)]
-    answers = [torch.full((1, 4), value) for value in (1.0, 3.0)]
+    outputs = [torch.full((1, 4), value) for value in (1.0, 3.0)]
     # Weights 0.5, 1.5, 1.5, 0.5 from border to border: 3:1, then 1:3.
     expected = torch.tensor([[1.0, 1, 1.5, 2.5, 3, 3]])
-    torch.testing.assert_close(blend(answers, pieces, (1, 6)), expected)
+    torch.testing.assert_close(blend(outputs, pieces, (1, 6)), expected)
 
 
 def test_a_linear_blend_has_smaller_seams_than_a_mean():
     """Two windows that disagree by 1: the largest step between neighbours."""
     pieces = windows((8, 48), 32, 16)
-    answers = [torch.full((8, 32), value) for value in (0.0, 1.0)]
+    outputs = [torch.full((8, 32), value) for value in (0.0, 1.0)]
     steps = {
-        profile: blend(answers, pieces, (8, 48), profile).diff(dim=-1).abs().max()
+        profile: blend(outputs, pieces, (8, 48), profile).diff(dim=-1).abs().max()
         for profile in ('linear', 'mean')
     }
     assert steps['mean'] == 0.5
     assert steps['linear'] <= 1 / 16
 
 
-def test_answers_may_be_larger_than_what_was_asked():
+def test_outputs_may_be_larger_than_their_windows():
     latent = torch.rand(1, 2, 9, 13, dtype=torch.float64)
     pieces = windows((9, 13), 4, 3)
 
     def enlarge(x):
         return x.repeat_interleave(8, -1).repeat_interleave(8, -2)
 
-    answers = (enlarge(piece.cut(latent)) for piece in pieces)
-    image = blend(answers, [piece.scaled(8) for piece in pieces], (72, 104))
+    outputs = (enlarge(piece.cut(latent)) for piece in pieces)
+    image = blend(outputs, [piece.scaled(8) for piece in pieces], (72, 104))
     torch.testing.assert_close(image, enlarge(latent))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('profile', ['linear', 'mean'])
+def test_windows_of_half_precision_are_blended_in_single_precision(profile, dtype):
+    """A window of 512 has weights up to 256 x 256, beyond the range of float16."""
+    image = (torch.rand(1, 700, 600) * 2 - 1).to(dtype)
+    pieces = windows((700, 600), 512, 384)
+    outputs = (piece.cut(image) for piece in pieces)
+    again = blend(outputs, pieces, (700, 600), profile)
+    assert again.dtype == torch.float32
+    torch.testing.assert_close(again, image.float())
 
 
 @pytest.mark.parametrize(('crop', 'stride'), [(8, 9), (8, 0), (0, 0), (8, -1)])
@@ -96,7 +108,7 @@ def test_windows_with_gaps_are_refused(crop, stride):
         windows((20, 20), crop, stride)
 
 
-def test_answers_and_windows_must_be_as_many():
+def test_outputs_and_windows_must_be_equally_many():
     pieces = windows((8, 8), 4, 4)
     with pytest.raises(ValueError, match='longer'):
         blend([torch.zeros(4, 4)], pieces, (8, 8))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmadm.datasets.transforms.loading import read_image
+from mmadm.utils.tiling import windows
 
 from .conversion_utils import (
     check_complete,
@@ -86,21 +87,11 @@ def prepare_div2k(
 def _cut(path: Path, folder: Path, size: int, stride: int) -> int:
     """Write the sub-images of one photograph that are not there; how many it has."""
     image = read_image(str(path), 'color')
-    places = [
-        (top, left)
-        for top in starts(image.shape[0], size, stride)
-        for left in starts(image.shape[1], size, stride)
-    ]
-    for top, left in places:
+    pieces = windows(image.shape[:2], size, stride)
+    for top, left, height, width in pieces:
         target = folder / f'{path.stem}_{size}_{top:04d}_{left:04d}.png'
         if not target.is_file():
-            part = np.ascontiguousarray(image[top : top + size, left : left + size])
+            part = np.ascontiguousarray(image[top : top + height, left : left + width])
             # Fast to read matters, small does not.
             save_image(part, target, compress_level=1)
-    return len(places)
-
-
-def starts(length: int, size: int, stride: int) -> list[int]:
-    """Where windows begin that cover the length; the last ends at its end."""
-    last = max(length - size, 0)
-    return [*range(0, last, stride), last]
+    return len(pieces)
