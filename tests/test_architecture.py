@@ -15,11 +15,11 @@ ALLOWED = {
     'diffusion': ({'diffusion', 'registry'}, {'torch'}),
     'models/heads': ({'models.heads', 'registry'}, {'torch', 'mmengine'}),
     'models/condition_encoders': (
-        {'models.condition_encoders', 'registry', 'utils'},
+        {'models.condition_encoders', 'registry', 'checkpoints', 'utils'},
         {'torch', 'mmengine', 'mmpretrain'},
     ),
     'models/autoencoders': (
-        {'models.autoencoders', 'registry', 'utils'},
+        {'checkpoints', 'models.autoencoders', 'registry', 'utils'},
         {'torch', 'mmengine', 'safetensors'},
     ),
     'models/losses': (
@@ -45,7 +45,10 @@ ALLOWED = {
         },
     ),
     'engine': (
-        {'engine', 'registry', 'structures', 'utils', 'version', 'visualization'},
+        {
+            *('checkpoints', 'engine', 'registry', 'structures', 'utils', 'version'),
+            'visualization',
+        },
         {'torch', 'mmengine', 'numpy', 'safetensors'},
     ),
     'visualization': (
@@ -53,18 +56,22 @@ ALLOWED = {
         {'torch', 'mmengine', 'numpy', 'PIL', 'cv2', 'matplotlib'},
     ),
     'apis': (
-        {'apis', 'engine', 'registry', 'structures', 'utils', 'visualization'},
+        {
+            *('apis', 'checkpoints', 'engine', 'registry', 'structures', 'utils'),
+            'visualization',
+        },
         {'torch', 'mmengine', 'numpy', 'PIL', 'rich', 'safetensors'},
     ),
-    'conversion': (
-        {
-            *('conversion', 'engine', 'registry', 'utils'),
-            'models.condition_encoders.swin',
-        },
+    'checkpoints': (
+        {'checkpoints', 'utils', 'version'},
+        {'torch', 'mmengine', 'numpy', 'safetensors'},
+    ),
+    'checkpoints/converters': (
+        {'checkpoints', 'models.condition_encoders', 'registry', 'utils'},
         {'torch', 'mmengine', 'safetensors'},
     ),
     'utils': (
-        {'utils', 'registry'},
+        {'checkpoints', 'registry', 'utils'},
         {'torch', 'mmengine', 'numpy', 'scipy', 'PIL', 'safetensors', 'lpips'},
     ),
 }

@@ -135,7 +135,7 @@ def check_out(out: str, item: str) -> None:
 def check_args(args: argparse.Namespace) -> None:
     """Refuse what cannot work, before anything is built."""
     from mmadm.apis import check_steps
-    from mmadm.engine import read_checkpoint, trust_checkpoint
+    from mmadm.checkpoints import read_checkpoint, trust_checkpoint
 
     check_steps(args.num_steps or [])
     if args.out_item == 'pred' and len(args.num_steps or []) > 1:
@@ -189,7 +189,9 @@ def main() -> None:
         from mmengine.runner import Runner
 
         from mmadm.apis import load_config, load_into, test_steps
+        from mmadm.checkpoints import install_safe_loaders
 
+        install_safe_loaders()
         cfg = load_config(args.config, args.cfg_options)
         merge_args(cfg, args)
         runner = Runner.from_cfg(cfg)

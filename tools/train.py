@@ -82,7 +82,9 @@ def main() -> None:
         from mmengine.runner import Runner
 
         from mmadm.apis import load_config
+        from mmadm.checkpoints import install_safe_loaders
 
+        install_safe_loaders()
         cfg = load_config(args.config, args.cfg_options)
         merge_args(cfg, args)
         Runner.from_cfg(cfg).train()

@@ -18,7 +18,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmadm.engine.checkpoint import put_weights
+from mmadm.checkpoints import put_weights, safe_loaders
 from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import enlarge
@@ -250,7 +250,8 @@ class ADMInferencer(BaseInferencer):
                 'it with tools/train.py and give the checkpoint, such as '
                 'work_dirs/adm_sr_demo/iter_2000.pth.'
             )
-        checkpoint = CheckpointLoader.load_checkpoint(weights, 'cpu', 'silent')
+        with safe_loaders():
+            checkpoint = CheckpointLoader.load_checkpoint(weights, 'cpu', 'silent')
         model = MODELS.build(cfg.model)
         put_weights(model, checkpoint, weights)
         return model.to(device).eval()

@@ -6,12 +6,8 @@ from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
 
-from mmadm.engine import (
-    AutocastOptimWrapper,
-    find_checkpoint,
-    read_checkpoint,
-    trust_checkpoint,
-)
+from mmadm.checkpoints import find_checkpoint, read_checkpoint, trust_checkpoint
+from mmadm.engine import AutocastOptimWrapper
 
 from .config_check import check_config
 from .distributed import init_distributed

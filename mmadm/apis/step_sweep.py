@@ -11,7 +11,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from mmadm.engine import ShowDirHook, load_weights
+from mmadm.checkpoints import load_weights
+from mmadm.engine import ShowDirHook
 from mmadm.utils import unwrap_model
 from mmadm.utils.files import whole_file
 from mmadm.visualization.trajectory import draw_trajectory

@@ -1,8 +1,5 @@
 """The engine room: hooks, schedulers, optimisation, checkpoints."""
 
-from mmadm.utils.checkpoint import read_checkpoint, trust_checkpoint
-
-from .checkpoint import load_weights
 from .hooks import (
     AccelerationHook,
     AtomicCheckpointHook,
@@ -19,8 +16,6 @@ from .hooks import (
 )
 from .joint_optim import JointOptimConstructor, JointOptimWrapper
 from .optim import AutocastOptimWrapper
-from .publish import publish_weights
-from .saving import find_checkpoint, write_atomically
 from .schedulers import ClampedPolyLR
 from .sharded import ShardedDataParallel
 
@@ -42,10 +37,4 @@ __all__ = [
     'ShowDirHook',
     'StatelessSeedHook',
     'StopSignalHook',
-    'find_checkpoint',
-    'load_weights',
-    'publish_weights',
-    'read_checkpoint',
-    'trust_checkpoint',
-    'write_atomically',
 ]

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .weights import read_weights
+from mmadm.checkpoints import read_weights
 
 #: Torchvision's names of the ImageNet weights, as torch's hub folder keeps them.
 FILES = {

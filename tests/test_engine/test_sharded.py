@@ -20,12 +20,12 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
+from mmadm.checkpoints import load_weights
 from mmadm.engine import (
     AutocastOptimWrapper,
     NonFiniteHook,
     ShardedDataParallel,
     ShardingHook,
-    load_weights,
 )
 from mmadm.models import TrainableEMA
 from mmadm.utils.sharding import part, whole

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmadm.conversion import unconditional_keys
-from mmadm.conversion.heads import unconditional_names
+from mmadm.checkpoints.converters import unconditional_keys
+from mmadm.checkpoints.converters.head_keys import unconditional_names
 from mmadm.diffusion import (
     ADMProcess,
     ImagePreconditioner,

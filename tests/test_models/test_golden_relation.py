@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmadm.conversion import relation_keys
-from mmadm.conversion.heads import (
+from mmadm.checkpoints.converters import relation_keys
+from mmadm.checkpoints.converters.head_keys import (
     FULL_ATTENTION,
     GATE,
     LINEAR_ATTENTION,

@@ -17,7 +17,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
-from mmadm.engine import AutocastOptimWrapper, NonFiniteHook, read_checkpoint
+from mmadm.checkpoints import read_checkpoint
+from mmadm.engine import AutocastOptimWrapper, NonFiniteHook
 from mmadm.engine.hooks.stop_signal import _Deaf
 from tests.faults import (
     assert_same,

@@ -12,7 +12,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors():
-        from mmadm.engine import publish_weights
+        from mmadm.checkpoints import publish_weights
 
         path = publish_weights(args.in_file, args.out_file)
         print(f'Weights written to {path} ({path.stat().st_size / 1e6:.1f} MB)')

@@ -46,8 +46,8 @@ def main() -> None:
 
     with readable_errors('Nothing was written.'):
         from mmadm.apis import load_config
-        from mmadm.conversion import convert_authors
-        from mmadm.engine import trust_checkpoint
+        from mmadm.checkpoints import trust_checkpoint
+        from mmadm.checkpoints.converters import convert_authors
 
         if args.trust_checkpoint:
             trust_checkpoint(args.source)

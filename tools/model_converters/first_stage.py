@@ -26,8 +26,11 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Nothing was written.'):
-        from mmadm.conversion import convert_first_stage, first_stage_settings
-        from mmadm.engine import trust_checkpoint
+        from mmadm.checkpoints import trust_checkpoint
+        from mmadm.checkpoints.converters import (
+            convert_first_stage,
+            first_stage_settings,
+        )
 
         if args.trust_checkpoint:
             trust_checkpoint(args.source)

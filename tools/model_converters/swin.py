@@ -16,7 +16,7 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Nothing was written.'):
-        from mmadm.conversion import convert_swin
+        from mmadm.checkpoints.converters import convert_swin
 
         arch = convert_swin(args.source, args.target)
         print(f'Swin of size {arch}, written to {args.target}')

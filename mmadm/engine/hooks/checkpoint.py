@@ -13,13 +13,13 @@ from mmengine.hooks import Hook
 from mmengine.utils import apply_to
 from torch import Tensor
 
-from mmadm.engine.checkpoint import scaling, scaling_conflict
-from mmadm.engine.saving import (
+from mmadm.checkpoints.saving import (
     checkpoints,
     point_at,
     remove_leftovers,
     write_checkpoint,
 )
+from mmadm.checkpoints.weights import scaling, scaling_conflict
 from mmadm.registry import HOOKS
 from mmadm.utils import unwrap_model
 from mmadm.utils.sharding import whole

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from mmadm.engine.saving import write_atomically
+from mmadm.checkpoints.saving import write_atomically
 from mmadm.registry import HOOKS
 from mmadm.utils.sharding import is_sharded, part
 

@@ -8,6 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
+from mmadm.checkpoints import install_safe_loaders, restore_loaders
 from mmadm.registry import HOOKS
 
 _BUFFER_KEY = 'history_buffer'
@@ -24,6 +25,18 @@ class PlainCheckpointHook(Hook):
 
     # After the hooks that add to the checkpoint.
     priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        # A runner that is built may load before it runs.
+        install_safe_loaders()
+
+    def before_run(self, runner) -> None:
+        """Let MMEngine load checkpoints by our reader only."""
+        install_safe_loaders()
+
+    def after_run(self, runner) -> None:
+        """Give MMEngine its own loaders back."""
+        restore_loaders()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Replace objects by plain data."""

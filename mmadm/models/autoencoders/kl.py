@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmadm.checkpoints.weights import check_fit, read_weights
 from mmadm.registry import MODELS
 from mmadm.utils.tiling import Window, blend, windows
-from mmadm.utils.weights import check_fit, read_weights
 
 from .pixel import Draw
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmadm.checkpoints.weights import check_fit, read_weights
 from mmadm.registry import MODELS
-from mmadm.utils.weights import check_fit, read_weights
 
 from .pixel import Draw
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmadm.utils.weights import check_fit, read_weights
+from mmadm.checkpoints.weights import check_fit, read_weights
 
 _SUFFIXES = ('.pth', '.pt', '.safetensors')
 

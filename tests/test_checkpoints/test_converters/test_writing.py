@@ -4,7 +4,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from mmadm.conversion.writing import check_target, write_weights
+from mmadm.checkpoints.converters.writing import check_target, write_weights
 
 
 @pytest.fixture

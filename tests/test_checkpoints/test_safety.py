@@ -11,7 +11,12 @@ from mmengine.runner import load_checkpoint, save_checkpoint
 from torch import nn
 
 from mmadm.apis import load_config, load_into, set_resume
-from mmadm.engine import publish_weights, read_checkpoint, trust_checkpoint
+from mmadm.checkpoints import (
+    publish_weights,
+    read_checkpoint,
+    safe_loaders,
+    trust_checkpoint,
+)
 from mmadm.engine.hooks.plain_checkpoint import from_plain
 
 
@@ -66,8 +71,8 @@ def test_every_way_to_load_refuses_a_hostile_file(
         lambda: load_into(runner, hostile),
         lambda: runner.load_checkpoint(str(hostile)),
         lambda: runner.resume(str(hostile)),
-        lambda: load_checkpoint(nn.Linear(2, 2), str(hostile)),
-        lambda: Pretrained(hostile).init_weights(),
+        safe_loaders()(lambda: load_checkpoint(nn.Linear(2, 2), str(hostile))),
+        safe_loaders()(lambda: Pretrained(hostile).init_weights()),
         lambda: publish_weights(hostile, tmp_path / 'x.safetensors'),
     ]
     for way in ways:
@@ -110,7 +115,7 @@ def test_trust_is_for_one_file(tmp_path):
 
 @pytest.mark.parametrize('address', ['open-mmlab://a', 'torchvision://b', 's3://c/d'])
 def test_names_of_remote_models_are_refused(address):
-    with pytest.raises(ValueError, match='Download the file'):
+    with pytest.raises(ValueError, match='Download the file'), safe_loaders():
         load_checkpoint(nn.Linear(2, 2), address)
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmadm.conversion import relation_keys, unconditional_keys
-from mmadm.conversion.heads import relation_names, unconditional_names
+from mmadm.checkpoints.converters import relation_keys, unconditional_keys
+from mmadm.checkpoints.converters.head_keys import relation_names, unconditional_names
 from mmadm.models import DualDecoderUNet, RelationUNet, SingleDecoderUNet
 from tests.golden import authors_weights
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from mmadm.utils.checkpoint import file_sha256, read_checkpoint
+from .reading import file_sha256, read_checkpoint
 from mmadm.version import __version__
 
 from .saving import write_atomically
@@ -15,7 +15,7 @@ def publish_weights(source: str | Path, target: str | Path) -> Path:
 
     With EMA these are the averaged ones. The file is in the safetensors format, which
     cannot hold code; its name ends with the first eight digits of its SHA-256, which
-    :func:`mmadm.engine.read_checkpoint` compares.
+    :func:`mmadm.checkpoints.read_checkpoint` compares.
 
     Args:
         source: checkpoint.

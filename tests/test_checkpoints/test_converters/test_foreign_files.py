@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from mmadm.conversion.reading import read_foreign, stored_weights
+from mmadm.checkpoints.converters.foreign_files import read_foreign, stored_weights
 
 WEIGHTS = {'a.weight': torch.arange(3.0), 'b.bias': torch.ones(2)}
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from mmadm.models.condition_encoders.swin import swin_keys
 from mmadm.registry import MODELS
 from mmadm.utils.files import whole_file
-from mmadm.utils.weights import check_fit
+from mmadm.checkpoints.weights import check_fit
 
 from .first_stage import PARTS, ldm_first_stage
-from .heads import relation_keys, unconditional_keys
-from .reading import read_foreign, report_left_out, stored_weights
+from .head_keys import relation_keys, unconditional_keys
+from .foreign_files import read_foreign, report_left_out, stored_weights
 from .writing import check_target, write_weights
 
 Generation = Literal['adm_public', 'ddm_public', 'diffusion_edge']

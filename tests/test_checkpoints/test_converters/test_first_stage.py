@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmadm.conversion import (
+from mmadm.checkpoints.converters import (
     convert_first_stage,
     diffusers_first_stage,
     first_stage_settings,

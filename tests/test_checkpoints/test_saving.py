@@ -12,8 +12,8 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from mmadm.apis import load_config, set_resume
-from mmadm.engine import find_checkpoint, read_checkpoint
-from mmadm.engine.saving import point_at, write_atomically, write_checkpoint
+from mmadm.checkpoints import find_checkpoint, read_checkpoint
+from mmadm.checkpoints.saving import point_at, write_atomically, write_checkpoint
 from tests.faults import assert_same
 
 

@@ -7,8 +7,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from mmadm.engine import load_weights, publish_weights, read_checkpoint
-from mmadm.engine.checkpoint import scaling
+from mmadm.checkpoints import load_weights, publish_weights, read_checkpoint
+from mmadm.checkpoints.weights import scaling
 from mmadm.engine.hooks.plain_checkpoint import from_plain, to_plain
 from mmadm.models import ADM
 

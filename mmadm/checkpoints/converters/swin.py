@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mmadm.models.condition_encoders.swin import swin_keys
 from mmadm.registry import MODELS
-from mmadm.utils.weights import check_fit
+from mmadm.checkpoints.weights import check_fit
 
-from .reading import read_foreign, stored_weights
+from .foreign_files import read_foreign, stored_weights
 from .writing import check_target, write_weights
 
 # Width of the first stage and blocks of the third -> name.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmadm.utils.weights import check_fit, read_weights
+from mmadm.checkpoints.weights import check_fit, read_weights
 
 
 def test_the_state_dict_of_a_checkpoint_is_what_counts(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mmadm.utils.checkpoint import file_sha256
+from mmadm.checkpoints import file_sha256
 from mmadm.utils.files import whole_file
 
 

@@ -9,9 +9,9 @@ from safetensors import safe_open
 from torch import nn
 
 from mmadm.apis import load_config
-from mmadm.conversion import convert_authors, relation_keys
-from mmadm.conversion.heads import relation_names, unconditional_names
-from mmadm.engine import load_weights
+from mmadm.checkpoints import load_weights
+from mmadm.checkpoints.converters import convert_authors, relation_keys
+from mmadm.checkpoints.converters.head_keys import relation_names, unconditional_names
 from mmadm.models import (
     ADM,
     FourierFilter,
@@ -23,7 +23,7 @@ from mmadm.models.inference import WholeImage
 from mmadm.registry import MODELS
 from tests.golden import assert_golden, authors_weights, waves
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'adm'
+CONFIGS = Path(__file__).parents[3] / 'configs' / 'adm'
 X = waves((2, 3, 16, 16), 0.61, 0.4, 1.2)
 T = torch.tensor([0.3, 0.9])
 # Rows of the authors' networks; the same as those of the heads alone.

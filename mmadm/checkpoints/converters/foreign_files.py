@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmadm.engine.checkpoint import read_checkpoint
+from mmadm.checkpoints import read_checkpoint
 
 # Programs whose objects lie beside the weights, and of which nothing is needed.
 _PASSED_OVER = (
@@ -36,7 +36,7 @@ def read_foreign(source: str | Path) -> dict:
     """A checkpoint of another program, without executing anything in it.
 
     Objects of Lightning and its kin, which lie in such files beside the weights, are
-    passed over; all else is :func:`mmadm.engine.checkpoint.read_checkpoint`.
+    passed over; all else is :func:`mmadm.checkpoints.read_checkpoint`.
 
     Raises:
         FileNotFoundError: there is no such file.

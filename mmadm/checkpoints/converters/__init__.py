@@ -1,14 +1,14 @@
 """From the authors' checkpoints to ours."""
 
 from .authors import convert_authors
-from .backbone import convert_swin
+from .swin import convert_swin
 from .first_stage import (
     convert_first_stage,
     diffusers_first_stage,
     first_stage_settings,
     ldm_first_stage,
 )
-from .heads import relation_keys, unconditional_keys
+from .head_keys import relation_keys, unconditional_keys
 
 __all__ = [
     'convert_authors',

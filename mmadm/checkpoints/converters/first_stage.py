@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from mmadm.registry import MODELS
-from mmadm.utils.weights import check_fit
+from mmadm.checkpoints.weights import check_fit
 
 from .diffusers import diffusers_keys, is_diffusers, published_scale, weights_file
-from .reading import read_foreign, report_left_out, stored_weights
+from .foreign_files import read_foreign, report_left_out, stored_weights
 from .writing import check_target, write_weights
 
 #: Modules of the autoencoder.

@@ -16,7 +16,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmadm.utils.checkpoint import read_checkpoint
+from .reading import read_checkpoint
 
 POINTER = 'last_checkpoint'
 _TEMPORARY = '.{}.tmp'
