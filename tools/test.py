@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Score a checkpoint on the benchmark of its config."""
+"""Test a checkpoint on the test set of its config."""
 
 import argparse
 import os
@@ -9,47 +9,53 @@ from mmadm.utils.cli import OptionsAction
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where logs and scores go')
+    parser.add_argument('config', type=os.path.expanduser, help='config file')
+    parser.add_argument('checkpoint', type=os.path.expanduser, help='checkpoint file')
+    parser.add_argument(
+        '--work-dir', type=os.path.expanduser, help='folder for the log'
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read the checkpoint even if that runs code in it: for your own files',
+        help='load the checkpoint even if it runs code: only for files you trust',
     )
     parser.add_argument(
         '--num-steps',
         type=int,
         nargs='+',
-        help='numbers of network calls, tested one after the other',
+        help='numbers of sampling steps (one network evaluation each), tested in turn',
     )
     parser.add_argument(
         '--sampler',
         choices=['adm', 'deterministic', 'multistep'],
-        help='Algorithm 2, its deterministic form, or the second-order solver with '
-        'corrector; in place of the sampler of the config',
+        help='replace the sampler of the config: Algorithm 2, its deterministic form, '
+        'or the second-order solver with corrector',
     )
     parser.add_argument('--seed', type=int, help='seed of sampling')
-    parser.add_argument('--out', help='file (or folder) for --out-item')
+    parser.add_argument(
+        '--out', type=os.path.expanduser, help='output file or folder of --out-item'
+    )
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         default='metrics',
-        help='scores as .json; or predictions as .pkl, .npz (all of one size), .json '
-        '(masks, as COCO results) or a folder of PNGs',
+        help='what to write: metrics as .json; or predictions as .pkl, .npz (images of '
+        'one size), .json (masks as COCO results) or a folder of PNG files',
     )
-    parser.add_argument('--show', action='store_true', help='show pictures in windows')
-    parser.add_argument('--show-dir', help='write pictures there')
+    parser.add_argument('--show', action='store_true', help='show images in windows')
     parser.add_argument(
-        '--interval', type=int, default=1, help='show every how many samples'
-    )
-    parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds a window stays'
+        '--show-dir', type=os.path.expanduser, help='folder for images of the test'
     )
     parser.add_argument(
-        '--amp', action='store_true', help='half precision (bfloat16 on CPUs)'
+        '--interval', type=int, default=1, help='show every N-th sample'
     )
-    parser.add_argument('--tta', action='store_true', help='average over flips')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds that a window stays open'
+    )
+    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation by flips'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -70,6 +76,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     from mmadm.apis import (
         merge_options,
         prepare_run,
+        use_amp_in_test,
         use_ddp,
         use_sampler,
         use_tta,
@@ -78,7 +85,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 
     prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
     if args.amp:
-        cfg.test_cfg.fp16 = True
+        use_amp_in_test(cfg)
     if args.sampler:
         use_sampler(cfg, args.sampler)
     if args.tta:
@@ -91,7 +98,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
             show=args.show,
             wait_time=args.wait_time,
         )
-    # Once more, so that they beat the other options.
+    # Again, because --cfg-options have priority over the other options.
     merge_options(cfg, args.cfg_options)
     use_ddp(cfg)
     if args.out and args.out_item == 'pred':
@@ -101,7 +108,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 
 
 def dump_of(out: str) -> dict:
-    """What writes predictions there, by the suffix; '' is a folder."""
+    """Config of the evaluator that writes predictions, by the suffix of ``out``."""
     from mmengine.evaluator import DumpResults
 
     from mmadm.evaluation import DumpCocoRle, DumpImages, DumpSamples
@@ -115,7 +122,7 @@ def dump_of(out: str) -> dict:
 
 
 def check_out(out: str, item: str) -> None:
-    """Refuse names whose suffix does not tell what to write, or that are taken."""
+    """Refuse a name with the wrong suffix, or one that exists as another kind."""
     kinds, names = {
         'metrics': (['.json'], 'a file name that ends in .json'),
         'pred': (
@@ -127,26 +134,27 @@ def check_out(out: str, item: str) -> None:
     taken = os.path.isdir(out) if suffix else os.path.isfile(out)
     if suffix not in kinds or taken:
         raise ValueError(
-            f'The name tells in which form --out-item {item} is written, but --out '
-            f'{out}. Give {names}.'
+            f'The name of the output determines the format of --out-item {item}, but '
+            f'got --out {out}. Give {names}.'
         )
 
 
 def check_args(args: argparse.Namespace) -> None:
-    """Refuse what cannot work, before anything is built."""
+    """Refuse wrong arguments before anything is built."""
     from mmadm.apis import check_steps
     from mmadm.checkpoints import read_checkpoint, trust_checkpoint
 
     check_steps(args.num_steps or [])
     if args.out_item == 'pred' and len(args.num_steps or []) > 1:
         raise ValueError(
-            f'Predictions of one run fit into {args.out}, but --num-steps asks for '
-            f'{len(args.num_steps)}. Give one number of steps, or --show-dir.'
+            f'Only one run can be written to {args.out}, but --num-steps has '
+            f'{len(args.num_steps)} values. Give one number of steps, or use '
+            '--show-dir.'
         )
     if args.interval < 1:
         raise ValueError(
-            f'Every how many samples one is shown must be positive, but --interval '
-            f'{args.interval}. Give 1 to show all.'
+            f'The interval of shown samples must be positive, but got --interval '
+            f'{args.interval}. Give 1 to show all samples.'
         )
     if args.out:
         check_out(args.out, args.out_item)
@@ -156,7 +164,7 @@ def check_args(args: argparse.Namespace) -> None:
 
 
 def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
-    """Print the table; write the JSON and the pictures that were asked for."""
+    """Print the table of scores; write the requested files."""
     from pathlib import Path
 
     from mmengine.dist import is_main_process
@@ -173,11 +181,11 @@ def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
     if args.show_dir:
         (hook,) = (hook for hook in runner.hooks if isinstance(hook, ShowDirHook))
         print(f'Comparison written to {hook.write_sheet()}')
-        # An augmented answer is a mean of several: it has no way of its own.
+        # An augmented prediction is a mean of several, which has no trajectory.
         if not args.tta:
             trajectory = Path(args.show_dir, 'trajectory.png')
             if write_trajectory(runner, trajectory):
-                print(f'Way from noise to image written to {trajectory}')
+                print(f'Sampling trajectory written to {trajectory}')
 
 
 def main() -> None:

@@ -9,29 +9,34 @@ from mmadm.utils.cli import OptionsAction
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument('config', type=os.path.expanduser, help='config file')
+    parser.add_argument(
+        '--work-dir', type=os.path.expanduser, help='folder for logs and checkpoints'
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from a checkpoint; without a value from the newest in the work dir',
+        type=os.path.expanduser,
+        help='resume from this checkpoint; without a value, from the newest one of the '
+        'work directory',
     )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read the checkpoint even if that runs code in it: for your own files',
+        help='load the checkpoint even if it runs code: only for files you trust',
     )
     parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
     parser.add_argument(
-        '--no-validate', action='store_true', help='leave out validation'
+        '--no-validate', action='store_true', help='train without validation'
     )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the rate by (actual batch size) / auto_scale_lr.base_batch_size',
+        help='scale the learning rate by (actual batch size) / '
+        'auto_scale_lr.base_batch_size',
     )
-    parser.add_argument('--seed', type=int, help='seed of training and sampling')
+    parser.add_argument('--seed', type=int, help='seed of training and of sampling')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -41,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )
-    # torchrun hands it over in one spelling or the other.
+    # Versions of torchrun differ in the spelling.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -70,7 +75,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         use_trust(cfg, args.resume)
     if args.resume:
         set_resume(cfg, args.resume)
-    # Once more, so that they beat the other options.
+    # Again, because --cfg-options have priority over the other options.
     merge_options(cfg, args.cfg_options)
 
 

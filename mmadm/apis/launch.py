@@ -1,9 +1,10 @@
-"""From a config file and options to a config that can run."""
+"""Turns a config file and command-line options into a config that can run."""
 
+import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import print_log
 
 from mmadm.checkpoints import find_checkpoint, read_checkpoint, trust_checkpoint
@@ -17,46 +18,53 @@ def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config file, apply ``--cfg-options``, and check its keys.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no config, or a key is misspelt.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a config, or a key is misspelt.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f'Config not found: {path}. The shipped ones are in configs/adm/.'
+            f'Config not found: {path}. The shipped configs are in configs/adm/.'
         )
     if Path(path).suffix not in ('.py', '.json'):
         raise ValueError(
-            f'Not a config: {path}. Configs are Python files (.py), or JSON.'
+            f'Not a config: {path}. Give a Python file (.py) or a JSON file.'
         )
     try:
         cfg = Config.fromfile(path)
-    except (SyntaxError, ImportError, ConfigParsingError) as error:
+    # A config is a Python program: it may fail in any way.
+    except Exception as error:
         raise ValueError(
-            f'Config cannot be read: {path} ({error}). Mend this line, or look at '
-            'docs/en/user_guides/configs.md.'
+            f'Config cannot be read: {path} ({_reason(error)}). Correct it; '
+            'docs/en/user_guides/configs.md describes configs.'
         ) from error
     if not isinstance(cfg.get('model'), dict):
         raise ValueError(
             f'The config has no model: {path}. Import one of configs/_base_/models/ or '
-            'begin from a config in configs/adm/.'
+            'inherit from a config in configs/adm/.'
         )
     merge_options(cfg, options)
     check_config(cfg)
     return cfg
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f'there is no key or environment variable {error}'
+    return f'{type(error).__name__}: {error}'
+
+
 def merge_options(cfg: Config, options: dict | None) -> None:
     """Apply ``--cfg-options``, in place.
 
     Raises:
-        ValueError: an option has no place in the config.
+        ValueError: an option does not fit the config.
     """
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f'--cfg-options {options} do not fit the config: {error}. Indices must be '
-            'within their lists, and parents must be dicts.'
+            f'--cfg-options {options} do not fit the config: {error}. Use indices that '
+            'exist in the list, and keys whose parent is a dict.'
         ) from error
 
 
@@ -67,65 +75,72 @@ def prepare_run(
     seed: int | None = None,
     launcher: str = 'none',
 ) -> None:
-    """Fill in what the command line and the machine decide, in place.
+    """Set work directory, seed and launcher of a config, in place.
 
     Args:
         cfg: the config.
-        config_path: its file; names the default work directory.
-        work_dir: beats the config's.
-        seed: beats the config's; also the seed of sampling.
+        config_path: file of the config; its name is that of the default work directory.
+        work_dir: replaces the work directory of the config.
+        seed: replaces the seed of the config; it is also the seed of sampling.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
     """
     cfg.launcher = launcher
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(config_path).stem))
+    default = str(Path('work_dirs', Path(config_path).stem))
+    cfg.work_dir = os.path.expanduser(work_dir or cfg.get('work_dir') or default)
     if seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
         if _samples(cfg):
             cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        _limit_waiting(cfg.get(name))
+        _set_timeout(cfg.get(name))
     if launcher != 'none':
         init_distributed(cfg, launcher)
 
 
-def _limit_waiting(loader: dict | None) -> None:
-    """Let a data loader fail after ten minutes without data, instead of never."""
+def _set_timeout(loader: dict | None) -> None:
+    """Let a data loader fail after ten minutes without data, not wait for ever."""
     if loader and loader.get('num_workers', 0) > 0:
         loader.setdefault('timeout', 600)
 
 
 def _samples(cfg: Config) -> bool:
-    """Whether the model is a diffusion; a first stage has no head and no noise."""
+    """Whether the model is a diffusion model; a first stage has no head."""
     return 'head' in cfg.model
 
 
 def use_trust(cfg: Config, resume: str | None) -> None:
-    """Let the one checkpoint that is resumed or loaded run the code in it.
+    """Allow the checkpoint that is resumed or loaded to run code.
 
     Raises:
-        ValueError: none is named.
+        ValueError: no checkpoint is named.
     """
     path = resume if resume not in (None, 'auto') else cfg.get('load_from')
     if path is None:
         raise ValueError(
-            '--trust-checkpoint is for a file that you name, but none is named. Give '
-            'it with --resume FILE, or as load_from in the config.'
+            '--trust-checkpoint applies to a checkpoint file that is named, but none '
+            'is. Give one with --resume FILE, or as load_from in the config.'
         )
     trust_checkpoint(path)
+
+
+def use_amp_in_test(cfg: Config) -> None:
+    """Test with bfloat16 autocast, the precision of ``--amp`` in training, in place.
+
+    On GPUs MMEngine would use float16, whose range is too small for some models.
+    """
+    torch.set_autocast_dtype('cuda', torch.bfloat16)
+    cfg.test_cfg.fp16 = True  # MMEngine's name for autocast of any type
 
 
 def use_amp(cfg: Config) -> None:
     """Switch the optimizer wrapper to bfloat16 autocast, in place."""
     print_log(
-        'Training under bfloat16 autocast. The paper saw worse images with float16 '
-        '(Sec. V-A): compare before you rely on it.',
+        'Training with bfloat16 autocast. The paper reports worse images with float16 '
+        '(Sec. V-A): compare with float32 before you rely on it.',
         'current',
     )
     wrapper = cfg.optim_wrapper
-    # One optimizer, or one for each part of the model.
+    # One optimizer wrapper, or one for each part of the model.
     parts = [wrapper] if 'optimizer' in wrapper else wrapper.values()
     for part in parts:
         if isinstance(part, dict):
@@ -133,37 +148,37 @@ def use_amp(cfg: Config) -> None:
 
 
 def scale_lr(cfg: Config) -> None:
-    """Let MMEngine scale the rate to the batch size that is really used, in place.
+    """Let MMEngine scale the learning rate to the actual batch size, in place.
 
     Raises:
-        ValueError: the config does not say for which batch its rate is meant.
+        ValueError: the config does not have the batch size of its learning rate.
     """
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise ValueError(
-            '--auto-scale-lr must know for which total batch the rate is meant, but '
-            'the config has no auto_scale_lr.base_batch_size. Add auto_scale_lr = '
-            'dict(base_batch_size=...) or leave the option out.'
+            '--auto-scale-lr needs the total batch size of the learning rate, but the '
+            'config has no auto_scale_lr.base_batch_size. Add auto_scale_lr = '
+            'dict(base_batch_size=...) to it, or leave the option out.'
         )
     cfg.auto_scale_lr.enable = True
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:
-    """Go on from ``checkpoint``, or from the newest in the work directory ('auto').
+    """Resume training from ``checkpoint``, in place.
 
-    Of the work directory, the newest file that is whole is taken.
+    'auto' is the newest checkpoint of the work directory that is complete.
 
     Raises:
         FileNotFoundError: the checkpoint does not exist.
-        ValueError: the checkpoint is broken, or holds no state of training.
+        ValueError: the checkpoint is corrupted, or has no training state.
     """
     if checkpoint == 'auto':
         checkpoint = find_checkpoint(Path(cfg.work_dir))
-    # Without a checkpoint MMEngine would look for one in its own way.
+    # Without a path MMEngine would search for a checkpoint itself.
     cfg.resume = checkpoint is not None
     cfg.load_from = checkpoint and str(checkpoint)
     if checkpoint is None:
         print_log(
-            f'No checkpoint in {cfg.work_dir} to resume from: starting from scratch.',
+            f'No checkpoint to resume from in {cfg.work_dir}: training starts anew.',
             'current',
         )
         return
@@ -171,9 +186,9 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     missing = [key for key in needed if key not in read_checkpoint(checkpoint)]
     if missing:
         raise ValueError(
-            f'Training cannot go on from {checkpoint}: it holds weights, but no '
-            f'{", ".join(missing)}. Give an iter_*.pth of the run, or begin a new run '
-            f'from these weights with --cfg-options load_from={checkpoint}.'
+            f'Training cannot be resumed from {checkpoint}: it has no '
+            f'{", ".join(missing)}. Give an iter_*.pth of the run, or start a new run '
+            f'with these weights: --cfg-options load_from={checkpoint}.'
         )
 
 
@@ -185,17 +200,17 @@ _SAMPLERS = {
 
 
 def use_sampler(cfg: Config, name: str) -> None:
-    """Sample in another way than the config says, with its clipping, in place.
+    """Replace the sampler of the config; steps and clipping stay, in place.
 
     Raises:
-        ValueError: there is no sampler of that name, or the model does not sample.
+        ValueError: the sampler is unknown, or the model has none.
     """
     if name not in _SAMPLERS:
         raise ValueError(f'Unknown sampler {name!r}. Use one of {list(_SAMPLERS)}.')
     if not _samples(cfg):
         raise ValueError(
-            f'A first stage reconstructs without sampling, but --sampler {name} was '
-            'given. Leave it out.'
+            f'A first stage has no sampler, but --sampler {name} was given. Leave the '
+            'option out.'
         )
     sampler = dict(_SAMPLERS[name])
     for key in ('num_steps', 'clip'):
@@ -208,13 +223,13 @@ def use_tta(cfg: Config) -> None:
     """Wrap the model for test-time augmentation, in place.
 
     Raises:
-        ValueError: the config does not describe it.
+        ValueError: the config has no test-time augmentation.
     """
     if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
         raise ValueError(
             'Test-time augmentation needs tta_model and tta_pipeline, but the config '
-            'has not both. Write them like configs/_base_/datasets/photos_sr_tta.py, '
-            'or leave out --tta.'
+            'does not have both. Add them as in configs/_base_/datasets/'
+            'photos_sr_tta.py, or leave out --tta.'
         )
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

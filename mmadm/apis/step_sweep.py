@@ -1,8 +1,9 @@
-"""Quality against the number of network calls: the paper's main axis."""
+"""Scores of one model for several numbers of sampling steps."""
 
 import json
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 
 from mmengine.dataset import pseudo_collate
@@ -18,24 +19,29 @@ from mmadm.utils.files import whole_file
 from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
 
+#: Beyond the DDPM baseline of Table II; a larger number is a mistake.
+_MAX_STEPS = 10_000
+
 
 def load_into(runner: Runner, path: str | Path) -> None:
     """Load a checkpoint into the model of a runner, all weights or none.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is broken or does not fit the model.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is corrupted or does not fit the model.
     """
     load_weights(unwrap_model(runner.model), path)
 
 
 def check_steps(steps: Sequence[int]) -> None:
-    """Refuse numbers of steps that no sampler can take, before anything is built."""
-    wrong = [n for n in steps if n < 1]
+    """Refuse numbers of steps that are not integers from 1 to 10,000."""
+    wrong = [
+        n for n in steps if not isinstance(n, Integral) or not 1 <= n <= _MAX_STEPS
+    ]
     if wrong:
         raise ValueError(
-            f'Numbers of sampling steps must be positive, but got {wrong}. '
-            'The paper uses 5 and 10.'
+            f'Numbers of sampling steps must be positive, at most {_MAX_STEPS:,}, and '
+            f'integers, but got {wrong}. The paper uses 5 and 10.'
         )
 
 
@@ -43,14 +49,15 @@ def test_steps(runner: Runner, steps: Sequence[int] | None) -> dict[int, dict]:
     """Test one loaded model with several numbers of steps.
 
     Args:
-        runner: built, with the weights loaded.
-        steps: numbers of network calls; None takes the sampler's own.
+        runner: the runner, with the weights loaded.
+        steps: numbers of sampling steps (network evaluations per image); None uses the
+            number of the config.
 
     Returns:
-        the metrics by number of steps. A first stage answers in one.
+        the metrics by number of steps. A first stage has one step.
 
     Raises:
-        ValueError: a number of steps is given for a model that takes none.
+        ValueError: a number of steps is given for a model without sampler.
     """
     model = unwrap_model(runner.model)
     if not samples(model):
@@ -62,24 +69,24 @@ def test_steps(runner: Runner, steps: Sequence[int] | None) -> dict[int, dict]:
         model.test_cfg['num_steps'] = n
         for hook in hooks:
             hook.run = f'ADM {n}'
-        print_log(f'Testing with {n} network calls', 'current')
+        print_log(f'Testing with {n} steps', 'current')
         results[n] = runner.test()
     return results
 
 
-test_steps.__test__ = False  # not a test of pytest's
+test_steps.__test__ = False  # pytest would collect it
 
 
 def samples(model: nn.Module) -> bool:
-    """Whether a model is a diffusion; a first stage answers without sampling."""
+    """Whether a model is a diffusion model; a first stage has no sampler."""
     return hasattr(model, 'sampler')
 
 
 def _test_once(runner: Runner, steps: Sequence[int] | None) -> dict:
     if steps:
         raise ValueError(
-            f'A first stage reconstructs images in one step, but --num-steps {steps} '
-            'was given. Leave it out.'
+            f'A first stage has no sampling steps, but --num-steps {steps} was given. '
+            'Leave the option out.'
         )
     for hook in runner.hooks:
         if isinstance(hook, ShowDirHook):
@@ -88,7 +95,7 @@ def _test_once(runner: Runner, steps: Sequence[int] | None) -> dict:
 
 
 def score_table(results: dict[int, dict[str, float]]) -> str:
-    """Steps against metrics, as text; baselines (``name:metric``) below."""
+    """A table of the metrics by number of steps; baselines (``name:metric``) below."""
     first = next(iter(results.values()))
     names = [key for key in first if ':' not in key and not key.endswith('time')]
     rows = [(str(n), scores) for n, scores in results.items()]
@@ -107,9 +114,9 @@ def score_table(results: dict[int, dict[str, float]]) -> str:
 
 
 def write_scores(results: dict[int, dict[str, float]], path: str | Path) -> None:
-    """Write what :func:`test_steps` returns as JSON, wholly or not at all.
+    """Write the result of :func:`test_steps` as JSON, atomically.
 
-    JSON has no infinity, the PSNR of equal images, and no NaN: both become ``null``.
+    JSON has neither infinity (the PSNR of equal images) nor NaN: both become ``null``.
     """
     plain = {
         str(steps): {
@@ -123,11 +130,11 @@ def write_scores(results: dict[int, dict[str, float]], path: str | Path) -> None
 
 
 def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
-    """Draw one test sample's way from noise to image, with the present step count.
+    """Draw the sampling trajectory of one test image, with the current step count.
 
     Returns:
-        whether there is such a way: a first stage has none, nor have windows that are
-        sampled apart.
+        whether it was drawn: a first stage has no trajectory, and windows that are
+        sampled separately have none of the whole image.
     """
     model = unwrap_model(runner.model)
     if not (is_main_process() and samples(model) and model.inference.has_trajectory):

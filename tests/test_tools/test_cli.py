@@ -264,8 +264,9 @@ def test_mistakes_before_testing_are_one_message_each(
         work = ('--work-dir', tmp_path / 'w')
         return refused(capsys, 'test.py', toy_config, *args, *work)
 
-    assert 'positive, but got [0]' in test(checkpoint, '--num-steps', 5, 0)
-    assert 'positive, but got [-2]' in test(checkpoint, '--num-steps', -2)
+    assert 'but got [0]' in test(checkpoint, '--num-steps', 5, 0)
+    assert 'but got [-2]' in test(checkpoint, '--num-steps', -2)
+    assert 'but got [1000000000]' in test(checkpoint, '--num-steps', 10**9)
     assert 'Checkpoint not found' in test(tmp_path / 'none.pth')
     short = tmp_path / 'short.pth'
     short.write_bytes(checkpoint.read_bytes()[:5000])
