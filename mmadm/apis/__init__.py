@@ -1,7 +1,7 @@
 """The functions behind the command-line tools, and the inferencer."""
 
 from .distributed import use_ddp
-from .inferencer import ADMInferencer, shipped_models
+from .inferencer import ADMInferencer, SamplingStoppedError, shipped_models
 from .launch import (
     load_config,
     merge_options,
@@ -25,6 +25,7 @@ from .step_sweep import (
 
 __all__ = [
     'ADMInferencer',
+    'SamplingStoppedError',
     'check_steps',
     'load_config',
     'load_into',

@@ -1,10 +1,11 @@
-"""Answers without a data set: pictures in, pictures out."""
+"""Inference without a data set: images in, images out."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from difflib import get_close_matches
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
+from mmengine.fileio import load
 from mmengine.infer import BaseInferencer
-from mmengine.runner import CheckpointLoader
 from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmadm.checkpoints import put_weights, safe_loaders
+from mmadm.checkpoints import put_weights, read_checkpoint, safe_loaders
 from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
-from mmadm.utils import enlarge
+from mmadm.utils import check_device, enlarge
 from mmadm.visualization import DiffusionVisualizer, columns, draw_trajectory
 from mmadm.visualization.images import captioned, row
 from mmadm.visualization.visualizer import save
@@ -30,28 +31,32 @@ from .launch import load_config, use_sampler
 from .step_sweep import check_steps
 
 
-class ADMInferencer(BaseInferencer):
-    """Answers pictures with a trained model; or draws some, with an unconditional one.
+class SamplingStoppedError(RuntimeError):
+    """Raised between two sampling steps, because the caller wants no result."""
 
-    Pictures are RGB, as everywhere in mmadm. What is done to them is the test of the
-    config, and so is the answer: picture i gets the noise that ``tools/test.py`` gives
-    to its i-th one.
+
+class ADMInferencer(BaseInferencer):
+    """Runs a trained model on images, or generates images with an unconditional one.
+
+    Images are RGB, as everywhere in mmadm. They pass the test pipeline of the config,
+    and image i gets the noise of sample i of ``tools/test.py``: the predictions are the
+    same.
 
     Args:
         model: name of a shipped config, such as ``'adm_sr_demo'``; a config file; or a
             config.
-        weights: checkpoint, or what ``tools/misc/publish_model.py`` wrote.
-        device: 'cpu', 'cuda:1', ...; the best that is there if None.
-        show_progress: draw a progress bar.
+        weights: checkpoint, or a file that ``tools/misc/publish_model.py`` wrote.
+        device: 'cpu', 'cuda:1', ...; None uses a GPU if there is one.
+        show_progress: show a progress bar.
 
     Raises:
-        FileNotFoundError: there is no such config or checkpoint.
-        ValueError: there is no config of that name, no weights are given, or they are
-            not those of the config.
+        FileNotFoundError: the config or the checkpoint does not exist.
+        ValueError: the name is unknown, the device does not exist, or the weights are
+            missing or belong to another config.
     """
 
     preprocess_kwargs = {'masks', 'num_samples'}
-    forward_kwargs = {'num_steps', 'seed', 'sampler', 'trajectory'}
+    forward_kwargs = {'num_steps', 'seed', 'sampler', 'trajectory', 'should_stop'}
     visualize_kwargs = {'show', 'wait_time'}
     postprocess_kwargs = {'out_dir'}
 
@@ -62,13 +67,15 @@ class ADMInferencer(BaseInferencer):
         device: str | None = None,
         show_progress: bool = True,
     ) -> None:
+        if device is not None:
+            check_device(device)
         cfg, published = _find_config(model)
         weights = weights or published
         super().__init__(cfg, weights and str(weights), device, 'mmadm', show_progress)
 
     @property
     def is_conditional(self) -> bool:
-        """Whether it answers pictures; other models draw them out of nothing."""
+        """Whether the model needs input images."""
         return self.pipeline is not None
 
     def __call__(
@@ -78,44 +85,63 @@ class ADMInferencer(BaseInferencer):
         batch_size: int = 1,
         **kwargs,
     ) -> dict[str, list]:
-        """Answer pictures. All are looked at before the first one is answered.
+        """Run the model. All inputs are checked before the first one is processed.
 
         Args:
-            inputs: a file, a folder (with all below it), an array (H, W, 3) or (H, W),
-                uint8, RGB; or a list of files and arrays. For super-resolution the
-                small picture. None for unconditional models.
-            return_datasamples: give the samples instead of arrays.
-            batch_size: pictures that are sampled together, where they have one size;
-                it changes answers by rounding only.
-            kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``: in
-                files white, in arrays (H, W) 1 or 255. ``num_samples``, how many
-                pictures an unconditional model draws (1). ``num_steps``, the network
-                calls of each answer, ``seed`` (of the first picture, the second gets
-                the next) and ``sampler``, as for ``tools/test.py``; the config's if not
-                given. ``trajectory=True`` draws the way from noise to answer as well.
-                ``show=True`` opens a window for each, which waits ``wait_time`` seconds
-                (0: for a key). ``out_dir`` is where ``pred/``, ``vis/`` and
-                ``trajectory/`` go, batch by batch, as PNG of the names of the pictures.
+            inputs: a file, a folder (with its subfolders), an array (H, W, 3) or
+                (H, W), uint8, RGB; or a list of files and arrays. For super-resolution
+                the small image. None for unconditional models.
+            return_datasamples: return samples instead of arrays.
+            batch_size: how many images of one size are sampled together; it changes
+                predictions by rounding only.
+            kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``:
+                white in files, 1 or 255 in arrays (H, W). ``num_samples``, how many
+                images an unconditional model generates (1). ``num_steps``, ``seed`` and
+                ``sampler``, as for ``tools/test.py``; by default those of the config.
+                ``trajectory=True`` also draws the sampling trajectories. ``show=True``
+                opens a window for each image, which stays open ``wait_time`` seconds
+                (0: until a key is pressed). ``out_dir`` is a folder for PNG files with
+                the names of the inputs, in ``pred/``, ``vis/`` and ``trajectory/``;
+                they are written after each batch. ``should_stop``, a function that is
+                called before each step; if it returns True, sampling ends.
 
         Returns:
-            ``predictions``, arrays (H, W, 3), or (H, W) for maps, uint8, RGB, of the
-            picture's size; ``visualization``, the same beside the picture; and
-            ``trajectory``, if asked for. In the order of the pictures.
+            ``predictions``, arrays (H, W, 3), or (H, W) for maps, uint8, RGB;
+            ``visualization``, condition and prediction side by side; and, on request,
+            ``trajectory``. In the order of the inputs.
 
         Raises:
-            FileNotFoundError: a file is missing, or a folder is empty.
-            ValueError: a picture or mask cannot be read, or does not suit the model.
+            FileNotFoundError: a file does not exist, or a folder is empty.
+            ValueError: an image or mask cannot be read or does not fit the model, or
+                an argument has a wrong value.
+            SamplingStoppedError: ``should_stop`` returned True.
         """
-        before, during, show, after = self._dispatch_kwargs(**kwargs)
+        before, during, show, after = self._split(kwargs)
         data = self.preprocess(inputs, batch_size, **before)
         results = defaultdict(list)
         for batch in track(data, 'Inference', disable=not self.show_progress):
             samples = self.forward(batch, **during)
-            pictures = self.visualize(inputs, samples, **show)
-            part = self.postprocess(samples, pictures, return_datasamples, **after)
+            images = self.visualize(inputs, samples, **show)
+            part = self.postprocess(samples, images, return_datasamples, **after)
             for key, values in part.items():
                 results[key] += values
         return dict(results)
+
+    def _split(self, kwargs: dict) -> Iterator[dict]:
+        """The arguments of preprocess, forward, visualize and postprocess."""
+        groups = (
+            self.preprocess_kwargs,
+            self.forward_kwargs,
+            self.visualize_kwargs,
+            self.postprocess_kwargs,
+        )
+        known = set().union(*groups)
+        unknown = sorted(kwargs.keys() - known)
+        if unknown:
+            raise ValueError(
+                f'Unknown arguments of the inferencer: {unknown}. Use {sorted(known)}.'
+            )
+        return ({key: kwargs[key] for key in group & kwargs.keys()} for group in groups)
 
     def preprocess(
         self,
@@ -124,34 +150,32 @@ class ADMInferencer(BaseInferencer):
         masks: Any = None,
         num_samples: int | None = None,
     ) -> DataLoader:
-        """The batches that the model takes; see :meth:`__call__`."""
-        if batch_size < 1:
-            raise ValueError(
-                f'Pictures are sampled at least one at a time, but batch_size='
-                f'{batch_size}. Give 1, or more as memory permits.'
-            )
-        choose = self._pictures if self.is_conditional else self._requests
+        """Build the batches for the model; see :meth:`__call__`."""
+        _check_integer('batch_size', batch_size, 1)
+        if num_samples is not None:
+            _check_integer('num_samples', num_samples, 1)
+        choose = self._image_dataset if self.is_conditional else self._seed_dataset
         dataset = choose(inputs, masks, num_samples)
         return DataLoader(dataset, batch_size, collate_fn=self.collate_fn)
 
-    def _requests(self, inputs: Any, masks: Any, num_samples: int | None):
-        """So many of the seeds that the test draws from."""
+    def _seed_dataset(self, inputs: Any, masks: Any, num_samples: int | None):
+        """The test set of an unconditional model, with another length."""
         if inputs is not None or masks is not None:
             raise ValueError(
-                'This model draws pictures out of nothing, but pictures are given. '
-                'Leave them out and give num_samples.'
+                'This model is unconditional, but input images are given. Leave them '
+                'out and give num_samples.'
             )
         number = 1 if num_samples is None else num_samples
         return DATASETS.build(
             {**self.cfg.test_dataloader.dataset, 'num_samples': number}
         )
 
-    def _pictures(self, inputs: Any, masks: Any, num_samples: int | None):
-        """The pictures, each of which can be read."""
+    def _image_dataset(self, inputs: Any, masks: Any, num_samples: int | None):
+        """The input images, each of which can be read."""
         if inputs is None or num_samples is not None:
-            given = 'no picture' if inputs is None else f'num_samples={num_samples}'
+            given = 'no image' if inputs is None else f'num_samples={num_samples}'
             raise ValueError(
-                f'This model answers pictures, but {given} is given. Give inputs: a '
+                f'This model needs input images, but {given} is given. Give inputs: a '
                 'file, a folder, an array (H, W, 3) of uint8, or a list.'
             )
         kind = dict(type='GivenPictures', pictures=inputs, masks=masks)
@@ -168,9 +192,10 @@ class ADMInferencer(BaseInferencer):
         seed: int | None = None,
         sampler: str | None = None,
         trajectory: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> list[DiffusionSample]:
-        """Answer a batch; see :meth:`__call__`."""
-        with self._sampling(num_steps, seed, sampler):
+        """Sample a batch; see :meth:`__call__`."""
+        with self._options(num_steps, seed, sampler), self._stopping(should_stop):
             if not trajectory:
                 return self.model.test_step(inputs)
             data = self.model.data_preprocessor(inputs)
@@ -181,15 +206,16 @@ class ADMInferencer(BaseInferencer):
             return samples
 
     @contextmanager
-    def _sampling(
+    def _options(
         self, num_steps: int | None, seed: int | None, sampler: str | None
     ) -> Iterator[None]:
-        """Sample as asked, and then as before."""
+        """Change the options of sampling for the duration of a block."""
         model = self.model
         usual = model.test_cfg, model.sampler
         options = dict(num_steps=num_steps, seed=seed)
         options = {key: x for key, x in options.items() if x is not None}
         check_steps([options.get('num_steps', 1)])
+        _check_integer('seed', options.get('seed', 0))
         try:
             model.test_cfg = {**model.test_cfg, **options}
             if sampler is not None:
@@ -200,6 +226,20 @@ class ADMInferencer(BaseInferencer):
         finally:
             model.test_cfg, model.sampler = usual
 
+    @contextmanager
+    def _stopping(self, should_stop: Callable[[], bool]) -> Iterator[None]:
+        """Call ``should_stop`` before each network evaluation of a block."""
+
+        def check(*_: Any) -> None:
+            if should_stop():
+                raise SamplingStoppedError('Sampling was stopped by its caller.')
+
+        hook = self.model.head.register_forward_pre_hook(check)
+        try:
+            yield
+        finally:
+            hook.remove()
+
     def visualize(
         self,
         inputs: Any,
@@ -207,15 +247,15 @@ class ADMInferencer(BaseInferencer):
         show: bool = False,
         wait_time: float = 0,
     ) -> list[np.ndarray]:
-        """Condition and answer side by side; see :meth:`__call__`."""
-        pictures = []
+        """Draw condition and prediction side by side; see :meth:`__call__`."""
+        images = []
         for sample in preds:
             shown = columns(sample)
-            pictures.append(row([captioned(p, text) for text, p in shown.items()]))
+            images.append(row([captioned(x, text) for text, x in shown.items()]))
             if show:
                 name = _name(sample)
-                self.visualizer.show(pictures[-1], win_name=name, wait_time=wait_time)
-        return pictures
+                self.visualizer.show(images[-1], win_name=name, wait_time=wait_time)
+        return images
 
     def postprocess(
         self,
@@ -224,18 +264,18 @@ class ADMInferencer(BaseInferencer):
         return_datasample: bool = False,
         out_dir: str | Path | None = None,
     ) -> dict[str, list]:
-        """The results of a batch, written too if asked; see :meth:`__call__`."""
+        """Collect the results of a batch and write them; see :meth:`__call__`."""
         results = dict(
-            predictions=[_answer(sample) for sample in preds],
+            predictions=[_to_array(sample) for sample in preds],
             visualization=visualization,
         )
         if 'trajectory' in preds[0]:
             results['trajectory'] = [sample.trajectory for sample in preds]
         if out_dir is not None:
             folders = ('pred', 'vis', 'trajectory')
-            for folder, pictures in zip(folders, results.values()):
-                for sample, picture in zip(preds, pictures):
-                    save(picture, Path(out_dir, folder, f'{_name(sample)}.png'))
+            for folder, images in zip(folders, results.values()):
+                for sample, image in zip(preds, images):
+                    save(image, Path(out_dir, folder, f'{_name(sample)}.png'))
         if return_datasample:
             results['predictions'] = list(preds)
         return results
@@ -246,18 +286,18 @@ class ADMInferencer(BaseInferencer):
         """The model with its weights, all or none; the file is read first."""
         if weights is None:
             raise ValueError(
-                'A model answers with trained weights only, but weights=None. Train '
-                'it with tools/train.py and give the checkpoint, such as '
+                'Inference needs trained weights, but weights=None. Train the model '
+                'with tools/train.py and give its checkpoint, such as '
                 'work_dirs/adm_sr_demo/iter_2000.pth.'
             )
+        checkpoint = read_checkpoint(weights)
         with safe_loaders():
-            checkpoint = CheckpointLoader.load_checkpoint(weights, 'cpu', 'silent')
-        model = MODELS.build(cfg.model)
+            model = MODELS.build(cfg.model)
         put_weights(model, checkpoint, weights)
         return model.to(device).eval()
 
     def _init_pipeline(self, cfg: ConfigDict) -> list[dict] | None:
-        """That of the test; None where it draws out of nothing."""
+        """The test pipeline; None for an unconditional model."""
         return cfg.test_dataloader.dataset.get('pipeline')
 
     def _init_collate(self, cfg: ConfigDict) -> Callable:
@@ -267,13 +307,21 @@ class ADMInferencer(BaseInferencer):
         return DiffusionVisualizer()
 
 
+def _check_integer(name: str, value: Any, minimum: int | None = None) -> None:
+    """Refuse what is not an integer, or is less than the minimum."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_integer or (minimum is not None and value < minimum):
+        kind = 'an integer' if minimum is None else f'an integer of at least {minimum}'
+        raise ValueError(f'{name} must be {kind}, but got {name}={value!r}. Give one.')
+
+
 def _name(sample: DiffusionSample) -> str:
-    """What files are called."""
+    """File name of a sample, without suffix."""
     return sample.get('name', f'{sample.sample_idx:06d}')
 
 
-def _answer(sample: DiffusionSample) -> np.ndarray:
-    """At the size that the truth would have: (H, W, 3), or (H, W) for maps."""
+def _to_array(sample: DiffusionSample) -> np.ndarray:
+    """The prediction at the size of the ground truth: (H, W, 3), or (H, W) for maps."""
     image = sample.pred_img.cpu()
     image = enlarge(image, sample.get('ori_shape', image.shape[-2:]))
     array = image.numpy().transpose(1, 2, 0)
@@ -282,16 +330,26 @@ def _answer(sample: DiffusionSample) -> np.ndarray:
 
 def shipped_models() -> dict[str, tuple[Path, str | None]]:
     """Config file and weights of each model in the package, by its name."""
-    folder = BaseInferencer._get_repo_or_mim_dir('mmadm')
-    return {
-        entry['Name']: (Path(folder, entry['Config']), entry['Weights'])
-        for entry in BaseInferencer._get_models_from_metafile(folder)
-    }
+    package = Path(__file__).parents[1]
+    # The wheel has configs in the package, a checkout beside it.
+    folder = next(
+        folder
+        for folder in (package / '.mim', package.parent)
+        if (folder / 'model-index.yml').is_file()
+    )
+    files = load(folder / 'model-index.yml')['Import']
+    entries = [entry for file in files for entry in load(folder / file)['Models']]
+    return {x['Name']: (folder / x['Config'], x['Weights']) for x in entries}
 
 
 def _find_config(model: str | Path | Config | dict) -> tuple[Config, str | None]:
-    """The config that is meant, and its published weights, if there are any."""
+    """The config of a name, file or config; and its published weights, if any."""
     weights = None
+    if not isinstance(model, str | Path | dict | Config):
+        raise ValueError(
+            f'The model must be a name, a config file or a config, but got '
+            f'model={model!r}. Give for instance adm_sr_demo.'
+        )
     if not isinstance(model, str | Path):
         cfg = model if isinstance(model, Config) else Config(model)
     elif Path(model).suffix or Path(model).is_file():
@@ -299,10 +357,11 @@ def _find_config(model: str | Path | Config | dict) -> tuple[Config, str | None]
     else:
         path, weights = _shipped(str(model))
         cfg = load_config(str(path))
-    if 'head' not in cfg.model or 'test_dataloader' not in cfg:
+    network = cfg.get('model') or {}
+    if 'head' not in network or 'test_dataloader' not in cfg:
         raise ValueError(
-            'Pictures are answered as in the test of a diffusion model, but the config '
-            f'has model.type={cfg.model.type} and the keys {sorted(cfg)}. Give a '
+            'The inferencer runs the test of a diffusion model, but the config has '
+            f'model.type={network.get("type")} and the keys {sorted(cfg)}. Give a '
             'config like those in configs/adm/, with a test_dataloader.'
         )
     return cfg, weights
@@ -314,7 +373,7 @@ def _shipped(name: str) -> tuple[Path, str | None]:
         close = get_close_matches(name, models, n=3, cutoff=0.5)
         raise ValueError(
             f'Unknown model: {name!r} is neither a config file nor the name of a '
-            f'shipped config. {"Near it are" if close else "There are"} '
+            f'shipped config. {"Similar names are" if close else "There are"} '
             f'{close or sorted(models)}.'
         )
     return models[name]

@@ -1,5 +1,6 @@
 """Small helpers that belong to no single room."""
 
+from .device import check_device
 from .images import enlarge, resize
 from .matlab_resize import matlab_resize
 from .noise import SampleNoise
@@ -9,6 +10,7 @@ from .unwrap import unwrap_model
 
 __all__ = [
     'SampleNoise',
+    'check_device',
     'enlarge',
     'matlab_resize',
     'mix_seed',
