@@ -178,7 +178,7 @@ class ADMInferencer(BaseInferencer):
                 f'This model needs input images, but {given} is given. Give inputs: a '
                 'file, a folder, an array (H, W, 3) of uint8, or a list.'
             )
-        kind = dict(type='GivenPictures', pictures=inputs, masks=masks)
+        kind = dict(type='InferenceDataset', images=inputs, masks=masks)
         dataset = DATASETS.build(dict(kind, pipeline=self.pipeline))
         for index in range(len(dataset)):
             dataset[index]

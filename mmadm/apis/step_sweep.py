@@ -15,7 +15,7 @@ from torch import nn
 from mmadm.checkpoints import load_weights
 from mmadm.engine import ShowDirHook
 from mmadm.utils import unwrap_model
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
 
@@ -125,7 +125,7 @@ def write_scores(results: dict[int, dict[str, float]], path: str | Path) -> None
         }
         for steps, scores in results.items()
     }
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(plain, allow_nan=False, default=float))
 
 

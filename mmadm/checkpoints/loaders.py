@@ -15,7 +15,6 @@ from mmengine.dist import barrier, is_main_process
 
 from .reading import read_checkpoint
 
-
 # MMEngine's own loaders while ours are installed.
 _original: dict[str, Callable] | None = None
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from .reading import file_sha256, read_checkpoint
 from mmadm.version import __version__
 
+from .reading import file_sha256, read_checkpoint
 from .saving import write_atomically
 
 

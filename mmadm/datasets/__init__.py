@@ -3,9 +3,9 @@
 from .cached_latents import CachedLatents
 from .cifar10 import CIFAR10Images
 from .coco_saliency import CocoSaliency
-from .given_pictures import GivenPictures
 from .image_dataset import ImageDataset, ScikitImagePhotos
-from .pictures import Pictures, open_pictures
+from .image_source import ImageSource, open_images
+from .inference_dataset import InferenceDataset
 from .seed_dataset import SeedDataset
 from .seeded import SeededDataset, SeededIndex, SeededInfiniteSampler
 
@@ -13,13 +13,13 @@ __all__ = [
     'CIFAR10Images',
     'CachedLatents',
     'CocoSaliency',
-    'GivenPictures',
     'ImageDataset',
-    'Pictures',
+    'ImageSource',
+    'InferenceDataset',
     'ScikitImagePhotos',
     'SeedDataset',
     'SeededDataset',
     'SeededIndex',
     'SeededInfiniteSampler',
-    'open_pictures',
+    'open_images',
 ]

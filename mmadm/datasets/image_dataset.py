@@ -1,44 +1,24 @@
 """Folders of images, alone or in pairs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmadm.registry import DATASETS
+from mmadm.utils.image_files import (
+    IMAGE_SUFFIXES,
+    list_images,
+    name_files,
+    pair_by_name,
+)
 
 from .seeded import SeededDataset
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 #: What may belong to an image, by its key in data_prefix.
 _PARTNERS = {'seg_map_path': IMAGE_SUFFIXES, 'edges_path': ('.mat',)}
 _ADVICE = (
-    'Check data_root and data_prefix of the data set in the config, or the '
-    'preparation of the data in docs/en/user_guides/datasets.md.'
+    'Check data_root and data_prefix of the dataset in the config, or the '
+    'conversion of the dataset in docs/en/user_guides/datasets.md.'
 )
-
-
-def list_images(
-    folder: Path,
-    suffixes: Sequence[str] = IMAGE_SUFFIXES,
-    kind: str = 'image',
-    advice: str = _ADVICE,
-) -> list[Path]:
-    """All images below ``folder``, sorted by their path.
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f'Data folder not found: {folder}. {advice}')
-    files = [
-        path
-        for path in folder.rglob('*')
-        if path.suffix.lower() in suffixes and not path.name.startswith('.')
-    ]
-    if not files:
-        raise FileNotFoundError(
-            f'No {kind} ({", ".join(suffixes)}) in the data folder: {folder}. {advice}'
-        )
-    return sorted(files)
 
 
 @DATASETS.register_module()
@@ -89,43 +69,20 @@ class ImageDataset(SeededDataset):
         images = list_images(folder)
         if self.ann_file:
             images = _listed(Path(self.ann_file), folder, images)
-        partner_keys = self.data_prefix.keys() & _PARTNERS.keys()
-        if not partner_keys:
-            return [dict(img_path=str(path)) for path in images]
-
-        entries = {
-            name: dict(img_path=str(path))
-            for name, path in by_name(folder, images).items()
-        }
-        for key in partner_keys:
+        entries = [dict(img_path=str(path)) for path in images]
+        for key in self.data_prefix.keys() & _PARTNERS.keys():
             partner_folder = Path(self.data_prefix[key])
             files = list_images(partner_folder, _PARTNERS[key], 'partner of an image')
-            found = by_name(partner_folder, files).items()
-            partners = {name: str(path) for name, path in found}
-            if self.ann_file:
-                partners = {n: partners[n] for n in entries if n in partners}
-            check_pairs(folder, entries, partner_folder, partners)
-            for name, entry in entries.items():
-                entry[key] = partners[name]
-        return list(entries.values())
-
-
-def by_name(folder: Path, paths: Sequence[Path]) -> dict[str, Path]:
-    """Files by their path below ``folder`` up to the suffix, by which pairs meet.
-
-    Raises:
-        ValueError: two files differ in the suffix alone.
-    """
-    named: dict[str, Path] = {}
-    for path in paths:
-        name = str(path.relative_to(folder).with_suffix(''))
-        if name in named:
-            raise ValueError(
-                f'Two files of one name: {named[name]} and {path}. Pairs meet by their '
-                'name without suffix; keep one of the two.'
+            pairs = pair_by_name(
+                name_files(folder, images),
+                name_files(partner_folder, files),
+                folder,
+                partner_folder,
+                allow_extra=bool(self.ann_file),
             )
-        named[name] = path
-    return named
+            for entry, (_, partner) in zip(entries, pairs.values()):
+                entry[key] = str(partner)
+        return entries
 
 
 def read_names(path: Path) -> list[str]:
@@ -154,27 +111,6 @@ def _listed(ann_file: Path, folder: Path, images: Sequence[Path]) -> list[Path]:
             'again.'
         )
     return [there[name] for name in names]
-
-
-def check_pairs(
-    folder: Path, pictures: Collection[str], map_folder: Path, maps: Collection[str]
-) -> None:
-    """Names of two folders must be the same.
-
-    Raises:
-        ValueError: some have no partner.
-    """
-    lonely = {
-        folder: sorted(set(pictures) - set(maps)),
-        map_folder: sorted(set(maps) - set(pictures)),
-    }
-    for place, names in lonely.items():
-        if names:
-            raise ValueError(
-                f'{len(names)} of the files in {place} have no partner of the same '
-                f'name in the other folder, for instance {names[:3]}. Images are in '
-                f'{folder}, maps in {map_folder}: remove or rename what does not pair.'
-            )
 
 
 @DATASETS.register_module()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 
 _TOOL = 'tools/dataset_converters/inpainting_masks.py'
 
@@ -44,7 +44,7 @@ def digest(masks: dict[str, dict]) -> str:
 def write_masks(path: str | Path, masks: dict[str, dict], **info) -> str:
     """Write the file at once or not at all; returns the digest."""
     info['sha256'] = digest(masks)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(dict(info=info, masks=masks)))
     return info['sha256']
 

@@ -7,8 +7,7 @@ from mmengine.dataset import BaseDataset, InfiniteSampler
 
 from mmadm.registry import DATA_SAMPLERS
 from mmadm.utils import mix_seed, seed_host
-
-from .transforms.loading import BrokenImageError
+from mmadm.utils.images import BrokenImageError
 
 # So many broken images one after the other mean that none can be read.
 _MAX_BROKEN = 10

@@ -8,7 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmadm.registry import METRICS
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 
 
 @METRICS.register_module()
@@ -57,7 +57,7 @@ class DumpSamples(BaseMetric):
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict:
         """Write the file; no score."""
-        with whole_file(self.out) as part:
+        with atomic_write(self.out) as part:
             np.savez(part, np.stack(results))
         print_log(f'Samples written to {self.out}', 'current', logging.INFO)
         return {}

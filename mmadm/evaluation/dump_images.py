@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmadm.registry import METRICS
 from mmadm.utils import enlarge
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 
 from .sample_fields import as_map
 
@@ -58,7 +58,7 @@ class DumpImages(BaseMetric):
         for sample in data_samples:
             array = _full_size(sample).numpy().transpose(1, 2, 0)
             array = array[..., 0] if array.shape[2] == 1 else array
-            with whole_file(self.out_dir / f'{self._name(sample)}.png') as path:
+            with atomic_write(self.out_dir / f'{self._name(sample)}.png') as path:
                 Image.fromarray(array).save(path)
 
     def _name(self, sample: dict) -> str:
@@ -156,7 +156,7 @@ class DumpCocoRle(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict:
         """Write the file."""
         found = [entry for entry in results if entry['score'] > 0]
-        with whole_file(self.out_file) as path:
+        with atomic_write(self.out_file) as path:
             path.write_text(json.dumps(found))
         print_log(
             f'{len(found)} masks of {len(results)} images written to {self.out_file}',

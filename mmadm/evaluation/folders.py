@@ -6,10 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
-from mmadm.utils.images import FORMATS, is_deep
+from mmadm.utils.images import read_grey  # noqa: F401
 
 _PICTURES = ('.png', '.jpg', '.jpeg', '.bmp')
 
@@ -83,29 +80,6 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 def _some(names: Sequence[str], number: int = 5) -> str:
     more = f' and {len(names) - number} more' if len(names) > number else ''
     return ', '.join(names[:number]) + more
-
-
-def read_grey(path: Path) -> np.ndarray:
-    """An 8-bit map, (H, W), uint8; of colours, the mean.
-
-    Raises:
-        ValueError: the file is broken or deeper than 8 bits.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            known = image.mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')
-            if not known or is_deep(image):
-                raise ValueError(
-                    f'No 8-bit map: {path} has the mode {image.mode}, or '
-                    'more bits. Store maps as 8-bit PNGs, 255 for 1.'
-                )
-            if image.mode in ('1', 'L', 'LA'):
-                return np.asarray(image.convert('L'))
-            return np.asarray(image.convert('RGB')).mean(axis=2).round().astype('uint8')
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f'Broken picture: {path} ({error}). Write it again.'
-        ) from error
 
 
 def in_threads(

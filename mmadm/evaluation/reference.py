@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 
 from .frechet import FeatureStatistics, StreamingMoments
 from .inception import InceptionFeatures
@@ -40,7 +40,7 @@ class Reference:
 
     def save(self, path: str | Path) -> None:
         """Write a ``.npz`` with mu, sigma, n, features and provenance (JSON)."""
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             np.savez(
                 part,
                 mu=self.statistics.mean.numpy(),

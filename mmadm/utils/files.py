@@ -8,7 +8,7 @@ from mmengine.dist import get_rank
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary name that becomes ``path`` when the block ends well.
 
     Folders are made as needed, and each rank has a name of its own. What an interrupted

@@ -1,39 +1,262 @@
-"""8-bit pictures: arrays (H, W, 3) or (H, W), RGB; and tensors (C, H, W)."""
+"""8-bit images: the only functions that read image files, and resizing.
 
-from collections.abc import Sequence
+Images are arrays (H, W, 3) or (H, W), uint8, RGB; or tensors (C, H, W).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch.nn.functional as F
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 Filter = Literal['nearest', 'box', 'bilinear', 'bicubic', 'lanczos']
 
-
-#: What pictures are read as, whatever their suffix. Pillow knows more: PostScript, for
-#: one, it gives to Ghostscript to run.
+#: Formats of image files, whatever their suffix. Pillow knows more: a PostScript file,
+#: for example, is run by Ghostscript.
 FORMATS = ('PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF', 'PPM')
+#: Larger images are refused before they are decoded (270 MB as RGB).
+MAX_PIXELS = 90_000_000
+
+_PILLOW_MODES = {'color': 'RGB', 'grayscale': 'L'}
+# EXIF's orientation -> what makes the image upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Channels of a grey image may differ by so much: JPEG and scanners are not exact.
+_GREY_TOLERANCE = 8
 
 
-def is_deep(image: Image.Image) -> bool:
+class BrokenImageError(ValueError):
+    """An image file that is missing, corrupted or refused.
+
+    In training the dataset replaces it by another image.
+    """
+
+
+def read_image(path: str | Path, color: Literal['color', 'grayscale']) -> np.ndarray:
+    """An image file as (H, W, 3) RGB or (H, W), uint8.
+
+    Grey, palette and CMYK files are converted, transparent pixels are composited on
+    white, and the orientation of EXIF is applied. Files with more than 8 bits per
+    channel, several frames or pages, or more than :data:`MAX_PIXELS` are refused.
+
+    Raises:
+        BrokenImageError: the file is missing, corrupted or refused.
+    """
+    with _opened(path) as image:
+        image = _upright(image)
+        if _has_transparency(image):
+            image = image.convert('RGBA')
+            white = Image.new('RGBA', image.size, 'white')
+            image = Image.alpha_composite(white, image)
+        return np.array(image.convert(_PILLOW_MODES[color]))
+
+
+def read_grey(path: str | Path) -> np.ndarray:
+    """A grey map, such as a prediction, with the values of its file: (H, W), uint8.
+
+    Opened as by :func:`read_image`. Coloured files are refused. Indices of a coloured
+    palette are the map where they are 0 and 1, or 0 and 255; it then has 0 and 255.
+    Transparent pixels count as 0; where all visible pixels of a transparent file have
+    one colour, its opacity is the map.
+
+    Raises:
+        BrokenImageError: the file is missing, corrupted or refused, or it is no map.
+    """
+    with _opened(path) as image:
+        image = _upright(image)
+        if _has_transparency(image):
+            image = _over_black(image.convert('RGBA'))
+        if image.mode == 'P' and _is_coloured(_used_colours(image)):
+            return _from_indices(np.array(image), path)
+        if image.mode in ('1', 'L'):
+            return np.array(image.convert('L'))
+
+        array = np.array(image.convert('RGB'))
+        if _is_coloured(array):
+            raise BrokenImageError(
+                f'Map in colours: {path} (mode {image.mode}). Store masks and maps as '
+                '8-bit grey PNG files, 255 = 1; for an image as the target of a '
+                "dataset, use LoadImages(map_color='color')."
+            )
+        return array.mean(axis=2).round().astype(np.uint8)
+
+
+def read_map(path: str | Path) -> np.ndarray:
+    """A ground-truth map: (H, W), uint8, 0..255.
+
+    As :func:`read_grey`; a file that contains 0 and 1 only is multiplied by 255.
+
+    Raises:
+        BrokenImageError: the file is missing, corrupted or refused, or it is no map.
+    """
+    grey = read_grey(path)
+    return grey * 255 if grey.max() == 1 else grey
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A mask of two values: (H, W), bool.
+
+    As :func:`read_map`. Values above 127 are True: grey between black and white comes
+    from soft edges and JPEG. A file that has no white (192 to 255) next to its grey, no
+    black (0 to 63) next to its grey, or values like class indices is refused. The mask
+    may be True everywhere or nowhere: the caller has to report this.
+
+    Raises:
+        BrokenImageError: the file is missing, corrupted or refused, or it is no mask.
+    """
+    grey = read_map(path)
+    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
+    low, high = values[0], values[-1]
+    grey_values = values[(values > 0) & (values < 255)]
+    indices = len(grey_values) > 0 and grey_values[-1] < 64
+    if high > 0 and (high < 192 or 64 <= low < 192 or indices):
+        raise BrokenImageError(
+            f'Not a mask: {path} has {len(values)} values from {low} to {high}, such '
+            f'as {values[:5].tolist()}. Store masks with two values, 0 and 255, or 0 '
+            'and 1.'
+        )
+    return grey > 127
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """(H, W) of an image file as :func:`read_image` would return it.
+
+    Raises:
+        BrokenImageError: the file is missing, corrupted or refused.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """The opened file; every error in the block becomes a BrokenImageError."""
+    if not Path(path).is_file():
+        raise BrokenImageError(
+            f'Image not found: {path}. Restore it, or correct the path.'
+        )
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check(image, path)
+            yield image
+    except BrokenImageError:
+        raise
+    except Exception as error:  # a corrupted file may raise anything
+        raise BrokenImageError(
+            f'Broken image file: {path} ({type(error).__name__}: {error}). Replace or '
+            'remove it.'
+        ) from error
+
+
+def _check(image: Image.Image, path: str | Path) -> None:
+    """Refuse what would not be read completely."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BrokenImageError(
+            f'Image with more than {MAX_PIXELS:,} pixels: {path} ({width} x {height}). '
+            'Cut it into tiles, or reduce it.'
+        )
+    if _is_deep(image):
+        raise BrokenImageError(
+            f'Image with more than 8 bits per channel: {path} (mode {image.mode}). '
+            'Convert it to 8 bits first, so that its range is chosen by you.'
+        )
+    # The further images of MPO files, from phones, are previews and depth maps.
+    frames = 1 if image.format == 'MPO' else getattr(image, 'n_frames', 1)
+    if frames > 1:
+        raise BrokenImageError(
+            f'Image with {frames} frames or pages: {path}. Save each as a file of its '
+            'own, or the one that you want.'
+        )
+
+
+def _is_deep(image: Image.Image) -> bool:
     """Whether a file that was just opened has more than 8 bits per channel.
 
-    Of 16-bit colours Pillow says 'RGB', and would silently keep the upper 8 bits; only
-    the layout of the bytes in the file tells.
+    Pillow calls 16-bit colours 'RGB' as well and would keep their upper 8 bits; only
+    the layout of the bytes in the file, or the largest value of a PPM, tells.
     """
-    layouts = (str(tile[-1]) for tile in image.tile)
-    return image.mode.startswith(('I', 'F')) or any(';16' in x for x in layouts)
+    if image.mode.startswith(('I', 'F')):
+        return True
+    for decoder, *_, layout in image.tile:
+        if decoder.startswith('ppm') and layout[-1] > 255:
+            return True
+        if ';16' in str(layout) and 'BGR;16' not in str(layout):  # BGR;16 is 565
+            return True
+    return False
 
 
-def resize(picture: np.ndarray, size: Sequence[int], method: Filter) -> np.ndarray:
-    """``picture`` at (H, W) with a filter of Pillow's.
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 (upright) where EXIF is corrupted."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return int(orientation) if orientation in _TURNS else 1
+    except Exception:  # damaged metadata may raise anything
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Loading applies the orientation of TIFF files, and removes it from their EXIF.
+    image.load()
+    orientation = _orientation(image)
+    return image.transpose(_TURNS[orientation]) if orientation > 1 else image
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    return image.mode in ('LA', 'PA', 'RGBA', 'La', 'RGBa') or (
+        'transparency' in image.info
+    )
+
+
+def _over_black(rgba: Image.Image) -> Image.Image:
+    """Composited on black; of a drawing in a single colour, the opacity."""
+    colours, alpha = np.array(rgba.convert('RGB')), np.array(rgba.getchannel('A'))
+    visible = colours[alpha > 0]
+    if alpha.min() < 255 and (visible == visible[:1]).all():
+        return Image.fromarray(alpha)
+    black = Image.new('RGBA', rgba.size, 'black')
+    return Image.alpha_composite(black, rgba).convert('RGB')
+
+
+def _is_coloured(colours: np.ndarray) -> bool:
+    return bool((np.ptp(colours, axis=-1) > _GREY_TOLERANCE).any())
+
+
+def _used_colours(image: Image.Image) -> np.ndarray:
+    """Colours (N, 3) of the palette that occur in the image."""
+    return np.array(image.convert('RGB')).reshape(-1, 3)
+
+
+def _from_indices(indices: np.ndarray, path: str | Path) -> np.ndarray:
+    values = np.unique(indices).tolist()
+    if not ({*values} <= {0, 1} or {*values} <= {0, 255}):
+        raise BrokenImageError(
+            f'Map with the palette indices {values[:8]}: {path}. Only 0 and 1, or 0 '
+            'and 255, can be read as a mask; choose the classes, and store 0 and 255.'
+        )
+    return np.where(indices > 0, 255, 0).astype(np.uint8)
+
+
+def resize(image: np.ndarray, size: Sequence[int], method: Filter) -> np.ndarray:
+    """``image`` at (H, W) with a filter of Pillow.
 
     All filters but 'nearest' are antialiased where they reduce.
     """
     height, width = size
     filter_ = Image.Resampling[method.upper()]
-    return np.array(Image.fromarray(picture).resize((width, height), filter_))
+    return np.array(Image.fromarray(image).resize((width, height), filter_))
 
 
 def enlarge(image: Tensor, size: Sequence[int]) -> Tensor:

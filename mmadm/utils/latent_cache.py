@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .files import whole_file
+from .files import atomic_write
 
 _MOMENTS, _PART = 'moments.npy', '.moments.part.npy'
 _RECORD, _PROGRESS = 'latents.json', '.progress.json'
@@ -126,7 +126,7 @@ class LatentWriter:
         self._note()
 
     def _note(self) -> None:
-        with whole_file(self.folder / _PROGRESS) as path:
+        with atomic_write(self.folder / _PROGRESS) as path:
             path.write_text(json.dumps(dict(self.record, done=self.done)))
 
     def finish(self) -> None:
@@ -136,6 +136,6 @@ class LatentWriter:
         part = self.folder / _PART
         if part.is_file():
             part.replace(self.folder / _MOMENTS)
-        with whole_file(self.folder / _RECORD) as path:
+        with atomic_write(self.folder / _RECORD) as path:
             path.write_text(json.dumps(self.record, indent=1))
         (self.folder / _PROGRESS).unlink()

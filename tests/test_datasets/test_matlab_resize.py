@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mmadm.datasets.transforms.loading import read_image
 from mmadm.evaluation import psnr
 from mmadm.utils import matlab_resize, resize
+from mmadm.utils.images import read_image
 from tests.conftest import draw_photo
 
 REDUCED = [[104, 128, 124, 130], [125, 122, 133, 120], [120, 134, 126, 123]]

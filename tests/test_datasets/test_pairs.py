@@ -194,7 +194,7 @@ def test_images_and_ground_truth_must_pair_up(tmp_path):
     edges_of(tmp_path, np.zeros((1, 40, 48), np.uint8))
     (tmp_path / 'truth' / 'a.mat').rename(tmp_path / 'truth' / 'b.mat')
     prefix = dict(img_path='images', edges_path='truth')
-    with pytest.raises(ValueError, match=r"no partner.*\['a'\]"):
+    with pytest.raises(ValueError, match=r'no partner: a'):
         ImageDataset(str(tmp_path), prefix)
     with pytest.raises(FileNotFoundError, match=r'No partner of an image \(\.mat\)'):
         ImageDataset(str(tmp_path), dict(img_path='images', edges_path='images'))

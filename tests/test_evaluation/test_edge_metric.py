@@ -308,7 +308,7 @@ def test_the_tool_says_what_is_wrong_before_it_counts(
 
     whole = (preds / '0.png').read_bytes()
     (preds / '0.png').write_bytes(whole[:200])
-    assert 'Broken picture' in fails(capsys, monkeypatch, *options)
+    assert 'Broken image file' in fails(capsys, monkeypatch, *options)
     (preds / '0.png').write_bytes(whole)
     assert not out.exists()
 

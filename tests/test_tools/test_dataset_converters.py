@@ -23,8 +23,8 @@ from mmadm.datasets.conversion.bsds500 import inscribed, rotated
 from mmadm.datasets.conversion.conversion_utils import run
 from mmadm.datasets.mask_file import decode, read_masks
 from mmadm.datasets.transforms.edges import mean_map
-from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import resize
+from mmadm.utils.images import read_image
 from tests.conftest import ROOT, draw_photo
 from tests.test_datasets.test_pairs import write_boundaries
 
@@ -187,7 +187,7 @@ def test_all_wrong_pairs_of_duts_are_named_at_once(duts):
 @pytest.mark.parametrize('lost', ['DUTS-TR-Image/1.jpg', 'DUTS-TR-Mask/1.png'])
 def test_lonely_files_of_duts_are_named(duts, lost):
     (duts / 'DUTS-TR' / lost).unlink()
-    with pytest.raises(ValueError, match=r"1 of the files .* no partner.*\['1'\]"):
+    with pytest.raises(ValueError, match=r'1 of the files .* no partner: 1'):
         check_duts(duts, **SUBSET)
 
 
@@ -417,7 +417,7 @@ def test_wrong_pairs_of_bsds500_are_named(bsds500):
     assert 'test0.mat' in str(error.value)
     assert not (bsds500 / 'augmented').exists()
     (bsds500 / 'groundTruth' / 'val' / 'val1.mat').unlink()
-    with pytest.raises(ValueError, match=r"no partner.*\['val1'\]"):
+    with pytest.raises(ValueError, match=r'no partner: val1'):
         prepare_bsds500(bsds500, **SUBSET)
 
 

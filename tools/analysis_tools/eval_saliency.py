@@ -43,7 +43,7 @@ def main() -> None:
 
         from mmadm.evaluation import SaliencyMetric
         from mmadm.evaluation.folders import Pair, find_pairs, in_threads, read_grey
-        from mmadm.utils.files import whole_file
+        from mmadm.utils.files import atomic_write
 
         metric = SaliencyMetric(args.measures, args.protocol, args.normalize)
         pairs = find_pairs(args.pred_dir, args.gt_dir, subset=args.subset)
@@ -58,7 +58,7 @@ def main() -> None:
         for key, value in scores.items():
             print(f'{key}: {value:.6f}')
         if args.out:
-            with whole_file(args.out) as part:
+            with atomic_write(args.out) as part:
                 dump(scores, part, file_format='json')
         print(f'{len(pairs)} pictures scored')
 

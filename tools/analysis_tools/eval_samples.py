@@ -31,18 +31,18 @@ def main() -> None:
         from mmengine.fileio import dump
         from rich.progress import track
 
-        from mmadm.datasets import open_pictures
+        from mmadm.datasets import open_images
         from mmadm.evaluation import InceptionMetrics, score_images
-        from mmadm.utils.files import whole_file
+        from mmadm.utils.files import atomic_write
 
-        pictures = open_pictures(args.samples)
+        pictures = open_images(args.samples)
         metric = InceptionMetrics(args.measures, args.reference, weights=args.weights)
         shown = track(pictures, 'Measuring', len(pictures))
         scores = score_images(metric, shown, args.device)
         for key, value in scores.items():
             print(f'{key}: {value:.4f}')
         if args.out:
-            with whole_file(args.out) as part:
+            with atomic_write(args.out) as part:
                 dump(scores, part, file_format='json')
 
 

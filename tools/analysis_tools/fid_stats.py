@@ -43,10 +43,10 @@ def main() -> None:
             )
         from rich.progress import track
 
-        from mmadm.datasets import open_pictures
+        from mmadm.datasets import open_images
         from mmadm.evaluation import InceptionFeatures, measure_reference
 
-        pictures = open_pictures(args.source)
+        pictures = open_images(args.source)
         if args.size:
             pictures = pictures.resized(args.size, args.filter)
         reference = measure_reference(

@@ -1,7 +1,6 @@
 """From the authors' checkpoints to ours."""
 
 from .authors import convert_authors
-from .swin import convert_swin
 from .first_stage import (
     convert_first_stage,
     diffusers_first_stage,
@@ -9,6 +8,7 @@ from .first_stage import (
     ldm_first_stage,
 )
 from .head_keys import relation_keys, unconditional_keys
+from .swin import convert_swin
 
 __all__ = [
     'convert_authors',

@@ -12,14 +12,14 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from mmadm.checkpoints.weights import check_fit
 from mmadm.models.condition_encoders.swin import swin_keys
 from mmadm.registry import MODELS
-from mmadm.utils.files import whole_file
-from mmadm.checkpoints.weights import check_fit
+from mmadm.utils.files import atomic_write
 
 from .first_stage import PARTS, ldm_first_stage
-from .head_keys import relation_keys, unconditional_keys
 from .foreign_files import read_foreign, report_left_out, stored_weights
+from .head_keys import relation_keys, unconditional_keys
 from .writing import check_target, write_weights
 
 Generation = Literal['adm_public', 'ddm_public', 'diffusion_edge']
@@ -84,7 +84,7 @@ def convert_authors(
     check_fit(model, own, source)
 
     # Both files or none.
-    with whole_file(settings) as path:
+    with atomic_write(settings) as path:
         path.write_text(cfg.pretty_text)
         write_weights(
             own,

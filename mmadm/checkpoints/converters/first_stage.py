@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmadm.registry import MODELS
 from mmadm.checkpoints.weights import check_fit
+from mmadm.registry import MODELS
 
 from .diffusers import diffusers_keys, is_diffusers, published_scale, weights_file
 from .foreign_files import read_foreign, report_left_out, stored_weights

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmadm.checkpoints.weights import check_fit
 from mmadm.models.condition_encoders.swin import swin_keys
 from mmadm.registry import MODELS
-from mmadm.checkpoints.weights import check_fit
 
 from .foreign_files import read_foreign, stored_weights
 from .writing import check_target, write_weights

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mmadm.checkpoints import file_sha256
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 
 
 def check_target(target: str | Path) -> None:
@@ -54,7 +54,7 @@ def write_weights(
     source = Path(source)
     facts = dict(source=source.name, source_sha256=file_sha256(source), **metadata)
     facts = {key: str(value) for key, value in facts.items()}
-    with whole_file(target) as path:
+    with atomic_write(target) as path:
         save_file(tensors, path, dict(format='pt', **facts))
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmadm.datasets.image_dataset import by_name, check_pairs, list_images
 from mmadm.datasets.transforms.edges import mean_map
-from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import resize
 from mmadm.utils.bsds import read_boundaries
+from mmadm.utils.image_files import pair_folders
+from mmadm.utils.images import read_image
 
 from .conversion_utils import check_count, raise_all, remember, run, save_image
 
@@ -82,12 +82,9 @@ def prepare_bsds500(
 
 def _pairs(root: Path, part: str, subset: bool) -> list[tuple[Path, Path]]:
     folder, truth_folder = root / 'images' / part, root / 'groundTruth' / part
-    images = by_name(folder, list_images(folder))
-    files = list_images(truth_folder, ('.mat',), 'ground truth')
-    truths = by_name(truth_folder, files)
-    check_pairs(folder, images, truth_folder, truths)
-    check_count(folder, len(images), COUNTS[part], subset, _SOURCE)
-    return [(path, truths[name]) for name, path in images.items()]
+    pairs = pair_folders(folder, truth_folder, ('.mat',), 'ground truth')
+    check_count(folder, len(pairs), COUNTS[part], subset, _SOURCE)
+    return list(pairs.values())
 
 
 def _problem(pair: tuple[Path, Path]) -> str | None:

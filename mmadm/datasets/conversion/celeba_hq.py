@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from mmadm.datasets.image_dataset import list_images, read_names
-from mmadm.datasets.transforms.loading import read_image
+from mmadm.datasets.image_dataset import read_names
 from mmadm.utils import resize
-from mmadm.utils.files import whole_file
-from mmadm.utils.images import Filter
+from mmadm.utils.files import atomic_write
+from mmadm.utils.image_files import list_images
+from mmadm.utils.images import Filter, read_image
 
 from .conversion_utils import check_count, remember, run, save_image, some, write_record
 
@@ -75,7 +75,7 @@ def prepare_celeba_hq(
     record['sha256'] = hashlib.sha256(pixels.encode()).hexdigest()
     write_record(out / 'prepared.json', record)
     for name, listed in splits.items():
-        with whole_file(out / 'splits' / f'{name}.txt') as part:
+        with atomic_write(out / 'splits' / f'{name}.txt') as part:
             part.write_text('\n'.join(listed) + '\n')
     return record | counts
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from mmadm.datasets.image_dataset import list_images
-from mmadm.datasets.transforms.loading import read_image
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
+from mmadm.utils.image_files import list_images
+from mmadm.utils.images import read_image
 
 T = TypeVar('T')
 
@@ -150,7 +150,7 @@ def remember(path: Path, record: dict) -> None:
 
 def write_record(path: Path, record: dict) -> None:
     """Write JSON for people."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(record, indent=2))
 
 
@@ -165,5 +165,5 @@ def problem_of(path: Path) -> str | None:
 
 def save_image(image: np.ndarray, path: Path, **options) -> None:
     """Write a picture as a whole or not at all."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(image).save(part, **options)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmadm.datasets.transforms.loading import read_image
+from mmadm.utils.images import read_image
 from mmadm.utils.tiling import windows
 
 from .conversion_utils import (

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmadm.datasets.image_dataset import by_name, check_pairs, list_images
-from mmadm.datasets.transforms.loading import read_image
-from mmadm.utils.images import FORMATS
+from mmadm.utils.image_files import pair_folders
+from mmadm.utils.images import FORMATS, read_image
 
 from .conversion_utils import check_count, raise_all, run
 
@@ -42,12 +41,9 @@ def check_duts(
     for part, expected in COUNTS.items():
         folder = Path(data_root, part, f'{part}-Image')
         mask_folder = Path(data_root, part, f'{part}-Mask')
-        images = by_name(folder, list_images(folder))
-        masks = by_name(mask_folder, list_images(mask_folder))
-        check_pairs(folder, images, mask_folder, masks)
-        check_count(folder, len(images), expected, subset, f'{part}.zip')
+        pairs = list(pair_folders(folder, mask_folder).values())
+        check_count(folder, len(pairs), expected, subset, f'{part}.zip')
 
-        pairs = [(path, masks[name]) for name, path in images.items()]
         problems = run(pairs, check, workers, f'Checking {part}')
         raise_all(problems, f'pairs of {part} are wrong')
         counts[part] = len(pairs)

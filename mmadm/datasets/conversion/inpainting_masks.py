@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from mmadm.datasets.image_dataset import list_images, read_names
+from mmadm.datasets.image_dataset import read_names
 from mmadm.datasets.mask_file import encode
 from mmadm.datasets.masks import check_kind, scored_mask
-from mmadm.datasets.transforms.loading import read_image
 from mmadm.utils import mix_seed, resize
+from mmadm.utils.image_files import list_images
+from mmadm.utils.images import read_image
 
 from .conversion_utils import run, some
 

@@ -7,7 +7,7 @@ Geometry comes first (mmcv's ``RandomFlip`` and so on act on ``img`` and
 from .condition import BicubicCondition, MaskedCondition
 from .crop import CropToMultiple, RandomCrop
 from .edges import LoadBoundaries, SaturateEdges
-from .given import GivenCondition, GivenMask
+from .inference import InferenceCondition, InferenceMask
 from .instances import UnionOfInstances
 from .loading import LoadImages
 from .mask import FixedMask, RandomMask
@@ -18,8 +18,8 @@ __all__ = [
     'BicubicCondition',
     'CropToMultiple',
     'FixedMask',
-    'GivenCondition',
-    'GivenMask',
+    'InferenceCondition',
+    'InferenceMask',
     'LoadBoundaries',
     'LoadImages',
     'MaskedCondition',

@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmadm.registry import TRANSFORMS
 from mmadm.utils import matlab_resize, resize
 
-from .given import GivenCondition
+from .inference import InferenceCondition
 
 _KERNELS = {
     'pillow': lambda picture, size: resize(picture, size, 'bicubic'),
@@ -59,9 +59,9 @@ class BicubicCondition(BaseTransform):
         results['condition'] = self.reduce(results['img'], size)
         return results
 
-    def without_truth(self, before: list) -> list:
+    def for_inference(self, before: list) -> list:
         """The small image is given; what was done to the large one falls away."""
-        return [GivenCondition(self.scale)]
+        return [InferenceCondition(self.scale)]
 
 
 @TRANSFORMS.register_module()

@@ -34,7 +34,7 @@ class LoadBoundaries(BaseTransform):
         results['gt_seg_map'] = mean_map(edges)
         return results
 
-    def without_truth(self, before: list) -> list:
+    def for_inference(self, before: list) -> list:
         """There is nothing to read."""
         return before
 

@@ -39,7 +39,7 @@ class UnionOfInstances(BaseTransform):
         results['gt_seg_map'] = union.astype(np.uint8) * 255
         return results
 
-    def without_truth(self, before: list) -> list:
+    def for_inference(self, before: list) -> list:
         """There is nothing to draw."""
         return before
 

@@ -1,24 +1,12 @@
 """From files to arrays."""
 
 import functools
-from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image, ImageOps
 
 from mmadm.registry import TRANSFORMS
-from mmadm.utils.images import FORMATS, is_deep
-
-_PILLOW_MODES = {'color': 'RGB', 'grayscale': 'L'}
-
-
-class BrokenImageError(ValueError):
-    """An image file that is there and cannot be read, or is there no longer.
-
-    In training the data set puts another image in its place.
-    """
+from mmadm.utils.images import read_image
 
 
 @TRANSFORMS.register_module()
@@ -53,34 +41,6 @@ class LoadImages(BaseTransform):
             results['gt_seg_map'] = self.read(path, self.map_color)
         return results
 
-    def without_truth(self, before: list) -> list:
+    def for_inference(self, before: list) -> list:
         """What is given has been read."""
         return before
-
-
-def read_image(path: str, color: Literal['color', 'grayscale']) -> np.ndarray:
-    """An 8-bit image file as (H, W, 3) RGB or (H, W), uint8.
-
-    Raises:
-        BrokenImageError: the file is broken or missing.
-        ValueError: it has more than 8 bits per channel.
-    """
-    if not Path(path).is_file():
-        raise BrokenImageError(
-            f'Image not found: {path}. It was there when the data set was listed; '
-            'restore it or start again.'
-        )
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            deep = is_deep(image)
-            image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BrokenImageError(
-            f'Broken image file: {path} ({error}). Replace or remove it.'
-        ) from error
-    if deep:
-        raise ValueError(
-            f'Image with more than 8 bits per channel: {path} (mode {image.mode}). '
-            'Convert it to 8 bits first, so that its range is chosen by you.'
-        )
-    return np.array(ImageOps.exif_transpose(image).convert(_PILLOW_MODES[color]))

@@ -12,7 +12,7 @@ from mmadm.datasets.mask_file import decode, read_masks
 from mmadm.datasets.masks import MASKS, check_kind
 from mmadm.registry import TRANSFORMS
 
-from .given import GivenMask
+from .inference import InferenceMask
 
 _ADVICE = (
     'Make the masks of these images with tools/dataset_converters/inpainting_masks.py.'
@@ -43,9 +43,9 @@ class RandomMask(BaseTransform):
         results['mask'] = self.draw(results['img'].shape[:2], rng)[..., None]
         return results
 
-    def without_truth(self, before: list) -> list:
+    def for_inference(self, before: list) -> list:
         """The user draws."""
-        return [*before, GivenMask()]
+        return [*before, InferenceMask()]
 
 
 @TRANSFORMS.register_module()
@@ -98,6 +98,6 @@ class FixedMask(BaseTransform):
         results['mask'] = decode(entry)[..., None]
         return results
 
-    def without_truth(self, before: list) -> list:
+    def for_inference(self, before: list) -> list:
         """The user draws."""
-        return [*before, GivenMask()]
+        return [*before, InferenceMask()]

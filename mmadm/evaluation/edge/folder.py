@@ -9,7 +9,7 @@ import numpy as np
 
 from mmadm.evaluation.folders import Pair, in_threads, read_grey
 from mmadm.utils.bsds import read_boundaries
-from mmadm.utils.files import whole_file
+from mmadm.utils.files import atomic_write
 
 from .counts import thresholds
 from .metric import EdgeMetric
@@ -70,7 +70,7 @@ def claim(
             f'{out_dir} holds results of other settings: {theirs}, not {mine}. Give '
             'another --out.'
         )
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(mine, indent=2))
 
 
@@ -93,7 +93,7 @@ def count_folder(
         if _is_newer(path, pair.pred, pair.truth):
             return np.loadtxt(path)[:, 1:].astype(np.int64), metric.crispness(edges)
         counts, sharp = metric.score(edges, read_truth(pair.truth))
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             rows = np.column_stack([metric.levels, counts])
             np.savetxt(part, rows, fmt='%10g' + ' %10d' * 4)
         return counts, sharp
@@ -140,10 +140,10 @@ def write_report(
         'eval_bdry_img.txt': best,
     }
     for name, rows in tables.items():
-        with whole_file(out_dir / name) as part:
+        with atomic_write(out_dir / name) as part:
             np.savetxt(part, rows, fmt='%10g')
     metric = EdgeMetric(**asdict(settings))
     scores = metric.compute_metrics(list(zip(counts, sharp)))
-    with whole_file(out_dir / 'scores.json') as part:
+    with atomic_write(out_dir / 'scores.json') as part:
         part.write_text(json.dumps(scores, indent=2))
     return scores

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmadm.datasets import open_pictures
+from mmadm.datasets import open_images
 from tests.conftest import draw_photo
 
 
@@ -33,41 +33,41 @@ def test_folder_archive_and_cifar10_hold_the_same_pictures(drawn, tmp_path):
         (tmp_path / 'samples.npz', '.npz'),
         (root, 'CIFAR-10 train'),
     ):
-        pictures = open_pictures(source)
+        pictures = open_images(source)
         assert pictures.formats == {kind: 5} and len(pictures) == 5
         assert (np.stack(list(pictures)) == drawn).all()
 
 
 def test_grey_samples_become_rgb(drawn, tmp_path):
     np.savez(tmp_path / 'grey.npz', drawn[..., :1])
-    (first, *_) = open_pictures(tmp_path / 'grey.npz')
+    (first, *_) = open_images(tmp_path / 'grey.npz')
     assert (first == drawn[0, ..., :1]).all() and first.shape == (32, 32, 3)
 
 
 def test_pictures_are_resized_as_pillow_does(photo_folder, drawn, tmp_path):
     np.savez(tmp_path / 'x.npz', drawn)
-    (first, *_) = open_pictures(tmp_path / 'x.npz').resized(16, 'lanczos')
+    (first, *_) = open_images(tmp_path / 'x.npz').resized(16, 'lanczos')
     pillow = Image.fromarray(drawn[0]).resize((16, 16), Image.Resampling.LANCZOS)
     assert (first == np.array(pillow)).all()
     with pytest.raises(ValueError, match=r'16 x 16 would distort picture 0.*40 x 48'):
-        list(open_pictures(photo_folder).resized(16, 'lanczos'))
+        list(open_images(photo_folder).resized(16, 'lanczos'))
 
 
 def test_what_holds_no_samples_is_refused(drawn, tmp_path):
     path = tmp_path / 'x.npz'
     with pytest.raises(FileNotFoundError, match=r'test\.py.*x\.npz'):
-        open_pictures(path)
+        open_images(path)
     with pytest.raises(FileNotFoundError, match='nowhere'):
-        open_pictures(tmp_path / 'nowhere')
+        open_images(tmp_path / 'nowhere')
     np.savez(path, other=drawn)
     with pytest.raises(ValueError, match=r'x\.npz.*arr_0'):
-        open_pictures(path)
+        open_images(path)
     np.savez(path, drawn / 255)
     with pytest.raises(ValueError, match='float64'):
-        open_pictures(path)
+        open_images(path)
     np.savez(path, drawn.transpose(0, 3, 1, 2))
     with pytest.raises(ValueError, match=r'\(5, 3, 32, 32\)'):
-        open_pictures(path)
+        open_images(path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r'x\.npz'):
-        open_pictures(path)
+        open_images(path)

@@ -7,7 +7,7 @@ from mmadm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class GivenCondition(BaseTransform):
+class InferenceCondition(BaseTransform):
     """The picture is not the truth, but already what the truth would be reduced to.
 
     Required keys: ``img``. Added keys: ``condition``, the picture; ``img``, black, of
@@ -31,7 +31,7 @@ class GivenCondition(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class GivenMask(BaseTransform):
+class InferenceMask(BaseTransform):
     """The hole is the user's.
 
     Required keys: ``img``; ``mask`` (H, W), bool. Changed keys: ``mask`` (H, W, 1),
@@ -47,7 +47,7 @@ class GivenMask(BaseTransform):
         name, size = results['name'], results['img'].shape[:2]
         if 'mask' not in results:
             raise ValueError(
-                f'This model fills holes, but there is no mask for the picture {name}. '
+                f'This model fills holes, but there is no mask for the image {name}. '
                 'Give a mask of its size, white where the hole is.'
             )
         mask = results['mask']

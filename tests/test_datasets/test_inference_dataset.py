@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmadm.datasets import GivenPictures
+from mmadm.datasets import InferenceDataset
 from mmadm.datasets.transforms import (
     BicubicCondition,
     CropToMultiple,
@@ -35,7 +35,7 @@ SMALL = [
 
 def only(pictures, pipeline, **options):
     """The first item."""
-    return GivenPictures(pictures, pipeline, **options)[0]
+    return InferenceDataset(pictures, pipeline, **options)[0]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_files_arrays_and_grey_pictures_are_alike(tmp_path):
     Image.fromarray(grey).save(tmp_path / 'x.png')
     colour = np.stack([grey] * 3, axis=2)
     inputs = [tmp_path / 'x.png', grey, colour, str(tmp_path / 'x.png')]
-    dataset = GivenPictures(inputs, MAP)
+    dataset = InferenceDataset(inputs, MAP)
     items = [dataset[i] for i in range(4)]
     for item in items:
         assert torch.equal(item['inputs']['condition'], items[0]['inputs']['condition'])
@@ -82,7 +82,7 @@ def test_a_folder_is_read_as_the_test_reads_it(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(draw_photo(0, 8, 8)).save(tmp_path / name)
     (tmp_path / 'notes.txt').write_text('no picture')
-    dataset = GivenPictures(tmp_path, MAP)
+    dataset = InferenceDataset(tmp_path, MAP)
     assert [dataset[i]['data_samples'].name for i in range(3)] == ['a', 'b', 'deep/a']
 
 
@@ -106,11 +106,11 @@ def test_masks_come_in_many_forms(kind, tmp_path):
 @pytest.mark.parametrize(
     'masks, message',
     [
-        (None, 'no mask for the picture 000000'),
+        (None, 'no mask for the image 000000'),
         (np.ones((9, 15)), '000000 is 10x15, its mask is 9x15'),
         (np.ones((10, 15, 3)), 'its mask is 10x15x3'),
         (np.full((10, 15), 7), 'Not a mask'),
-        ([np.ones((10, 15))] * 2, '1 pictures and 2 masks'),
+        ([np.ones((10, 15))] * 2, '1 images and 2 masks'),
         ('no/such.png', 'not found'),
     ],
 )
@@ -130,13 +130,13 @@ def test_masks_that_do_not_fit_are_named(masks, message):
     ],
 )
 def test_arrays_that_are_no_pictures_are_described(picture, message):
-    with pytest.raises(ValueError, match=f'Not a picture: .*{message}.*Give a path'):
+    with pytest.raises(ValueError, match=f'Not an image: .*{message}.*Give a path'):
         only(picture, MAP)
 
 
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'No image .*Give a folder of images'):
-        GivenPictures(tmp_path, MAP)
+        InferenceDataset(tmp_path, MAP)
 
 
 def test_a_user_says_what_stands_for_a_transform():
@@ -145,7 +145,7 @@ def test_a_user_says_what_stands_for_a_transform():
             results['condition'] = results['img'] // 2
             return results
 
-        def without_truth(self, before):
+        def for_inference(self, before):
             return [*before, self.take]
 
         @staticmethod

@@ -1,4 +1,4 @@
-"""Pictures to be measured, from wherever they lie."""
+"""ImageSource to be measured, from wherever they lie."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mmadm.utils import resize
+from mmadm.utils.image_files import list_images
+from mmadm.utils.images import read_image
 
 from .cifar10 import BATCHES, FOLDER, read_batch
-from .image_dataset import list_images
-from .transforms.loading import read_image
 
 
-class Pictures:
+class ImageSource:
     """A number of pictures, (H, W, 3), uint8, RGB, read one after the other.
 
     Args:
@@ -33,7 +33,7 @@ class Pictures:
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self.read, range(len(self)))
 
-    def resized(self, size: int, method: str) -> 'Pictures':
+    def resized(self, size: int, method: str) -> 'ImageSource':
         """The same pictures, square ones, at ``size`` x ``size`` pixels.
 
         Args:
@@ -51,11 +51,11 @@ class Pictures:
                 )
             return resize(picture, (size, size), method)
 
-        return Pictures(self.formats, read)
+        return ImageSource(self.formats, read)
 
 
-def open_pictures(source: str | Path) -> Pictures:
-    """Pictures of a folder, of a ``.npz`` of samples, or of CIFAR-10's training set.
+def open_images(source: str | Path) -> ImageSource:
+    """ImageSource of a folder, of a ``.npz`` of samples, or of CIFAR-10's training set.
 
     Args:
         source: a folder of image files at any depth; a file with ``arr_0``, (N, H, W,
@@ -72,13 +72,13 @@ def open_pictures(source: str | Path) -> Pictures:
     if (source / FOLDER).is_dir():
         parts = [read_batch(source / FOLDER / name) for name in BATCHES['train']]
         images = np.concatenate(parts)
-        return Pictures({'CIFAR-10 train': len(images)}, images.__getitem__)
+        return ImageSource({'CIFAR-10 train': len(images)}, images.__getitem__)
     paths = list_images(source)
     formats = Counter(path.suffix.lower() for path in paths)
-    return Pictures(formats, lambda index: read_image(str(paths[index]), 'color'))
+    return ImageSource(formats, lambda index: read_image(str(paths[index]), 'color'))
 
 
-def _open_samples(path: Path) -> Pictures:
+def _open_samples(path: Path) -> ImageSource:
     if not path.is_file():
         raise FileNotFoundError(
             f'Samples not found: {path}. Write them with `python tools/test.py CONFIG '
@@ -97,4 +97,4 @@ def _open_samples(path: Path) -> Pictures:
             f'{images.dtype}. Give (N, H, W, 3) or (N, H, W, 1), uint8.'
         )
     images = np.broadcast_to(images, (*images.shape[:3], 3))
-    return Pictures({'.npz': len(images)}, images.__getitem__)
+    return ImageSource({'.npz': len(images)}, images.__getitem__)
