@@ -6,6 +6,7 @@ from .coco_saliency import CocoSaliency
 from .image_dataset import ImageDataset, ScikitImagePhotos
 from .image_source import ImageSource, open_images
 from .inference_dataset import InferenceDataset
+from .joined import JoinedDataset
 from .seed_dataset import SeedDataset
 from .seeded import SeededDataset, SeededIndex, SeededInfiniteSampler
 
@@ -16,6 +17,8 @@ __all__ = [
     'ImageDataset',
     'ImageSource',
     'InferenceDataset',
+    'JoinedDataset',
+    'Pictures',
     'ScikitImagePhotos',
     'SeedDataset',
     'SeededDataset',

@@ -22,6 +22,9 @@ class ADMProcess:
         noise: b(t), or its config.
         t_min: the smallest time of training and of the last denoising (Table I,
             Sec. V-A).
+        time_power: training times are ``t_min + (1 - t_min) u^time_power`` with u
+            uniform: 1 is the paper's rule, larger values train small times, at which
+            most of the image shows, more often.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class ADMProcess:
         attenuation: Attenuation | dict = dict(type=ConstantAttenuation),
         noise: NoisePath | dict = dict(type=WienerNoise),
         t_min: float = 1e-4,
+        time_power: float = 1.0,
     ) -> None:
         if not 0 < t_min < 1:
             raise ValueError(
@@ -37,7 +41,17 @@ class ADMProcess:
             )
         self.attenuation: Attenuation = build(ATTENUATIONS, attenuation)
         self.noise: NoisePath = build(MODELS, noise)
+        if not time_power > 0:
+            raise ValueError(
+                f'The power of training times must be positive, but time_power='
+                f'{time_power}. Give 1 (uniform times), or 2 for more small times.'
+            )
         self.t_min = t_min
+        self.time_power = time_power
+
+    def training_time(self, u: Tensor) -> Tensor:
+        """Times in [t_min, 1] from uniform numbers in [0, 1]; Alg. 1, line 3."""
+        return self.t_min + (1 - self.t_min) * u**self.time_power
 
     def target(self, x0: Tensor) -> Tensor:
         """A ``phi`` with ``x0 + H_1 = 0``, free parameters drawn: what phi learns."""

@@ -4,7 +4,13 @@ from .adm import ADM
 from .augmentation import LabelledAugmentation
 from .autoencoder_gan import AutoencoderGAN
 from .autoencoders import KLAutoencoder, PixelStage, ResidualStage, TinyAutoencoderStage
-from .condition_encoders import ConvEncoder, ResNetEncoder, SwinEncoder
+from .condition_encoders import (
+    ConvEncoder,
+    ResidualEncoder,
+    ResNetEncoder,
+    SwinEncoder,
+    TimmEncoder,
+)
 from .data_preprocessor import DiffusionPreprocessor
 from .ema import TrainableEMA
 from .heads import (
@@ -13,6 +19,7 @@ from .heads import (
     CrossAttentionFusion,
     DualDecoderUNet,
     FourierFilter,
+    LocalDualDecoderUNet,
     NCSNppUNet,
     RelationUNet,
     SingleDecoderRelationUNet,
@@ -42,17 +49,20 @@ __all__ = [
     'FourierFilter',
     'KLAutoencoder',
     'LabelledAugmentation',
+    'LocalDualDecoderUNet',
     'NCSNppUNet',
     'PatchDiscriminator',
     'PixelStage',
     'ReconstructionLoss',
     'RelationUNet',
     'ResNetEncoder',
+    'ResidualEncoder',
     'ResidualStage',
     'SingleDecoderRelationUNet',
     'SingleDecoderUNet',
     'SpatialAttention',
     'SwinEncoder',
+    'TimmEncoder',
     'TinyAutoencoderStage',
     'TrainableEMA',
 ]

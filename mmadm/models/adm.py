@@ -171,7 +171,7 @@ class ADM(BaseModel):
             # Autocast may leave less than full precision; targets need it.
             x0 = x0.to(given.dtype)
         # Times stay known to the host, which sorts errors by them without waiting.
-        t_host = process.t_min + (1 - process.t_min) * noise.uniform()
+        t_host = process.training_time(noise.uniform())
         t = t_host.to(x0.device)
         phi, eps = process.target(x0), noise(x0.shape[1:])
         x_t = process.diffuse(x0, phi, eps, t)

@@ -1,7 +1,15 @@
 """Condition encoders: an image to feature maps of several levels."""
 
 from .conv_encoder import ConvEncoder
+from .residual_encoder import ResidualEncoder
 from .resnet import ResNetEncoder
 from .swin import SwinEncoder
+from .timm_encoder import TimmEncoder
 
-__all__ = ['ConvEncoder', 'ResNetEncoder', 'SwinEncoder']
+__all__ = [
+    'ConvEncoder',
+    'ResNetEncoder',
+    'ResidualEncoder',
+    'SwinEncoder',
+    'TimmEncoder',
+]

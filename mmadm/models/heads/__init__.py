@@ -2,6 +2,7 @@
 
 from .fusion import ConcatFusion, CrossAttentionFusion
 from .layers import SpatialAttention
+from .local_unet import LocalDualDecoderUNet
 from .ncsnpp import NCSNppUNet
 from .relation_layers import FourierFilter
 from .relation_unet import RelationUNet, SingleDecoderRelationUNet
@@ -13,6 +14,7 @@ __all__ = [
     'CrossAttentionFusion',
     'DualDecoderUNet',
     'FourierFilter',
+    'LocalDualDecoderUNet',
     'NCSNppUNet',
     'RelationUNet',
     'SingleDecoderRelationUNet',

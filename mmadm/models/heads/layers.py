@@ -5,7 +5,7 @@ skip connection has, so that a head takes images of any size.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -187,6 +187,9 @@ class ResBlock(nn.Module):
             convolution, None to keep it.
     """
 
+    #: Normalisation of a given width.
+    norm: Callable[[int], nn.Module] = staticmethod(group_norm)
+
     def __init__(
         self,
         in_channels: int,
@@ -198,10 +201,10 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.resample = resample
-        self.norm0 = group_norm(in_channels)
+        self.norm0 = self.norm(in_channels)
         self.conv0 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.affine = nn.Linear(embed_channels, 2 * out_channels)
-        self.norm1 = group_norm(out_channels)
+        self.norm1 = self.norm(out_channels)
         self.dropout = nn.Dropout(dropout)
         self.conv1 = zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.shortcut = (

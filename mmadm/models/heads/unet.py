@@ -82,6 +82,7 @@ class Decoder(nn.Module):
     """One way up, with its own decoupling of what the encoder found."""
 
     block: type[nn.Module] = ResBlock
+    bottom_attention = (True, False)  # of the two blocks at the bottom
     attend_each = True  # of the attending levels: each block, or the last one
 
     def __init__(
@@ -97,10 +98,10 @@ class Decoder(nn.Module):
         super().__init__()
         skip_channels = list(skip_channels)
         channels = widths[-1]
-        self.decouple = Decouple(channels)
+        self.decouple = self.decoupling(channels)
         self.bottom = nn.ModuleList(
             self.block(channels, channels, embed_channels, attention, dropout)
-            for attention in (True, False)
+            for attention in self.bottom_attention
         )
         self.ups = nn.ModuleList()
         self.levels = nn.ModuleList()
@@ -124,9 +125,17 @@ class Decoder(nn.Module):
                 )
                 channels = widths[i]
             self.levels.append(level)
-        self.norm = group_norm(channels)
+        self.norm = self.output_norm(channels)
         self.act = nn.SiLU()
         self.out = output_conv(channels, out_channels)
+
+    def decoupling(self, channels: int) -> nn.Module:
+        """What takes this decoder's part from the encoder's deepest output."""
+        return Decouple(channels)
+
+    def output_norm(self, channels: int) -> nn.Module:
+        """Normalisation before the output layer."""
+        return group_norm(channels)
 
     def trunk(self, x: Tensor, skips: Sequence[Tensor], embedding: Tensor) -> Tensor:
         """The feature map before the output layer, (N, widths[0], H, W)."""

