@@ -1,6 +1,5 @@
 # Photographs for 4x super-resolution at small size: BSDS500 (train and test; its part
-# val is B100, which the model is tested on), DUTS and DIV2K, as they are. Validation and
-# test score Set5, the classical way (sr_benchmarks.py says how to score Set14 and B100).
+# val is B100, which the model is tested on), DUTS and DIV2K, as they are.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import pseudo_collate
 

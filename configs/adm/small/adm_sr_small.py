@@ -32,8 +32,7 @@ model.sampler.update(clip=None)
 val_dataloader = test_dataloader
 val_evaluator = test_evaluator
 
-train_cfg.update(max_iters=12000, val_interval=1000)
-param_scheduler.update(end=12000)
 optim_wrapper.optimizer.update(lr=8e-4)
 custom_hooks[1].update(momentum=2e-3)
 default_hooks.checkpoint.update(interval=500)
+custom_hooks[7].update(channels_last=True)
