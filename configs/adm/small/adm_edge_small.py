@@ -1,0 +1,23 @@
+# Edges on BSDS500 at small size (Table I, "Edge Detection"), a model in the box.
+from mmengine.config import read_base
+
+with read_base():
+    from ..._base_.datasets.bsds500 import *
+    from ..._base_.datasets.bsds500_small import *
+    from ..._base_.default_runtime import *
+    from ..._base_.models.adm_compact import *
+    from ..._base_.schedules.adamw_small import *
+
+# Sharp to the pixel: the image and the finest features join the first level.
+model.condition_encoder.update(fold=True)
+model.head.update(condition_channels=(136, 40, 112, 320))
+
+train_cfg.update(max_iters=8000, val_interval=8000)
+param_scheduler.update(end=8000)
+optim_wrapper.optimizer.update(lr=6e-4)
+optim_wrapper.update(
+    paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
+)
+custom_hooks[1].update(momentum=3e-3)
+custom_hooks[7].update(channels_last=True)
+default_hooks.checkpoint.update(interval=500)
