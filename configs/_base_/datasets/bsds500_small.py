@@ -1,5 +1,5 @@
 # Edges on BSDS500 at small size: the 300 images of train and val with the annotators'
-# files as they are, windows of 256 x 256, flips. Validation and test as for bsds500.py.
+# files as they are, windows of 224 x 224, flips. Validation and test as for bsds500.py.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import pseudo_collate
 
@@ -33,7 +33,7 @@ train_dataloader = dict(
             dict(type=LoadImages, cache=True),
             dict(type=LoadBoundaries),
             dict(type=SaturateEdges),
-            dict(type=RandomCrop, size=256),
+            dict(type=RandomCrop, size=224),
             dict(
                 type=RandomFlip,
                 prob=[0.4, 0.1, 0.1],
