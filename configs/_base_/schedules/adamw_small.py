@@ -11,4 +11,4 @@ optim_wrapper = dict(
     optimizer=dict(type=AdamW, lr=1e-3, weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = dict(type=ClampedPolyLR, eta_min=1e-5, power=0.96, end=10000)
+param_scheduler = dict(type=ClampedPolyLR, eta_min=1e-5, power=0.96, by_epoch=False)

@@ -13,10 +13,9 @@ model.condition_encoder.update(fold=True)
 model.head.update(condition_channels=(136, 40, 112, 320))
 
 train_cfg.update(max_iters=5000, val_interval=5000)
-param_scheduler.update(end=5000)
 optim_wrapper.optimizer.update(lr=6e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
 )
-custom_hooks[1].update(momentum=3e-3)
+default_hooks.ema.update(momentum=3e-3)
 default_hooks.checkpoint.update(interval=500)

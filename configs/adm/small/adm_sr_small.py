@@ -33,6 +33,6 @@ val_dataloader = test_dataloader
 val_evaluator = test_evaluator
 
 optim_wrapper.optimizer.update(lr=8e-4)
-custom_hooks[1].update(momentum=2e-3)
+default_hooks.ema.update(momentum=2e-3)
 default_hooks.checkpoint.update(interval=500)
-custom_hooks[7].update(channels_last=True)
+default_hooks.acceleration.update(channels_last=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmadm.registry import MODELS
 
-from .channels import check_condition
+from .backbone import check_condition
 
 
 class _PlainBlock(nn.Module):

@@ -110,9 +110,9 @@ class TimmEncoder(PretrainedEncoder):
         last level (the classifier) are left out.
         """
         own = self.backbone.state_dict()
-        counters = {key: own[key] for key in own if key.endswith('num_batches_tracked')}
+        counters = {key: tensor for key, tensor in own.items() if not tensor.dim()}
         names = [key for key in own if key not in counters]
-        given = {k: v for k, v in weights.items() if not k.endswith('batches_tracked')}
+        given = {key: tensor for key, tensor in weights.items() if tensor.dim()}
         if not set(names) <= given.keys():
             given = dict(zip(names, given.values()))
         return {key: given[key] for key in names if key in given} | counters

@@ -5,14 +5,14 @@ from torch import nn
 from mmadm.registry import MODELS
 
 from .layers import Decouple, ResBlock
-from .relation_layers import ChannelNorm
+from .relation_layers import LayerNorm2d
 from .unet import Decoder, DualDecoderUNet, Encoder
 
 
 class LocalBlock(ResBlock):
     """A residual block that normalises each position by itself."""
 
-    norm = ChannelNorm
+    norm = LayerNorm2d
 
 
 class LocalEncoder(Encoder):
