@@ -14,7 +14,7 @@ from measure import make_parser, print_table, set_up, take_turns
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmadm.diffusion import ADMSampler, NoisePreconditioner, VPProcess
+from mmadm.diffusion import ADMSampler, Preconditioner, VPProcess
 from mmadm.models import ADM, DualDecoderUNet, SingleDecoderUNet
 from mmadm.structures import DiffusionSample
 
@@ -111,7 +111,7 @@ def main() -> None:
     shared = (count(peer.unet), args.blocks, args.device)
     ddim = dict(
         process=dict(type=VPProcess),
-        preconditioner=dict(type=NoisePreconditioner),
+        preconditioner=dict(type=Preconditioner, predicts='eps'),
         sampler=dict(type=ADMSampler, eta=0.0, clip=1.0),
     )
     variants = {

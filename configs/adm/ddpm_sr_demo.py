@@ -8,13 +8,12 @@ with read_base():
 from mmadm.diffusion import (
     EulerMaruyamaSampler,
     NoiseOnlyWeighting,
-    NoisePreconditioner,
     VPProcess,
 )
 from mmadm.models import SingleDecoderUNet
 
 model.process = dict(type=VPProcess, t_min=1e-3)
 model.head.update(type=SingleDecoderUNet, out_channels=48)
-model.preconditioner.update(type=NoisePreconditioner)
+model.preconditioner.update(predicts='eps')
 model.weighting = dict(type=NoiseOnlyWeighting)
 model.sampler = dict(type=EulerMaruyamaSampler, num_steps=10)

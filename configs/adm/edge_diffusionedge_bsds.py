@@ -8,13 +8,13 @@ from mmengine.config import read_base
 with read_base():
     from .adm_edge_bsds import *
 
-from mmadm.diffusion import PublishedPreconditioner, SplitStepGrid
+from mmadm.diffusion import Preconditioner, SplitStepGrid
 from mmadm.models import AuthorsLoss, FourierFilter
 
 # The condition goes to Swin in [-1, 1].
 model.data_preprocessor.update(mean=(127.5,), std=(127.5,))
 model.head.update(gate=dict(type=FourierFilter, size=(10, 10)))
-model.preconditioner = dict(type=PublishedPreconditioner, version='diffusion_edge')
+model.preconditioner = dict(type=Preconditioner, scaling='diffusion_edge')
 model.weighting.update(rule='diffusion_edge')
 model.loss = dict(
     type=AuthorsLoss, distance='l1_l2', reduction='mean', reconstruction='square'

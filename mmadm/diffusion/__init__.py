@@ -40,14 +40,7 @@ from .likelihood import bits_per_dim, log_likelihood, rademacher
 from .noise_path import LinearNoise, NoisePath, WienerNoise
 from .preconditioner import (
     Coefficients,
-    ImagePreconditioner,
-    NoisePreconditioner,
-    PlainImagePreconditioner,
-    PlainPreconditioner,
     Preconditioner,
-    PublishedImagePreconditioner,
-    PublishedPlainPreconditioner,
-    PublishedPreconditioner,
 )
 from .process import ADMProcess
 from .samplers import (
@@ -70,22 +63,15 @@ __all__ = [
     'EqualStepGrid',
     'EulerMaruyamaSampler',
     'ExponentialAttenuation',
-    'ImagePreconditioner',
     'LinearAttenuation',
     'LinearNoise',
     'MultistepSampler',
     'NoiseOnlyWeighting',
     'NoisePath',
-    'NoisePreconditioner',
     'OptimalWeighting',
-    'PlainImagePreconditioner',
-    'PlainPreconditioner',
     'PowerAttenuation',
     'PowerLawGrid',
     'Preconditioner',
-    'PublishedImagePreconditioner',
-    'PublishedPlainPreconditioner',
-    'PublishedPreconditioner',
     'QuadraticAttenuation',
     'RecomposingSampler',
     'Sampler',

@@ -1,9 +1,13 @@
-"""What the network sees and what its outputs mean: scaling, skips and their weights."""
+"""Scaling of the network's input and outputs: preconditioning in the sense of EDM.
+
+Two tables compose: ``SCALINGS`` holds the coefficients, ``PREDICTIONS`` what the
+network predicts. A new entry in either of them works with all entries of the other.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +22,7 @@ Network = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Preconditioning at time t; each entry (N,), those of phi (N, P)."""
+    """Scaling factors at times t (N,); each entry (N,), those of phi (N, P)."""
 
     c_in: Tensor
     c_noise: Tensor
@@ -28,15 +32,203 @@ class Coefficients:
     eps_out: Tensor
 
 
+#: (process, t, sigma_data) -> the coefficients; t and the coefficients in float64.
+Scaling = Callable[[ADMProcess, Tensor, float], Coefficients]
+
+
+def unit_variance(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
+    """Linear regression of phi and eps on ``x_t``, from the moments of all three.
+
+    The moments come from a two-level design over the sources (x0 and the drawn
+    parameters each at plus and minus one standard deviation): exact where phi and
+    H_t are linear in them, an approximation for the sine.
+    """
+    attenuation = process.attenuation
+    levels = torch.tensor(list(product((-1.0, 1.0), repeat=attenuation.num_params)))
+    levels = levels.to(t).view(*levels.shape, 1, 1)
+
+    image, *free = levels.split(1, dim=1)
+    x0 = sigma_data * image
+    free_std = attenuation.free_variance**0.5
+    phi = attenuation.solve(x0, *(free_std * a for a in free))  # (levels, P, 1, 1)
+    mean = x0 + attenuation.integral(phi, t)  # (levels, 1, 1, N)
+
+    std = process.noise.std(t)
+    variance = mean.square().mean((0, 1, 2)) + std**2
+    covariance = (phi * mean).mean((0, 2)).T  # (N, P)
+    phi_skip = covariance / variance[:, None]
+    phi_out = phi.square().mean((0, 2)).T - covariance * phi_skip
+    eps_skip = std / variance
+    eps_out = 1 - std * eps_skip
+    return Coefficients(
+        c_in=variance.rsqrt(),
+        c_noise=t.log(),
+        phi_skip=phi_skip,
+        phi_out=phi_out.clamp(min=0).sqrt(),
+        eps_skip=eps_skip,
+        eps_out=eps_out.clamp(min=0).sqrt(),
+    )
+
+
+def _ddm_public(t: Tensor) -> Coefficients:
+    scale = (1 + t).rsqrt()
+    return Coefficients(
+        c_in=scale,
+        c_noise=t.log(),
+        phi_skip=(t - 1)[:, None],
+        phi_out=(t * scale)[:, None],
+        eps_skip=t.sqrt(),
+        eps_out=(1 - t).sqrt() * scale,
+    )
+
+
+def _conditional(t: Tensor) -> Coefficients:
+    return replace(_ddm_public(t), c_in=torch.ones_like(t))
+
+
+def _diffusion_edge(t: Tensor) -> Coefficients:
+    scale = (1 + t**2).rsqrt()
+    return Coefficients(
+        c_in=torch.ones_like(t),
+        c_noise=t.log() / 4,
+        # The sign is wrong; the published networks were trained with it.
+        phi_skip=(1 - t)[:, None],
+        phi_out=(t * scale)[:, None],
+        eps_skip=t.sqrt(),
+        eps_out=(1 - t).sqrt() * scale,
+    )
+
+
+def _published(coefficients: Callable[[Tensor], Coefficients]) -> Scaling:
+    """Scaling of a published network: a function of time alone, for one parameter."""
+
+    def scaling(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
+        attenuation = process.attenuation
+        if attenuation.num_params != 1:
+            raise ValueError(
+                'Published networks predict one attenuation parameter, but '
+                f'{type(attenuation).__name__} has {attenuation.num_params}. Use '
+                "ConstantAttenuation, or scaling='unit_variance'."
+            )
+        return coefficients(t)
+
+    return scaling
+
+
+def _input_only(scaling: Scaling) -> Scaling:
+    """The same scaling of the input; the outputs are taken as they are."""
+
+    def input_only(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
+        c = scaling(process, t, sigma_data)
+        return replace(
+            c,
+            phi_skip=torch.zeros_like(c.phi_skip),
+            phi_out=torch.ones_like(c.phi_out),
+            eps_skip=torch.zeros_like(c.eps_skip),
+            eps_out=torch.ones_like(c.eps_out),
+        )
+
+    return input_only
+
+
+_PUBLISHED: dict[str, Scaling] = {
+    'ddm_public': _published(_ddm_public),
+    'ddm_public_input_only': _input_only(_published(_ddm_public)),
+    'conditional': _published(_conditional),
+    'diffusion_edge': _published(_diffusion_edge),
+}
+
+#: Name -> the coefficients; the table in :class:`Preconditioner` explains the names.
+SCALINGS: dict[str, Scaling] = {
+    'unit_variance': unit_variance,
+    'input_only': _input_only(unit_variance),
+    **_PUBLISHED,
+}
+
+
+class State(NamedTuple):
+    """Where the network was evaluated."""
+
+    process: ADMProcess
+    x_t: Tensor
+    t: Tensor
+    c: Coefficients
+
+
+class Prediction(NamedTuple):
+    """What the decoders predict, in their order, and how phi and eps follow from it."""
+
+    names: tuple[str, ...]
+    #: (state, *raw outputs) -> phi and eps.
+    complete: Callable[..., tuple[Tensor, Tensor]]
+
+
+def _phi(state: State, raw: Tensor) -> Tensor:
+    c, x_t = state.c, state.x_t
+    params = state.process.attenuation.split(raw)
+    columns = zip(params, c.phi_skip.unbind(1), c.phi_out.unbind(1), strict=True)
+    return torch.cat(
+        [_over(skip, x_t) * x_t + _over(out, x_t) * f for f, skip, out in columns],
+        dim=1,
+    )
+
+
+def _eps(state: State, raw: Tensor) -> Tensor:
+    c, x_t = state.c, state.x_t
+    return _over(c.eps_skip, x_t) * x_t + _over(c.eps_out, x_t) * raw
+
+
+def _from_both(state: State, raw_phi: Tensor, raw_eps: Tensor) -> tuple[Tensor, Tensor]:
+    return _phi(state, raw_phi), _eps(state, raw_eps)
+
+
+def _from_phi(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """``eps = (x_t - x0 - H_t) / b(t)``, with ``x0 = -H_1``."""
+    process, x_t, t, _ = state
+    phi = _phi(state, raw)
+    mean = process.diffuse(process.image(phi), phi, torch.zeros_like(x_t), t)
+    return phi, (x_t - mean) / _over(process.noise.std(t), x_t)
+
+
+def _from_eps(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """``x0 = (x_t - b(t) eps) / g(t)``, only without drawn parameters.
+
+    ``g(t)``, the fraction of the image that is left at time t, is kept above ``t_min``:
+    in the paper's process nothing of the image is left at t = 1.
+    """
+    process, x_t, t, _ = state
+    attenuation = process.attenuation
+    if attenuation.num_free:
+        raise ValueError(
+            'A network that predicts only eps does not determine the drawn parameters '
+            f'of {type(attenuation).__name__}. Use a constant or power attenuation, or '
+            "a head with two decoders and predicts='phi_eps'."
+        )
+    eps = _eps(state, raw)
+    one = torch.ones_like(x_t[:1])
+    left = process.diffuse(one, attenuation.solve(one), torch.zeros_like(one), t)
+    noise = _over(process.noise.std(t), x_t) * eps
+    return attenuation.solve((x_t - noise) / left.clamp(min=process.t_min)), eps
+
+
+#: Name -> what the head's decoders predict.
+PREDICTIONS: dict[str, Prediction] = {
+    'phi_eps': Prediction(('phi', 'eps'), _from_both),
+    'phi': Prediction(('phi',), _from_phi),
+    'eps': Prediction(('eps',), _from_eps),
+}
+
+
 @MODELS.register_module()
 class Preconditioner:
-    """Input of unit variance, outputs of which only the unknown part is learnt.
+    """Scales the input of the network and completes its outputs to phi and eps.
 
         phi = c_skip x_t + c_out F_1(c_in x_t, c_noise)          (eps alike, from F_2)
 
-    ``c_skip`` is the best linear guess from ``x_t`` and ``c_out`` the standard
-    deviation of its error, for image data of standard deviation ``sigma_d``. For
-    ``h_t = c`` and ``b = sqrt(t)``, with ``D = (1-t)^2 sigma_d^2 + t``:
+    With the default scaling the input has unit variance, ``c_skip`` is the best linear
+    estimate from ``x_t``, and ``c_out`` the standard deviation of its error, so that
+    the network learns only what is unknown. For ``h_t = c``, ``b = sqrt(t)``, and
+    ``D = (1-t)^2 sigma_d^2 + t``:
 
         c_in = D^(-1/2)      c_noise = log t
         phi:  c_skip = -(1-t) sigma_d^2 / D    c_out^2 = sigma_d^2 t / D
@@ -44,61 +236,75 @@ class Preconditioner:
 
     For ``sigma_d = 1``, ``1/c_out^2`` is the best pair of weights of Table V.
 
+    The other scalings (``c_skip`` before ``c_out``):
+
+    ==================  ==========================  ===================================
+    Scaling             Networks                    Coefficients
+    ==================  ==========================  ===================================
+    ``input_only``      without preconditioning     ``c_in``, ``c_noise`` as above; the
+                        of the outputs              raw outputs are phi and eps
+    ``ddm_public``      unconditional, published    ``c_in^2 = 1 / (1+t)``, the others
+                        before April 2024           as in the next row
+    ``conditional``     published conditional       ``c_in = 1``;
+                        ones, except the next row   phi: ``t - 1``, ``t / sqrt(1+t)``;
+                                                    eps: ``sqrt(t)``,
+                                                    ``sqrt((1-t) / (1+t))``
+    ``diffusion_edge``  DiffusionEdge               ``c_in = 1``,
+                                                    ``c_noise = log(t) / 4``;
+                                                    phi: ``1 - t``,
+                                                    ``t / sqrt(1+t^2)``;
+                                                    eps: ``sqrt(t)``,
+                                                    ``sqrt((1-t) / (1+t^2))``
+    ==================  ==========================  ===================================
+
+    ``ddm_public_input_only`` is ``ddm_public`` with raw outputs. Where outputs are raw,
+    ``c_out = 1``, and so are the weights of ``OptimalWeighting``: use ``TimeWeighting``
+    for those of Table V. The newer published unconditional networks have the default
+    scaling with ``sigma_data=1``.
+
     Args:
-        sigma_data: standard deviation sigma_d of the images (or latents).
+        sigma_data: standard deviation sigma_d of the images (or latents); 0.5 if not
+            given. Published scalings are for 1.
+        scaling: a name in ``SCALINGS``.
+        predicts: a name in ``PREDICTIONS``: 'phi_eps' for a head with two decoders;
+            'phi' or 'eps' for one decoder, the other part is solved from ``x_t``.
     """
 
-    #: What the head's decoders predict, in their order.
-    predicts: tuple[str, ...] = ('phi', 'eps')
-
-    def __init__(self, sigma_data: float = 0.5) -> None:
+    def __init__(
+        self,
+        sigma_data: float | None = None,
+        scaling: str = 'unit_variance',
+        predicts: str = 'phi_eps',
+    ) -> None:
+        _check_name('scaling', scaling, SCALINGS)
+        _check_name('predicts', predicts, PREDICTIONS)
+        published = scaling in _PUBLISHED
+        if published and sigma_data not in (None, 1):
+            raise ValueError(
+                f'The published scaling {scaling!r} is for data of standard deviation '
+                f'1, but sigma_data={sigma_data}. Leave sigma_data out, or use '
+                "scaling='unit_variance'."
+            )
+        if sigma_data is None:
+            sigma_data = 1.0 if published else 0.5
         if not sigma_data > 0:
             raise ValueError(
                 'The standard deviation of the data must be positive, but sigma_data='
                 f'{sigma_data}. Natural images in [-1, 1] have about 0.5.'
             )
         self.sigma_data = sigma_data
+        self.scaling = scaling
+        self.predicts = predicts
 
     def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
-        """Moments of (x_t, phi, eps) turned into linear regression, in float64.
+        """Coefficients at times t (N,), in float64 on the CPU.
 
-        The moments come from a two-level design over the sources (x0 and the drawn
-        parameters each at plus and minus one standard deviation): exact where phi and
-        H_t are linear in them, an approximation for the sine.
-
-        Args:
-            process: the diffusion process.
-            t: times, (N,).
+        Some devices have no float64, and the numbers are few.
         """
-        t = t.double()
-        attenuation = process.attenuation
-        levels = torch.tensor(list(product((-1.0, 1.0), repeat=attenuation.num_params)))
-        levels = levels.to(t).view(*levels.shape, 1, 1)
-
-        image, *free = levels.split(1, dim=1)
-        x0 = self.sigma_data * image
-        free_std = attenuation.free_variance**0.5
-        phi = attenuation.solve(x0, *(free_std * a for a in free))  # (levels, P, 1, 1)
-        mean = x0 + attenuation.integral(phi, t)  # (levels, 1, 1, N)
-
-        std = process.noise.std(t)
-        variance = mean.square().mean((0, 1, 2)) + std**2
-        covariance = (phi * mean).mean((0, 2)).T  # (N, P)
-        phi_skip = covariance / variance[:, None]
-        phi_out = phi.square().mean((0, 2)).T - covariance * phi_skip
-        eps_skip = std / variance
-        eps_out = 1 - std * eps_skip
-        return Coefficients(
-            c_in=variance.rsqrt(),
-            c_noise=t.log(),
-            phi_skip=phi_skip,
-            phi_out=phi_out.clamp(min=0).sqrt(),
-            eps_skip=eps_skip,
-            eps_out=eps_out.clamp(min=0).sqrt(),
-        )
+        return SCALINGS[self.scaling](process, t.cpu().double(), self.sigma_data)
 
     def describe(self, process: ADMProcess) -> str:
-        """The scaling in words and numbers: weights of one are of no use in another."""
+        """The scaling in numbers: weights trained with one do not fit another."""
         c = self.coefficients(process, torch.tensor([0.5]))
 
         def number(x: Tensor) -> str:
@@ -123,250 +329,55 @@ class Preconditioner:
             network: gives one raw output per decoder.
             process: the diffusion process.
             x_t: noisy image (N, C, H, W).
-            t: times (N,), or (1,) where all images share one.
+            t: times (N,), or (1,) where all images share one; best on the CPU.
 
         Returns:
             phi (N, P*C, H, W) and eps (N, C, H, W).
 
         Raises:
             ValueError: a time is outside [t_min, 1], where no network is trained
-                (checked for times on the CPU, where looking costs no wait); or the
-                network has other outputs than ``predicts`` tells.
+                (checked for times on the CPU, where it needs no synchronisation); or
+                the outputs of the network do not fit ``predicts``.
         """
         if t.device.type == 'cpu' and not _within(t, process.t_min):
             raise ValueError(
                 f'Networks are trained for times from t_min={process.t_min} to 1, but '
-                f't={t.flatten().tolist()[:8]}. Choose a time grid whose last call is '
-                'not below t_min.'
+                f't={t.flatten().tolist()[:8]}. Choose a time grid whose last step '
+                'starts at t_min or later.'
             )
         c = self.coefficients(process, t)
         outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise.to(x_t))
-        self._check_outputs(outputs, process, x_t)
-        return self.combine(outputs, c, process, x_t, t)
-
-    def combine(
-        self,
-        outputs: tuple[Tensor, ...],
-        c: Coefficients,
-        process: ADMProcess,
-        x_t: Tensor,
-        t: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Raw outputs to phi and eps."""
-        raw_phi, raw_eps = outputs
-        return self._phi(raw_phi, c, process, x_t), self._eps(raw_eps, c, x_t)
+        prediction = PREDICTIONS[self.predicts]
+        self._check_outputs(outputs, prediction.names, process, x_t)
+        return prediction.complete(State(process, x_t, t, c), *outputs)
 
     def _check_outputs(
-        self, outputs: tuple[Tensor, ...], process: ADMProcess, x_t: Tensor
+        self,
+        outputs: tuple[Tensor, ...],
+        names: tuple[str, ...],
+        process: ADMProcess,
+        x_t: Tensor,
     ) -> None:
         channels = x_t.shape[1]
-        widths = dict(phi=process.attenuation.num_params * channels, eps=channels)
-        expected = tuple(widths[name] for name in self.predicts)
-        given = tuple(raw.shape[1] for raw in outputs)
-        if given != expected:
+        widths = dict(phi=process.attenuation.num_params * channels)
+        expected = tuple(widths.get(name, channels) for name in names)
+        actual = tuple(raw.shape[1] for raw in outputs)
+        if actual != expected:
             raise ValueError(
-                f'With {type(process.attenuation).__name__}, {type(self).__name__} '
-                f'takes {" and ".join(self.predicts)} of {expected} channels from the '
-                f'head, but it gives outputs of {given}. Set out_channels of the head, '
-                'or take Preconditioner for a head with two decoders, '
-                'ImagePreconditioner or NoisePreconditioner for one.'
+                f'With {type(process.attenuation).__name__} and predicts='
+                f'{self.predicts!r} the head must output {" and ".join(names)} of '
+                f'{expected} channels, but its outputs have {actual}. Set out_channels '
+                "of the head; or set predicts of the preconditioner: 'phi_eps' for a "
+                "head with two decoders, 'phi' or 'eps' for one."
             )
 
-    def _phi(
-        self, raw: Tensor, c: Coefficients, process: ADMProcess, x_t: Tensor
-    ) -> Tensor:
-        params = process.attenuation.split(raw)
-        columns = zip(params, c.phi_skip.unbind(1), c.phi_out.unbind(1), strict=True)
-        return torch.cat(
-            [_over(skip, x_t) * x_t + _over(out, x_t) * f for f, skip, out in columns],
-            dim=1,
+
+def _check_name(argument: str, name: str, table: dict) -> None:
+    if name not in table:
+        raise ValueError(
+            f'The preconditioner has no {argument}={name!r}. Use one of '
+            f'{sorted(table)}.'
         )
-
-    def _eps(self, raw: Tensor, c: Coefficients, x_t: Tensor) -> Tensor:
-        return _over(c.eps_skip, x_t) * x_t + _over(c.eps_out, x_t) * raw
-
-
-@MODELS.register_module()
-class ImagePreconditioner(Preconditioner):
-    """For a head with one decoder that predicts phi: eps is solved from ``x_t``.
-
-    ``eps = (x_t - x0 - H_t) / b(t)``, with ``x0 = -H_1``.
-    """
-
-    predicts = ('phi',)
-
-    def combine(
-        self,
-        outputs: tuple[Tensor, ...],
-        c: Coefficients,
-        process: ADMProcess,
-        x_t: Tensor,
-        t: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        (raw,) = outputs
-        phi = self._phi(raw, c, process, x_t)
-        mean = process.diffuse(process.image(phi), phi, torch.zeros_like(x_t), t)
-        return phi, (x_t - mean) / _over(process.noise.std(t), x_t)
-
-
-@MODELS.register_module()
-class NoisePreconditioner(Preconditioner):
-    """For a head with one decoder that predicts eps, as DDPM's: phi is solved from x_t.
-
-    Only for attenuations without drawn parameters. ``x0 = (x_t - b(t) eps) / g(t)``,
-    where ``g(t)``, the share of the image left at time t, is kept above ``t_min``:
-    with the paper's process nothing of the image is left at t = 1.
-    """
-
-    predicts = ('eps',)
-
-    def combine(
-        self,
-        outputs: tuple[Tensor, ...],
-        c: Coefficients,
-        process: ADMProcess,
-        x_t: Tensor,
-        t: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        if process.attenuation.num_free:
-            raise ValueError(
-                'One noise decoder cannot tell the drawn parameters of '
-                f'{type(process.attenuation).__name__}. Use a constant or power '
-                'attenuation, or a head with two decoders and Preconditioner.'
-            )
-        (raw,) = outputs
-        eps = self._eps(raw, c, x_t)
-        one = torch.ones_like(x_t[:1])
-        share = process.diffuse(one, process.target(one), torch.zeros_like(one), t)
-        noise = _over(process.noise.std(t), x_t) * eps
-        x0 = (x_t - noise) / share.clamp(min=process.t_min)
-        return process.attenuation.solve(x0), eps
-
-
-@MODELS.register_module()
-class PlainPreconditioner(Preconditioner):
-    """No preconditioning: the raw outputs are phi and eps; only the input is scaled.
-
-    Its ``c_out`` is 1, and with it the weights of ``OptimalWeighting``: for the weights
-    of Table V take ``TimeWeighting``.
-    """
-
-    def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
-        c = super().coefficients(process, t)
-        return Coefficients(
-            c_in=c.c_in,
-            c_noise=c.c_noise,
-            phi_skip=torch.zeros_like(c.phi_skip),
-            phi_out=torch.ones_like(c.phi_out),
-            eps_skip=torch.zeros_like(c.eps_skip),
-            eps_out=torch.ones_like(c.eps_out),
-        )
-
-
-@MODELS.register_module()
-class PlainImagePreconditioner(PlainPreconditioner, ImagePreconditioner):
-    """:class:`PlainPreconditioner` for a head with one decoder."""
-
-
-def _ddm_public(t: Tensor) -> Coefficients:
-    scale = (1 + t).rsqrt()
-    return Coefficients(
-        c_in=scale,
-        c_noise=t.log(),
-        phi_skip=(t - 1)[:, None],
-        phi_out=(t * scale)[:, None],
-        eps_skip=t.sqrt(),
-        eps_out=(1 - t).sqrt() * scale,
-    )
-
-
-def _conditional(t: Tensor) -> Coefficients:
-    return replace(_ddm_public(t), c_in=torch.ones_like(t))
-
-
-def _diffusion_edge(t: Tensor) -> Coefficients:
-    scale = (1 + t**2).rsqrt()
-    return Coefficients(
-        c_in=torch.ones_like(t),
-        c_noise=t.log() / 4,
-        # Of the wrong sign; its networks learned to live with it.
-        phi_skip=(1 - t)[:, None],
-        phi_out=(t * scale)[:, None],
-        eps_skip=t.sqrt(),
-        eps_out=(1 - t).sqrt() * scale,
-    )
-
-
-_VERSIONS = {
-    'ddm_public': _ddm_public,
-    'conditional': _conditional,
-    'diffusion_edge': _diffusion_edge,
-}
-
-
-@MODELS.register_module()
-class PublishedPreconditioner(Preconditioner):
-    """The scaling that published networks were trained with; their weights need it.
-
-    ==================  ==========================  ===================================
-    Version             Networks                    Coefficients
-    ==================  ==========================  ===================================
-    ``ddm_public``      unconditional, published    ``c_in^2 = 1 / (1+t)``, the others
-                        before April 2024           as in the next row
-    ``conditional``     conditional, but for the    ``c_in = 1``;
-                        next row                    phi: ``t - 1``, ``t / sqrt(1+t)``;
-                                                    eps: ``sqrt(t)``,
-                                                    ``sqrt((1-t) / (1+t))``
-    ``diffusion_edge``  DiffusionEdge's             ``c_in = 1``,
-                                                    ``c_noise = log(t) / 4``;
-                                                    phi: ``1 - t``,
-                                                    ``t / sqrt(1+t^2)``;
-                                                    eps: ``sqrt(t)``,
-                                                    ``sqrt((1-t) / (1+t^2))``
-    ==================  ==========================  ===================================
-
-    Of phi and eps, ``c_skip`` stands first, then ``c_out``. The newer unconditional
-    networks are those of ``Preconditioner(sigma_data=1)``.
-
-    Args:
-        version: which networks.
-    """
-
-    def __init__(
-        self, version: Literal['ddm_public', 'conditional', 'diffusion_edge']
-    ) -> None:
-        super().__init__(sigma_data=1.0)
-        if version not in _VERSIONS:
-            raise ValueError(
-                f'There are no published networks of version={version!r}. Use one of '
-                f'{sorted(_VERSIONS)}, or Preconditioner.'
-            )
-        self.version = version
-
-    def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
-        """The table above, in float64.
-
-        Raises:
-            ValueError: phi has more than the one parameter of these networks.
-        """
-        attenuation = process.attenuation
-        if attenuation.num_params != 1:
-            raise ValueError(
-                'Published networks predict one attenuation parameter, but '
-                f'{type(attenuation).__name__} has {attenuation.num_params}. Use '
-                'ConstantAttenuation, or another preconditioner.'
-            )
-        return _VERSIONS[self.version](t.double())
-
-
-@MODELS.register_module()
-class PublishedImagePreconditioner(PublishedPreconditioner, ImagePreconditioner):
-    """:class:`PublishedPreconditioner` for a head with one decoder."""
-
-
-@MODELS.register_module()
-class PublishedPlainPreconditioner(PlainPreconditioner, PublishedPreconditioner):
-    """Of :class:`PublishedPreconditioner` the input alone: ``c_in`` and ``c_noise``."""
 
 
 def _within(t: Tensor, t_min: float) -> bool:

@@ -77,7 +77,7 @@ def diffusion(**preconditioner) -> ADM:
 
 def test_weights_of_another_scaling_are_refused(tmp_path):
     """Their keys and shapes tell nothing: the numbers of the trained one must."""
-    published = diffusion(type='PublishedPreconditioner', version='ddm_public')
+    published = diffusion(type='Preconditioner', scaling='ddm_public')
     trained = dict(
         state_dict=published.state_dict(), meta=dict(scaling=scaling(published))
     )
@@ -86,7 +86,7 @@ def test_weights_of_another_scaling_are_refused(tmp_path):
     for path in (tmp_path / 'trained.pth', target):
         load_weights(published, path)
         for version in ('conditional', 'diffusion_edge'):
-            other = diffusion(type='PublishedPreconditioner', version=version)
+            other = diffusion(type='Preconditioner', scaling=version)
             with pytest.raises(ValueError, match='another scaling') as error:
                 load_weights(other, path)
             assert scaling(published) in str(error.value)

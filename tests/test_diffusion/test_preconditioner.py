@@ -1,4 +1,4 @@
-"""Preconditioning is linear regression of (phi, eps) on x_t, in closed form."""
+"""The default scaling is linear regression of (phi, eps) on x_t, in closed form."""
 
 import math
 
@@ -9,13 +9,12 @@ from torch import Tensor
 from mmadm.diffusion import (
     ADMProcess,
     Coefficients,
-    ImagePreconditioner,
-    NoisePreconditioner,
-    PlainPreconditioner,
+    LinearAttenuation,
     PowerAttenuation,
     Preconditioner,
     VPProcess,
 )
+from mmadm.diffusion.preconditioner import PREDICTIONS, SCALINGS
 from mmadm.registry import MODELS, build
 from tests.oracles import (
     ATTENUATION_CONFIGS,
@@ -27,7 +26,7 @@ from tests.oracles import (
 )
 
 TIMES = torch.tensor([1e-4, 1e-3, 0.1, 0.37, 0.8, 0.99, 1.0], dtype=torch.float64)
-KINDS = [Preconditioner, ImagePreconditioner, NoisePreconditioner, PlainPreconditioner]
+PUBLISHED = ['ddm_public', 'ddm_public_input_only', 'conditional', 'diffusion_edge']
 every_sigma = pytest.mark.parametrize('sigma', [0.25, 0.5, 1.0, 2.0])
 every_function = pytest.mark.parametrize('attenuation', ATTENUATION_CONFIGS)
 every_noise = pytest.mark.parametrize('noise', NOISE_CONFIGS)
@@ -39,9 +38,9 @@ one_parameter = pytest.mark.parametrize(
 def check(c: Coefficients, **expected: Tensor) -> None:
     """Each named coefficient, squared where the formula is one of a variance."""
     for name, value in expected.items():
-        given = getattr(c, name.removesuffix('_squared'))
-        given = given**2 if name.endswith('_squared') else given
-        torch.testing.assert_close(given, value, rtol=1e-6, atol=1e-12, msg=name)
+        actual = getattr(c, name.removesuffix('_squared'))
+        actual = actual**2 if name.endswith('_squared') else actual
+        torch.testing.assert_close(actual, value, rtol=1e-6, atol=1e-12, msg=name)
 
 
 # Closed forms.
@@ -66,7 +65,7 @@ def test_constant_function_has_the_closed_form_of_the_design(sigma: float) -> No
 @every_sigma
 @every_noise
 @pytest.mark.parametrize('power', [1.0, 1.5, 2.0, 3.0])
-def test_one_parameter_shapes_depend_on_the_share_of_the_image(
+def test_one_parameter_functions_depend_on_the_remaining_fraction_of_the_image(
     sigma: float, noise: str, power: float
 ) -> None:
     t, variance = TIMES, sigma**2
@@ -146,7 +145,7 @@ def simulate(process: ADMProcess, x0: Tensor, t: float) -> tuple[Tensor, Tensor]
 def standardised(
     c: Coefficients, x_t: Tensor, unknown: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the network would see, and what it would have to answer."""
+    """Input of the network, and the outputs that it should learn."""
     skip = torch.cat([c.phi_skip[0], c.eps_skip])
     out = torch.cat([c.phi_out[0], c.eps_out])
     return c.c_in * x_t, (unknown - skip * x_t[:, None]) / out
@@ -166,10 +165,10 @@ def test_coefficients_are_the_least_squares_fit_to_data(
 
     skip = (unknown * x_t[:, None]).mean(0) / x_t.square().mean()
     out = (unknown - skip * x_t[:, None]).std(0)
-    given_skip = torch.cat([c.phi_skip[0], c.eps_skip])
-    given_out = torch.cat([c.phi_out[0], c.eps_out])
-    torch.testing.assert_close(given_skip, skip, rtol=0.01, atol=0.01)
-    torch.testing.assert_close(given_out, out, rtol=0.01, atol=0.003)
+    c_skip = torch.cat([c.phi_skip[0], c.eps_skip])
+    c_out = torch.cat([c.phi_out[0], c.eps_out])
+    torch.testing.assert_close(c_skip, skip, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(c_out, out, rtol=0.01, atol=0.003)
     assert c.c_in.item() == pytest.approx(1 / x_t.std().item(), rel=0.01)
 
 
@@ -200,13 +199,13 @@ def test_coefficients_of_the_sine_are_good_to_five_percent(t: float) -> None:
 
 
 class FixedNetwork:
-    """Answers with given raw outputs, and keeps what it was asked."""
+    """A network with fixed raw outputs that records its input."""
 
     def __init__(self, *outputs: Tensor) -> None:
         self.outputs = outputs
 
     def __call__(self, x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
-        self.asked = x, c_noise
+        self.inputs = x, c_noise
         return self.outputs
 
 
@@ -217,7 +216,7 @@ def outputs_for(process: ADMProcess) -> tuple[Tensor, Tensor]:
 
 @every_function
 @every_noise
-def test_network_sees_scaled_images_and_its_outputs_are_completed(
+def test_network_gets_scaled_images_and_its_outputs_are_completed(
     attenuation: str, noise: str
 ) -> None:
     process, preconditioner = make_process(attenuation, noise), Preconditioner()
@@ -227,8 +226,8 @@ def test_network_sees_scaled_images_and_its_outputs_are_completed(
     c = preconditioner.coefficients(process, t)
 
     for i in range(2):
-        torch.testing.assert_close(network.asked[0][i], c.c_in[i] * x_t[i])
-        assert network.asked[1][i].item() == pytest.approx(math.log(t[i]))
+        torch.testing.assert_close(network.inputs[0][i], c.c_in[i] * x_t[i])
+        assert network.inputs[1][i].item() == pytest.approx(math.log(t[i]))
         raw_phi, raw_eps = (output[i] for output in network.outputs)
         expected = c.eps_skip[i] * x_t[i] + c.eps_out[i] * raw_eps
         torch.testing.assert_close(eps[i], expected)
@@ -238,12 +237,14 @@ def test_network_sees_scaled_images_and_its_outputs_are_completed(
             torch.testing.assert_close(phi[i, part], expected)
 
 
-@pytest.mark.parametrize('kind', [Preconditioner, PlainPreconditioner])
-def test_one_time_may_serve_all_images(kind: type[Preconditioner]) -> None:
-    process, x_t = make_process('linear'), make_noise()
-    network = FixedNetwork(*outputs_for(process))
-    shared = kind()(network, process, x_t, torch.tensor([0.4]))
-    each = kind()(network, process, x_t, torch.tensor([0.4, 0.4]))
+@pytest.mark.parametrize('scaling', SCALINGS)
+@pytest.mark.parametrize('predicts', PREDICTIONS)
+def test_one_time_is_enough_for_all_images(scaling: str, predicts: str) -> None:
+    process, x_t = make_process(), make_noise()
+    preconditioner = Preconditioner(scaling=scaling, predicts=predicts)
+    network = FixedNetwork(*outputs_for(process)[: len(predicts.split('_'))])
+    shared = preconditioner(network, process, x_t, torch.tensor([0.4]))
+    each = preconditioner(network, process, x_t, torch.tensor([0.4, 0.4]))
     for one, other in zip(shared, each, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -252,21 +253,28 @@ def test_network_works_in_the_precision_of_its_input() -> None:
     process, x_t = make_process(), make_noise().float()
     network = FixedNetwork(*(output.float() for output in outputs_for(process)))
     phi, eps = Preconditioner()(network, process, x_t, torch.tensor([0.4, 0.5]))
-    assert {part.dtype for part in (*network.asked, phi, eps)} == {torch.float32}
-    assert Preconditioner().coefficients(process, TIMES.float()).c_in.dtype == (
-        torch.float64
-    )
+    assert {part.dtype for part in (*network.inputs, phi, eps)} == {torch.float32}
 
 
-def test_without_preconditioning_the_outputs_are_the_answer() -> None:
+@pytest.mark.parametrize('scaling', SCALINGS)
+def test_coefficients_are_float64_on_the_cpu(scaling: str) -> None:
+    """Some devices have no float64; the numbers are few."""
+    t = TIMES.float()
+    c = Preconditioner(scaling=scaling).coefficients(make_process(), t)
+    for value in vars(c).values():
+        assert (value.dtype, value.device.type) == (torch.float64, 'cpu')
+        assert len(value) == len(t)
+
+
+def test_with_input_only_the_raw_outputs_are_phi_and_eps() -> None:
     process, x_t, t = make_process('linear'), make_noise(), torch.tensor([0.3, 0.9])
     network = FixedNetwork(*outputs_for(process))
-    phi, eps = PlainPreconditioner()(network, process, x_t, t)
+    phi, eps = Preconditioner(scaling='input_only')(network, process, x_t, t)
     torch.testing.assert_close(phi, network.outputs[0])
     torch.testing.assert_close(eps, network.outputs[1])
     c_in = Preconditioner().coefficients(process, t).c_in
-    torch.testing.assert_close(network.asked[0], c_in.view(2, 1, 1, 1) * x_t)
-    torch.testing.assert_close(network.asked[1], t.double().log())
+    torch.testing.assert_close(network.inputs[0], c_in.view(2, 1, 1, 1) * x_t)
+    torch.testing.assert_close(network.inputs[1], t.double().log())
 
 
 # One decoder.
@@ -281,13 +289,13 @@ def check_agrees_with_equation_7(
 
 @every_function
 @every_noise
-def test_image_decoder_alone_gives_the_noise_by_equation_7(
+def test_eps_follows_from_predicted_phi_by_equation_7(
     attenuation: str, noise: str
 ) -> None:
     process = make_process(attenuation, noise)
     x_t, t = make_noise(), torch.tensor([0.3, 1.0]).double()
     raw, _ = outputs_for(process)
-    phi, eps = ImagePreconditioner()(FixedNetwork(raw), process, x_t, t)
+    phi, eps = Preconditioner(predicts='phi')(FixedNetwork(raw), process, x_t, t)
     check_agrees_with_equation_7(process, phi, eps, x_t, t)
     two, _ = Preconditioner()(FixedNetwork(*outputs_for(process)), process, x_t, t)
     assert torch.equal(phi, two)
@@ -295,13 +303,13 @@ def test_image_decoder_alone_gives_the_noise_by_equation_7(
 
 @one_parameter
 @every_noise
-def test_noise_decoder_alone_gives_the_image_by_equation_7(
+def test_phi_follows_from_predicted_eps_by_equation_7(
     attenuation: str, noise: str
 ) -> None:
     process = make_process(attenuation, noise)
     x_t, t = make_noise(), torch.tensor([0.3, 0.999]).double()
     _, raw = outputs_for(process)
-    phi, eps = NoisePreconditioner()(FixedNetwork(raw), process, x_t, t)
+    phi, eps = Preconditioner(predicts='eps')(FixedNetwork(raw), process, x_t, t)
     check_agrees_with_equation_7(process, phi, eps, x_t, t)
     _, two = Preconditioner()(FixedNetwork(*outputs_for(process)), process, x_t, t)
     assert torch.equal(eps, two)
@@ -310,51 +318,97 @@ def test_noise_decoder_alone_gives_the_image_by_equation_7(
 def test_single_decoders_agree_with_the_variance_preserving_process() -> None:
     process, x_t = VPProcess(), make_noise()
     t = torch.tensor([0.3, 1.0]).double()
-    for kind in (ImagePreconditioner, NoisePreconditioner):
-        phi, eps = kind()(FixedNetwork(make_noise(seed=7)), process, x_t, t)
+    for predicts in ('phi', 'eps'):
+        network = FixedNetwork(make_noise(seed=7))
+        phi, eps = Preconditioner(predicts=predicts)(network, process, x_t, t)
         check_agrees_with_equation_7(process, phi, eps, x_t, t)
 
 
-def test_noise_decoder_divides_by_no_less_than_the_smallest_time() -> None:
+def test_phi_from_eps_divides_by_no_less_than_the_smallest_time() -> None:
     process, x_t = make_process(t_min=0.01), make_noise()
     network = FixedNetwork(make_noise(seed=8))
-    phi, eps = NoisePreconditioner()(network, process, x_t, torch.ones(2))
+    phi, eps = Preconditioner(predicts='eps')(network, process, x_t, torch.ones(2))
     torch.testing.assert_close(phi, -(x_t - eps) / 0.01)
 
 
 @pytest.mark.parametrize('attenuation', ['linear', 'quadratic', 'sine'])
-def test_noise_decoder_cannot_know_drawn_parameters(attenuation: str) -> None:
+def test_drawn_parameters_do_not_follow_from_eps(attenuation: str) -> None:
     process, x_t = make_process(attenuation), make_noise()
     network = FixedNetwork(make_noise(seed=8))
     with pytest.raises(ValueError, match=type(process.attenuation).__name__):
-        NoisePreconditioner()(network, process, x_t, torch.ones(2))
+        Preconditioner(predicts='eps')(network, process, x_t, torch.ones(2))
+
+
+# Published scalings; the golden tests of the heads hold their numbers.
+
+
+@pytest.mark.parametrize('scaling', ['ddm_public', 'conditional', 'diffusion_edge'])
+def test_at_time_one_eps_is_the_input_and_phi_the_output(scaling: str) -> None:
+    c = Preconditioner(scaling=scaling).coefficients(ADMProcess(), torch.ones(1))
+    assert (c.phi_skip.item(), c.eps_skip.item(), c.eps_out.item()) == (0, 1, 0)
+    assert c.phi_out.item() == pytest.approx(0.5**0.5)
+
+
+@pytest.mark.parametrize('scaling', SCALINGS)
+def test_every_scaling_works_with_one_decoder(scaling: str) -> None:
+    process, x_t = ADMProcess(), make_noise().float()
+    t = torch.tensor([0.2, 0.9])
+    preconditioner = Preconditioner(scaling=scaling, predicts='phi')
+    phi, eps = preconditioner(lambda x, c_noise: (x.tanh(),), process, x_t, t)
+    check_agrees_with_equation_7(process, phi, eps, x_t, t)
+    c = preconditioner.coefficients(process, t)
+    c_in, c_skip, c_out = (
+        value.float().view(2, 1, 1, 1) for value in (c.c_in, c.phi_skip, c.phi_out)
+    )
+    expected = c_skip * x_t + c_out * (c_in * x_t).tanh()
+    torch.testing.assert_close(phi, expected)
+
+
+@pytest.mark.parametrize('scaling', PUBLISHED)
+def test_published_scalings_refuse_more_parameters(scaling: str) -> None:
+    process = ADMProcess(attenuation=dict(type=LinearAttenuation))
+    with pytest.raises(ValueError, match=r'one .*LinearAttenuation has 2\. Use Const'):
+        Preconditioner(scaling=scaling).coefficients(process, torch.ones(1))
+
+
+@pytest.mark.parametrize('scaling', PUBLISHED)
+def test_published_scalings_refuse_another_deviation(scaling: str) -> None:
+    assert Preconditioner(scaling=scaling).sigma_data == 1
+    with pytest.raises(ValueError, match=rf"'{scaling}' is for .* sigma_data=0\.5"):
+        Preconditioner(0.5, scaling)
 
 
 # Arguments.
 
 
-@pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('sigma', [0, -0.5, math.nan])
-def test_deviation_that_is_not_positive_is_an_error(
-    kind: type[Preconditioner], sigma: float
-) -> None:
+def test_deviation_that_is_not_positive_is_an_error(sigma: float) -> None:
     with pytest.raises(ValueError, match=f'sigma_data={sigma}'):
-        kind(sigma)
+        Preconditioner(sigma)
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_preconditioners_are_built_by_their_registered_names(
-    kind: type[Preconditioner],
-) -> None:
-    built = build(MODELS, dict(type=kind.__name__))
-    assert type(built) is kind
-    assert built.sigma_data == 0.5
+def test_preconditioner_is_built_from_a_text_config() -> None:
+    built = build(MODELS, dict(type='Preconditioner', predicts='eps'))
+    assert type(built) is Preconditioner
+    assert (built.sigma_data, built.predicts) == (0.5, 'eps')
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('scaling', r"scaling='adm'.*'conditional', 'ddm_public'"),
+        ('predicts', r"predicts='adm'.*'eps', 'phi', 'phi_eps'"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_known_ones(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Preconditioner(**{name: 'adm'})
 
 
 @pytest.mark.parametrize('t', [0.0, 5e-5, 1.0001, float('nan')])
-def test_networks_are_not_asked_where_they_were_not_trained(t: float) -> None:
+def test_networks_are_not_evaluated_at_times_without_training(t: float) -> None:
     def network(x, c_noise):
-        raise AssertionError('asked')
+        raise AssertionError('evaluated')
 
     x_t, process = torch.zeros(1, 1, 2, 2), ADMProcess(t_min=1e-4)
     with pytest.raises(ValueError, match=r'from t_min=0\.0001 to 1, but t=\['):
@@ -362,19 +416,19 @@ def test_networks_are_not_asked_where_they_were_not_trained(t: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ('kind', 'attenuation', 'given', 'message'),
+    ('predicts', 'attenuation', 'widths', 'message'),
     [
-        (Preconditioner, 'constant', (3,), r'phi and eps of \(3, 3\).*of \(3,\)'),
-        (ImagePreconditioner, 'constant', (3, 3), r'phi of \(3,\).*of \(3, 3\)'),
-        (NoisePreconditioner, 'constant', (1,), r'eps of \(3,\).*of \(1,\)'),
-        (PlainPreconditioner, 'constant', (3, 1), r'of \(3, 3\).*of \(3, 1\)'),
-        (Preconditioner, 'linear', (3, 3), r'LinearAttenuation.*of \(6, 3\).*\(3, 3\)'),
+        ('phi_eps', 'constant', (3,), r'phi and eps of \(3, 3\).*have \(3,\)'),
+        ('phi', 'constant', (3, 3), r'phi of \(3,\).*have \(3, 3\)'),
+        ('eps', 'constant', (1,), r'eps of \(3,\).*have \(1,\)'),
+        ('phi_eps', 'constant', (3, 1), r'of \(3, 3\).*have \(3, 1\)'),
+        ('phi_eps', 'linear', (3, 3), r'LinearAttenuation.*of \(6, 3\).*\(3, 3\)'),
     ],
 )
 def test_outputs_of_another_head_are_refused_with_both_sides(
-    kind: type[Preconditioner], attenuation: str, given: tuple, message: str
+    predicts: str, attenuation: str, widths: tuple, message: str
 ) -> None:
-    network = FixedNetwork(*(torch.zeros(2, width, 4, 4) for width in given))
+    network = FixedNetwork(*(torch.zeros(2, width, 4, 4) for width in widths))
     process, x_t = make_process(attenuation), torch.zeros(2, 3, 4, 4)
     with pytest.raises(ValueError, match=message):
-        kind()(network, process, x_t, torch.tensor([0.5]))
+        Preconditioner(predicts=predicts)(network, process, x_t, torch.tensor([0.5]))

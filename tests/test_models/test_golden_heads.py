@@ -8,14 +8,8 @@ from mmadm.checkpoints.converters import unconditional_keys
 from mmadm.checkpoints.converters.head_keys import unconditional_names
 from mmadm.diffusion import (
     ADMProcess,
-    ImagePreconditioner,
     LinearNoise,
-    PlainImagePreconditioner,
-    PlainPreconditioner,
     Preconditioner,
-    PublishedImagePreconditioner,
-    PublishedPlainPreconditioner,
-    PublishedPreconditioner,
 )
 from mmadm.models import DualDecoderUNet, NCSNppUNet, SingleDecoderUNet
 from tests.golden import assert_golden, authors_weights, waves
@@ -54,7 +48,7 @@ def run(head_type: type, preconditioner, labels=None, noise=None, **settings) ->
 
 
 TWO = (DualDecoderUNet, Preconditioner(1.0))
-ONE = (SingleDecoderUNet, ImagePreconditioner(1.0))
+ONE = (SingleDecoderUNet, Preconditioner(1.0, predicts='phi'))
 ROWS = {
     'ADM uncond_unet': (
         (TWO, {}),
@@ -67,7 +61,7 @@ ROWS = {
         (-0.01307525, 0.7626137, 1020.035, 0.709842, 0.742909, 0.824646),
     ),
     'ADM uncond_unet raw': (
-        ((DualDecoderUNet, PlainPreconditioner(1.0)), {}),
+        ((DualDecoderUNet, Preconditioner(1.0, scaling='input_only')), {}),
         (0.08908639, 0.9606104, 1239.293, -0.748937, -0.948409, -0.476151),
         (-0.02996892, 0.387732, 493.8247, 0.006722, -0.111808, 0.212042),
     ),
@@ -82,12 +76,12 @@ ROWS = {
         (0.03455341, 0.7483847, 980.4018, -0.239926, -0.393637, -0.045529),
     ),
     'DDM uncond_unet': (
-        ((DualDecoderUNet, PublishedPreconditioner('ddm_public')), {}),
+        ((DualDecoderUNet, Preconditioner(scaling='ddm_public')), {}),
         (0.04170199, 0.6885311, 908.7791, -0.879899, -1.042152, -0.755819),
         (-0.01419428, 0.6676636, 882.4544, 0.604110, 0.631443, 0.695105),
     ),
     'DDM uncond_unet raw': (
-        ((DualDecoderUNet, PublishedPlainPreconditioner('ddm_public')), {}),
+        ((DualDecoderUNet, Preconditioner(scaling='ddm_public_input_only')), {}),
         (0.09297543, 0.8465311, 1075.671, -0.640629, -0.772158, -0.348954),
         (-0.02979303, 0.3405662, 426.9844, 0.064752, -0.034108, 0.239233),
     ),
@@ -97,12 +91,12 @@ ROWS = {
         (-0.01390627, 0.7176763, 948.6015, 0.584904, 0.738298, 0.598593),
     ),
     'DDM SongUNet': (
-        ((NCSNppUNet, PublishedPreconditioner('ddm_public')), dict(base_channels=32)),
+        ((NCSNppUNet, Preconditioner(scaling='ddm_public')), dict(base_channels=32)),
         (0.0367083, 0.4358165, 515.5887, -0.732571, -0.861514, -0.669062),
         (-0.01541207, 0.6110625, 790.2263, 0.428464, 0.588173, 0.503910),
     ),
     'DDM uncond_unet_sd': (
-        ((SingleDecoderUNet, PublishedImagePreconditioner('ddm_public')), {}),
+        ((SingleDecoderUNet, Preconditioner(scaling='ddm_public', predicts='phi')), {}),
         (0.04170199, 0.6885311, 908.7791, -0.879899, -1.042152, -0.755819),
         (0.01944051, 0.7371799, 995.6128, 0.730787, 0.856349, 0.765904),
     ),
@@ -119,7 +113,9 @@ def test_the_head_answers_as_the_authors_network(row):
 
 def test_one_decoder_without_preconditioning_is_half_of_two():
     """Where the authors' eps is solved from phi and the unscaled input."""
-    phi, eps = run(SingleDecoderUNet, PlainImagePreconditioner(1.0))
+    phi, eps = run(
+        SingleDecoderUNet, Preconditioner(1.0, scaling='input_only', predicts='phi')
+    )
     (_, _), *golden = ROWS['ADM uncond_unet raw']
     assert_golden(phi, golden[0])
     t = T.view(-1, 1, 1, 1)

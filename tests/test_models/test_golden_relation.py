@@ -14,8 +14,7 @@ from mmadm.checkpoints.converters.head_keys import (
 )
 from mmadm.diffusion import (
     ADMProcess,
-    PublishedImagePreconditioner,
-    PublishedPreconditioner,
+    Preconditioner,
 )
 from mmadm.models import (
     FourierFilter,
@@ -35,7 +34,7 @@ T = torch.tensor([0.3, 0.9])
 
 
 def run(
-    preconditioner: PublishedPreconditioner,
+    preconditioner: Preconditioner,
     size: int,
     condition_size: int,
     head_type: type[RelationUNet] = RelationUNet,
@@ -82,7 +81,7 @@ NETWORKS = {
 @pytest.mark.parametrize('row', NETWORKS)
 def test_the_head_answers_as_the_authors_network(row):
     (version, size, condition_size, settings), *golden = NETWORKS[row]
-    preconditioner = PublishedPreconditioner(version)
+    preconditioner = Preconditioner(scaling=version)
     outputs = run(preconditioner, size, condition_size, **settings)
     for output, expected in zip(outputs, golden, strict=True):
         assert_golden(output, expected)
@@ -90,7 +89,7 @@ def test_the_head_answers_as_the_authors_network(row):
 
 def test_one_decoder_is_half_of_two_and_eps_is_solved():
     """As in the authors' single-decoder network, from the first decoder's phi."""
-    preconditioner = PublishedImagePreconditioner('conditional')
+    preconditioner = Preconditioner(scaling='conditional', predicts='phi')
     phi, eps = run(preconditioner, 8, 8, SingleDecoderRelationUNet)
     assert_golden(phi, NETWORKS['ADM cond_unet aligned'][1])
     x, t = waves((2, 3, 8, 8), 0.61, 0.4, 1.2), T.view(-1, 1, 1, 1)

@@ -5,8 +5,7 @@ from mmengine.config import read_base
 with read_base():
     from ..adm_uncond_celebahq256 import *
 
-from mmadm.diffusion import ImagePreconditioner
 from mmadm.models import SingleDecoderUNet
 
 model.head.update(type=SingleDecoderUNet, out_channels=3)
-model.preconditioner.update(type=ImagePreconditioner)
+model.preconditioner.update(predicts='phi')

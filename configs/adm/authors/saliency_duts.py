@@ -5,12 +5,12 @@ from mmengine.config import read_base
 with read_base():
     from ..adm_saliency_duts import *
 
-from mmadm.diffusion import ADMSampler, PublishedPreconditioner, UniformGrid
+from mmadm.diffusion import ADMSampler, Preconditioner, UniformGrid
 from mmadm.models import AuthorsLoss
 
 # The condition goes to Swin in [-1, 1].
 model.data_preprocessor.update(mean=(127.5,), std=(127.5,))
-model.preconditioner = dict(type=PublishedPreconditioner, version='conditional')
+model.preconditioner = dict(type=Preconditioner, scaling='conditional')
 model.weighting.update(rule='authors')
 model.loss = dict(
     type=AuthorsLoss, distance='l1_l2', reduction='sum', reconstruction='log'

@@ -5,13 +5,13 @@ from mmengine.config import read_base
 with read_base():
     from ..adm_uncond_celebahq256 import *
 
-from mmadm.diffusion import ADMSampler, EqualStepGrid, ImagePreconditioner, LinearNoise
+from mmadm.diffusion import ADMSampler, EqualStepGrid, LinearNoise
 from mmadm.models import AuthorsLoss, SingleDecoderUNet
 
 model.first_stage.update(scale_factor=0.165)
 model.head.update(type=SingleDecoderUNet, out_channels=3)
 model.process.update(noise=dict(type=LinearNoise))
-model.preconditioner.update(type=ImagePreconditioner)
+model.preconditioner.update(predicts='phi')
 # Their weights reach 1e6.
 model.weighting.update(rule='authors_linear_noise', t_min=1e-3, cap=1e7)
 model.loss = dict(

@@ -6,13 +6,13 @@ from mmengine.config import read_base
 with read_base():
     from ..adm_uncond_cifar10 import *
 
-from mmadm.diffusion import ADMSampler, EqualStepGrid, ImagePreconditioner, LinearNoise
+from mmadm.diffusion import ADMSampler, EqualStepGrid, LinearNoise
 from mmadm.models import SingleDecoderUNet
 
 model.data_preprocessor.augmentation.update(probability=0.12)
 model.head.update(type=SingleDecoderUNet, out_channels=3, dropout=0.12)
 model.process.update(noise=dict(type=LinearNoise))
-model.preconditioner = dict(type=ImagePreconditioner, sigma_data=1.0)
+model.preconditioner.update(sigma_data=1.0, predicts='phi')
 # Their weights reach 1e6.
 model.weighting.update(rule='authors_linear_noise', t_min=1e-3, cap=1e7)
 model.loss.update(reduction='sum')

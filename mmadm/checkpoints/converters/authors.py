@@ -211,15 +211,16 @@ def _adapt(
     else:
         head.pop('gate', None)
 
-    image = 'Image' if single else ''
     version = 'conditional' if conditional else generation
     if generation == 'diffusion_edge':
         version = generation
     model['preconditioner'] = (
-        dict(type=f'{image}Preconditioner', sigma_data=1.0)
+        dict(type='Preconditioner', sigma_data=1.0)
         if version == 'adm_public'
-        else dict(type=f'Published{image}Preconditioner', version=version)
+        else dict(type='Preconditioner', scaling=version)
     )
+    if single:
+        model['preconditioner']['predicts'] = 'phi'
     process = model.setdefault('process', dict(type='ADMProcess'))
     process['noise'] = dict(type=_NOISE[noise])
     if 'eps' in weights:
