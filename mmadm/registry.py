@@ -4,6 +4,12 @@ All but the last two are children of MMEngine's roots, so classes of MMEngine an
 with a scope prefix (``mmpretrain.SwinTransformer``), of its sister toolboxes are found
 through them. The last two have no counterpart there. ``locations`` are imported at the
 first look-up, so nothing has to be imported by hand.
+
+A registry stands for an argument of a config. ``MODELS`` holds every part of a model,
+with weights or without: networks, losses and data preprocessors, and what defines the
+diffusion (process, noise path, preconditioner, loss weighting). Two kinds of parts have
+registries of their own: ``ATTENUATIONS``, functions that a model is trained with, and
+``SAMPLERS``, samplers and their time grids, which can be exchanged after training.
 """
 
 from typing import Any

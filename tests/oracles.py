@@ -1,8 +1,8 @@
 """Independent references and helpers that several test files share.
 
-Nothing here calls the code under test to say what the code under test should give,
-with one exception: a perfect denoiser asks the attenuation for ``H_t``, which
-``test_attenuation.py`` checks by quadrature.
+No expected value here is computed by the code under test, with one exception: a
+perfect denoiser uses the attenuation's ``H_t``, which ``test_attenuation.py`` checks by
+quadrature.
 """
 
 import math
@@ -70,7 +70,7 @@ def make_process(
 
 
 def make_images(*shape: int, seed: int = 0, limit: float = 0.95) -> Tensor:
-    """Uniform in +-limit, float64; 0.95 is inside what the sine can attenuate."""
+    """Uniform in +-limit, float64; 0.95 is within the range of the sine."""
     generator = torch.Generator().manual_seed(seed)
     shape = shape or (2, 3, 4, 4)
     return limit * (2 * torch.rand(shape, generator=generator).double() - 1)
@@ -82,26 +82,34 @@ def make_noise(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape or (2, 3, 4, 4), generator=generator).double()
 
 
+def draw_phi(process: ADMProcess, x0: Tensor, seed: int = 0) -> Tensor:
+    """A training target of the image decoder."""
+    generator = torch.Generator().manual_seed(seed)
+    return process.target(
+        x0, lambda shape: torch.randn((len(x0), *shape), generator=generator).double()
+    )
+
+
 class NoiseStream:
-    """A source of fresh noise that keeps what it gave."""
+    """A source of fresh noise that records its outputs."""
 
     def __init__(self, *shape: int, seed: int = 1) -> None:
         self.shape = shape or (2, 3, 4, 4)
         self.seed = seed
-        self.given: list[Tensor] = []
+        self.drawn: list[Tensor] = []
 
     def __call__(self) -> Tensor:
-        self.given.append(make_noise(*self.shape, seed=self.seed + len(self.given)))
-        return self.given[-1]
+        self.drawn.append(make_noise(*self.shape, seed=self.seed + len(self.drawn)))
+        return self.drawn[-1]
 
 
 class PerfectDenoiser:
-    """Knows the image: gives a true phi and the noise that x_t then contains."""
+    """Outputs the exact phi of a known image, and the noise that x_t then contains."""
 
     def __init__(self, process: ADMProcess, x0: Tensor, phi: Tensor | None = None):
         self.process = process
         self.x0 = x0
-        self.phi = process.target(x0) if phi is None else phi
+        self.phi = draw_phi(process, x0) if phi is None else phi
         self.times: list[float] = []
 
     def __call__(self, x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -112,7 +120,7 @@ class PerfectDenoiser:
 
 
 class GaussianDenoiser:
-    """The best possible answers, E[phi | x_t] and E[eps | x_t], for Gaussian images.
+    """The best possible outputs, E[phi | x_t] and E[eps | x_t], for Gaussian images.
 
     For ``x_t = g x0 + b eps`` with ``x0 ~ N(mean, std^2)`` and ``phi = -x0``.
     """
@@ -129,5 +137,5 @@ class GaussianDenoiser:
 
     def __call__(self, x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
         g, b = self.signal(t), self.noise(t)
-        surprise = (x_t - g * self.mean) / (g**2 * self.std**2 + b**2)
-        return -(self.mean + g * self.std**2 * surprise), b * surprise
+        deviation = (x_t - g * self.mean) / (g**2 * self.std**2 + b**2)
+        return -(self.mean + g * self.std**2 * deviation), b * deviation

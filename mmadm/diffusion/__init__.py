@@ -29,7 +29,6 @@ from .attenuation import (
 )
 from .grids import (
     EqualStepGrid,
-    PowerLawGrid,
     SplitStepGrid,
     TimeGrid,
     UniformGrid,
@@ -70,7 +69,6 @@ __all__ = [
     'NoisePath',
     'OptimalWeighting',
     'PowerAttenuation',
-    'PowerLawGrid',
     'Preconditioner',
     'QuadraticAttenuation',
     'RecomposingSampler',

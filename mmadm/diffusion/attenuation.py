@@ -1,24 +1,28 @@
 """Attenuation functions: the analytic path from the image to zero (Sec. IV-B, Fig. 7).
 
-The paper compares five functions and writes out two, the constant and the linear one
-(Sec. V-A). The others here are candidates for the rest of Fig. 7, by its rule: draw all
-parameters but one, solve ``x0 + H_1 = 0`` for the last.
+The paper compares five functions and gives the formulas of two, the constant and the
+linear one (Sec. V-A). The other formulas here follow its rule: draw all parameters but
+one, solve ``x0 + H_1 = 0`` for the last.
 """
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from mmadm.registry import ATTENUATIONS
 
+#: Shape of one sample (C, H, W) -> standard normal noise (N, C, H, W), new per call.
+ShapedNoise = Callable[[Sequence[int]], Tensor]
+
 
 class Attenuation(ABC):
-    """An analytic ``h_t`` with ``x0 + H_1 = 0``; three short methods make one.
+    """Base class of attenuation functions: an analytic ``h_t`` with ``x0 + H_1 = 0``.
 
-    The parameters ``phi`` (N, P*C, H, W) hold the P parameters of each pixel one after
-    the other along the channels: the drawn ones first, the solved one last. Times are
+    A subclass has three short methods. ``phi`` (N, P*C, H, W) holds the P parameters of
+    each pixel along the channels: the drawn ones first, the solved one last. Times are
     numbers or tensors that broadcast against the image.
 
     Args:
@@ -55,7 +59,7 @@ class Attenuation(ABC):
 
     @abstractmethod
     def rate(self, phi: Tensor, t: Tensor | float) -> Tensor:
-        """``h_t``, the derivative of :meth:`integral`: (N, C, H, W)."""
+        """``h_t``, the attenuation rate, derivative of :meth:`integral`: (N, C, H, W)."""
 
     @property
     def num_params(self) -> int:
@@ -70,10 +74,19 @@ class Attenuation(ABC):
         tail = math.erfc(limit / math.sqrt(2))
         return 1 - tail - 2 * limit * density + limit**2 * tail
 
-    def draw(self, x0: Tensor) -> Tensor:
-        """``phi ~ x0 + H_1 = 0`` (Alg. 1, line 3): draw all but the last."""
-        free = (torch.randn_like(x0) for _ in range(self.num_free))
+    def draw(self, x0: Tensor, noise: ShapedNoise) -> Tensor:
+        """Draw all parameters but the last, and solve for the last (Alg. 1, line 3).
+
+        Args:
+            x0: the image, (N, C, H, W).
+            noise: where the drawn parameters come from. With one random stream per
+                sample, a sample's ``phi`` does not depend on its batch.
+
+        Returns:
+            ``phi`` with ``x0 + H_1 = 0``, (N, P*C, H, W).
+        """
         limit = self.free_limit
+        free = (noise(x0.shape[1:]).to(x0) for _ in range(self.num_free))
         return self.solve(x0, *(param.clamp(-limit, limit) for param in free))
 
     def correct(self, phi: Tensor, x0: Tensor) -> Tensor:
@@ -85,8 +98,8 @@ class Attenuation(ABC):
         if phi.shape[1] % self.num_params:
             raise ValueError(
                 f'{type(self).__name__} has {self.num_params} parameters per channel, '
-                f'but phi has {phi.shape[1]} channels. Give the head '
-                f'{self.num_params} x the image channels for its image part.'
+                f'but phi has {phi.shape[1]} channels. Set the first entry of '
+                f"the head's out_channels to {self.num_params} x the image channels."
             )
         return phi.chunk(self.num_params, dim=1)
 
@@ -195,8 +208,8 @@ class SineAttenuation(Attenuation):
         super().__init__(free_limit)
         if not free_limit < 2 * math.pi:
             raise ValueError(
-                'The sine must not turn within the time axis, so free_limit must be '
-                f'below 2 pi, but free_limit={free_limit}. The default 1 is safe.'
+                'The formulas of the sine hold for free_limit below 2 pi only, but '
+                f'free_limit={free_limit}. The default is 1.'
             )
 
     def solve(self, x0: Tensor, a: Tensor) -> Tensor:
@@ -216,11 +229,12 @@ class SineAttenuation(Attenuation):
 class PowerAttenuation(Attenuation):
     """``h_t = p t^(p-1) c`` with ``c = -x0``, so ``x0 + H_t = (1 - t^p) x0``.
 
-    One parameter, no draw: a family that costs no more than the constant function
-    (p = 1). p = 2 is the purely linear ``h_t = C t`` of the authors' helper functions.
+    One parameter, which is solved, so the network predicts no more than for the
+    constant function (p = 1). p = 2 is the purely linear ``h_t = C t`` of the authors'
+    helper functions.
 
     Args:
-        power: p; above 1 the image stays longer, below 1 it fades sooner.
+        power: p, at least 1; the larger it is, the later the image fades.
     """
 
     def __init__(self, power: float = 2.0) -> None:

@@ -1,4 +1,4 @@
-"""Noise paths: how the noise grows from zero to one beside the fading image."""
+"""Noise paths: the standard deviation of the noise as a function of time."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,10 @@ from mmadm.registry import MODELS
 
 
 class NoisePath(ABC):
-    """Standard deviation b(t) of the noise in ``x_t``, with b(0) = 0 and b(1) = 1."""
+    """Base class of noise paths: standard deviation b(t) of the noise in ``x_t``.
+
+    It rises from b(0) = 0 to b(1) = 1.
+    """
 
     @abstractmethod
     def std(self, t: Tensor) -> Tensor:
@@ -21,7 +24,7 @@ class NoisePath(ABC):
 
     @abstractmethod
     def variance_rate(self, t: Tensor) -> Tensor:
-        """d b^2(t) / dt, the variance that the forward process adds per time."""
+        """d b^2(t) / dt, the variance that the forward process adds per unit of time."""
 
 
 @MODELS.register_module()

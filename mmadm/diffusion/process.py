@@ -1,21 +1,21 @@
-"""The diffusion process of the paper: Eq. (6) to (11)."""
+"""The forward and the reverse process of the paper: Eq. (6) to (11)."""
 
 import torch
 from torch import Tensor
 
 from mmadm.registry import ATTENUATIONS, MODELS, build
 
-from .attenuation import Attenuation, ConstantAttenuation
+from .attenuation import Attenuation, ConstantAttenuation, ShapedNoise
 from .noise_path import NoisePath, WienerNoise
 
 
 @MODELS.register_module()
 class ADMProcess:
-    """Image to zero and zero to noise at once, Eq. (6):
+    """Diffusion process with Analytical image Attenuation, Eq. (6):
 
         x_t = x0 + H_t(phi) + b(t) eps,      x0 + H_1 = 0,      b(t) = sqrt(t)
 
-    Times ``t`` are in [0, 1]: a number, a tensor without axes, or one per image (N,).
+    Times ``t`` are in [0, 1]: a number, a scalar tensor, or one time per image (N,).
 
     Args:
         attenuation: ``h_t``, or its config.
@@ -53,9 +53,14 @@ class ADMProcess:
         """Times in [t_min, 1] from uniform numbers in [0, 1]; Alg. 1, line 3."""
         return self.t_min + (1 - self.t_min) * u**self.time_power
 
-    def target(self, x0: Tensor) -> Tensor:
-        """A ``phi`` with ``x0 + H_1 = 0``, free parameters drawn: what phi learns."""
-        return self.attenuation.draw(x0)
+    def target(self, x0: Tensor, noise: ShapedNoise) -> Tensor:
+        """The training target of the image decoder: a ``phi`` with ``x0 + H_1 = 0``.
+
+        Args:
+            x0: clean image (N, C, H, W).
+            noise: source of the drawn parameters; see :meth:`Attenuation.draw`.
+        """
+        return self.attenuation.draw(x0, noise)
 
     def diffuse(
         self, x0: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
@@ -75,13 +80,13 @@ class ADMProcess:
     def denoised(
         self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
     ) -> Tensor:
-        """The image that both outputs together say ``x_t`` came from (Eq. 7 solved)."""
+        """The image that both outputs together predict: Eq. (7) solved for ``x0``."""
         self._check_channels(phi, x_t)
         t = self._time(t, x_t)
         return x_t - self.attenuation.integral(phi, t) - self.noise.std(t) * eps
 
     def image(self, phi: Tensor) -> Tensor:
-        """The image that ``phi`` alone stands for: ``x0 = -H_1``."""
+        """The image that ``phi`` alone predicts: ``x0 = -H_1``."""
         return -self.attenuation.integral(phi, self._time(1.0, phi))
 
     def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
@@ -102,7 +107,7 @@ class ADMProcess:
         eta: float = 1.0,
         xi: Tensor | None = None,
     ) -> Tensor:
-        """From ``x_t`` back to ``x_{t-s}``, for a step s of any size up to t.
+        """One reverse step from ``x_t`` to ``x_{t-s}``, of any size s up to t.
 
             sigma^2 = eta^2 s (t - s) / t
             x_{t-s} = x_t + H_{t-s} - H_t - (sqrt(t) - sqrt(t - s - sigma^2)) eps
@@ -115,15 +120,16 @@ class ADMProcess:
             x_t: noisy image (N, C, H, W).
             phi: predicted attenuation parameters (N, P*C, H, W).
             eps: predicted noise (N, C, H, W).
-            t: present time.
+            t: time before the step.
             s: step size, 0 < s <= t.
-            eta: share of the bridge's noise, from 0 to 1.
-            xi: standard normal noise (N, C, H, W). None leaves it out: right where
-                sigma is 0 (eta = 0, or t - s = 0), else the mean of the step.
+            eta: noise level of the step, from 0 to 1.
+            xi: fresh standard normal noise (N, C, H, W). None adds no noise, which is
+                correct where sigma is 0 (eta = 0, or t - s = 0); elsewhere it gives
+                the mean of the step.
 
         Raises:
-            ValueError: ``eta`` is outside [0, 1]: more noise than there is variance;
-                or ``phi`` has not P times the channels of ``x_t``.
+            ValueError: ``eta`` is outside [0, 1], or ``phi`` does not have P times the
+                channels of ``x_t``.
         """
         check_eta(eta)
         self._check_channels(phi, x_t)
@@ -162,7 +168,10 @@ class ADMProcess:
             )
 
     def _time(self, t: Tensor | float, x: Tensor) -> Tensor:
-        """``t`` shaped to broadcast against ``x``; checked on CPUs (no wait there)."""
+        """``t`` in a shape that broadcasts against ``x``.
+
+        Times on the CPU are checked; on a device the check would wait for it.
+        """
         t = torch.as_tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
         if t.device.type == 'cpu' and not (t.min() >= 0 and t.max() <= 1):
             raise ValueError(
@@ -174,10 +183,9 @@ class ADMProcess:
 
 
 def check_eta(eta: float) -> None:
-    """Refuse a share of the noise that the variance cannot hold."""
+    """Raise a ValueError for a noise level outside [0, 1]."""
     if not 0 <= eta <= 1:
         raise ValueError(
-            'eta is the share of the noise of Algorithm 2 and lies between 0 '
-            f'(deterministic) and 1 (the paper), but eta={eta}. '
-            'More than 1 asks for more noise than the step has variance.'
+            f'The noise level of a step must be between 0 and 1, but eta={eta}. Use 0 '
+            'for deterministic sampling, 1 for Algorithm 2.'
         )

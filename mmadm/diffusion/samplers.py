@@ -1,4 +1,4 @@
-"""Samplers: from noise to an image along the reverse process."""
+"""Samplers of the reverse process with one network output per step: Algorithm 2."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from torch import Tensor
 
 from mmadm.registry import SAMPLERS, build
 
-from .grids import TimeGrid, UniformGrid
+from .grids import ShowsSettings, TimeGrid, UniformGrid
 from .process import ADMProcess, check_eta
 
-#: (x_t, t) -> (phi, eps): the two decoders' answers; any callable will do.
+#: (x_t, t) -> (phi, eps): the predictions of the two decoders; any callable fits.
 Denoiser = Callable[[Tensor, float], tuple[Tensor, Tensor]]
-#: () -> standard normal noise of the sample's shape, new at each call.
+#: () -> standard normal noise of the state's shape, new at each call.
 NoiseSource = Callable[[], Tensor]
-#: (i, t, x_t, x0_hat), called after the i-th network call.
+#: (i, t, x_t, x0_hat), called after the i-th function evaluation.
 Callback = Callable[[int, float, Tensor, Tensor], None]
 
 
-class Sampler:
-    """What all samplers share: the grid, and how an image estimate is made.
+class Sampler(ShowsSettings):
+    """Base class of samplers: the time grid and the image estimate.
 
     Args:
-        num_steps: N, the number of network calls, if a call does not give its own.
+        num_steps: N, the default number of steps; each is one function evaluation.
         grid: time grid, or its config.
-        clip: the image estimate is kept within +-``clip`` (1 for pixels, None for
+        clip: the image estimate is clipped to +-``clip`` (1 for pixels, None for
             latents).
     """
 
@@ -41,7 +41,7 @@ class Sampler:
         self.clip = clip
 
     def times(self, process: ADMProcess, num_steps: int | None = None) -> list[float]:
-        """The N + 1 times from 1 to 0; the network is called at the first N.
+        """The N + 1 times from 1 to 0; the network is evaluated at the first N.
 
         Raises:
             ValueError: the number of steps is not a positive integer.
@@ -57,8 +57,8 @@ class Sampler:
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
 
-class Moment(NamedTuple):
-    """What is known when a step is taken."""
+class StepInput(NamedTuple):
+    """State and predictions from which a step is computed."""
 
     x_t: Tensor
     phi: Tensor
@@ -66,12 +66,12 @@ class Moment(NamedTuple):
     #: The image that phi and eps together predict, clipped.
     x0: Tensor
     t: float
-    #: Where the step goes.
+    #: Time after the step.
     r: float
 
 
 class SingleStepSampler(Sampler, ABC):
-    """Samplers whose step needs the present answer alone: the loop of Algorithm 2."""
+    """Base class of samplers without a history of outputs: the loop of Algorithm 2."""
 
     def __call__(
         self,
@@ -81,15 +81,15 @@ class SingleStepSampler(Sampler, ABC):
         num_steps: int | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Draw images.
+        """Sample images.
 
         Args:
             denoise: (x_t, t) -> (phi, eps).
             process: the process to reverse.
-            noise: source of standard normal noise; its first answer is ``x_1`` and
-                decides shape, device and precision of the sampling state.
-            num_steps: N; None takes the sampler's own.
-            callback: sees every step.
+            noise: source of standard normal noise; its first output is ``x_1``, which
+                defines shape, device and precision of the sampling state.
+            num_steps: N; None takes the sampler's default.
+            callback: called after every function evaluation.
 
         Returns:
             images (N, C, H, W) in the range of the training data.
@@ -101,26 +101,28 @@ class SingleStepSampler(Sampler, ABC):
             x0 = self.estimate(process, x_t, phi, eps, t)
             if callback is not None:
                 callback(i, t, x_t, x0)
-            now = Moment(x_t, phi, eps, x0, t, r)
-            x_t = self.advance(process, now, noise)  # line 4 to 9
+            inputs = StepInput(x_t, phi, eps, x0, t, r)
+            x_t = self.step(process, inputs, noise)  # line 4 to 9
         return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)  # line 10
 
     @abstractmethod
-    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
-        """``x_r`` (N, C, H, W)."""
+    def step(
+        self, process: ADMProcess, inputs: StepInput, noise: NoiseSource
+    ) -> Tensor:
+        """The state after one step, ``x_r`` (N, C, H, W)."""
 
 
 @SAMPLERS.register_module()
 class ADMSampler(SingleStepSampler):
-    """Algorithm 2 on a time grid; with ``eta = 0`` the deterministic rule.
+    """Algorithm 2 on a time grid; deterministic with ``eta = 0``.
 
     Args:
-        num_steps: N, the number of network calls.
+        num_steps: N, the default number of steps (NFE).
         grid: time grid, or its config.
         clip: bound of the image estimate.
-        eta: 1 is Algorithm 2, 0 draws no noise after the start.
-        correct: replace phi by the one that leads to the estimate of both outputs, as
-            the authors' stochastic samplers do; False takes phi as predicted.
+        eta: noise level of the steps: 1 is Algorithm 2, 0 draws noise only once.
+        correct: replace the predicted phi by the one that leads to the image estimate
+            of both outputs, as the authors' stochastic samplers do.
     """
 
     def __init__(
@@ -136,39 +138,44 @@ class ADMSampler(SingleStepSampler):
         self.eta = eta
         self.correct = correct
 
-    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
+    def step(
+        self, process: ADMProcess, inputs: StepInput, noise: NoiseSource
+    ) -> Tensor:
         """Eq. (11); Alg. 2, line 4 to 8."""
-        phi = process.attenuation.correct(now.phi, now.x0) if self.correct else now.phi
-        xi = noise() if self.eta > 0 and now.r > 0 else None
-        s = now.t - now.r
-        return process.step(now.x_t, phi, now.eps, now.t, s, self.eta, xi)
+        x_t, phi, eps, x0, t, r = inputs
+        phi = process.attenuation.correct(phi, x0) if self.correct else phi
+        xi = noise() if self.eta > 0 and r > 0 else None
+        return process.step(x_t, phi, eps, t, t - r, self.eta, xi)
 
 
 @SAMPLERS.register_module()
 class RecomposingSampler(SingleStepSampler):
-    """The authors' deterministic rule for pixels: ``x_r`` from the clipped estimate.
+    """The authors' deterministic sampler for pixels: diffuses the clipped estimate.
 
         x_r = x0_hat + H_r(phi) + b(r) eps
 
-    Without clipping it is ``ADMSampler(eta=0, correct=False)``; with it, the state
-    follows the clipped image.
+    Without clipping it equals ``ADMSampler(eta=0, correct=False)``.
     """
 
-    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
+    def step(
+        self, process: ADMProcess, inputs: StepInput, noise: NoiseSource
+    ) -> Tensor:
         """Eq. (7) at the time r."""
-        return process.diffuse(now.x0, now.phi, now.eps, now.r)
+        return process.diffuse(inputs.x0, inputs.phi, inputs.eps, inputs.r)
 
 
 @SAMPLERS.register_module()
 class EulerMaruyamaSampler(SingleStepSampler):
-    """Euler-Maruyama steps of the reverse SDE, Eq. (3) to (5): Table II's baseline.
+    """Euler-Maruyama sampler of the reverse SDE, Eq. (3) to (5): baseline of Table II.
 
     x_{t-s} = x_t - s drift + sqrt(s) diffusion xi
     """
 
-    def advance(self, process: ADMProcess, now: Moment, noise: NoiseSource) -> Tensor:
-        """One step of the SDE; the last one draws no noise."""
-        drift, diffusion = process.reverse_sde(now.x_t, now.phi, now.eps, now.t)
-        s = now.t - now.r
-        mean = now.x_t - s * drift
-        return mean + s**0.5 * diffusion * noise() if now.r > 0 else mean
+    def step(
+        self, process: ADMProcess, inputs: StepInput, noise: NoiseSource
+    ) -> Tensor:
+        """One step of the SDE; the last one adds no noise."""
+        x_t, phi, eps, _, t, r = inputs
+        drift, diffusion = process.reverse_sde(x_t, phi, eps, t)
+        mean = x_t - (t - r) * drift
+        return mean + (t - r) ** 0.5 * diffusion * noise() if r > 0 else mean

@@ -1,8 +1,8 @@
 """The variance-preserving process of DDPM, the baseline of Tables II, IV and VI.
 
-In the frame of Eq. (6) it is one more pair of an attenuation,
-``x0 + H_t = alpha_t x0``, and a noise path, ``b(t) = beta_t``; only the bridge between
-two times differs, because DDPM's noise is attenuated together with the image.
+Written as Eq. (6) it is another attenuation, ``x0 + H_t = alpha_t x0``, with another
+noise path, ``b(t) = beta_t``. Only the posterior between two times differs, because
+DDPM attenuates the noise together with the image.
 """
 
 import torch
@@ -14,22 +14,25 @@ from .attenuation import Attenuation
 from .noise_path import NoisePath
 from .process import ADMProcess
 
-# DDPM's linear schedule in continuous time: its 1,000 variances from 1e-4 to 0.02.
-_RATE_0, _RATE_1 = 0.1, 20.0
+# DDPM's linear schedule, 1,000 variances from 1e-4 to 0.02, in continuous time.
+_BETA_0, _BETA_1 = 0.1, 20.0
 
 
 def _beta(t: Tensor) -> Tensor:
-    """DDPM's variance per time, ``g_t^2 = -2 f_t`` in Eq. (2)."""
-    return _RATE_0 + t * (_RATE_1 - _RATE_0)
+    """DDPM's variance per unit of time, ``g_t^2 = -2 f_t`` in Eq. (2)."""
+    return _BETA_0 + t * (_BETA_1 - _BETA_0)
 
 
 def _log_alpha(t: Tensor) -> Tensor:
-    return -t * _RATE_0 / 2 - t**2 * (_RATE_1 - _RATE_0) / 4
+    return -t * _BETA_0 / 2 - t**2 * (_BETA_1 - _BETA_0) / 4
 
 
 @ATTENUATIONS.register_module()
 class VPAttenuation(Attenuation):
-    """``x0 + H_t = alpha_t x0`` with ``phi = -x0``; ``alpha_1 = 0.0066``, not zero."""
+    """Attenuation of DDPM: ``x0 + H_t = alpha_t x0`` with ``phi = -x0``.
+
+    ``alpha_1`` is 0.0066, not zero.
+    """
 
     def solve(self, x0: Tensor) -> Tensor:
         return -x0
@@ -44,17 +47,17 @@ class VPAttenuation(Attenuation):
 
 @MODELS.register_module()
 class VPNoise(NoisePath):
-    """``beta_t = sqrt(1 - alpha_t^2)``."""
+    """Noise path of DDPM: ``b(t) = beta_t = sqrt(1 - alpha_t^2)``."""
 
     def std(self, t: Tensor) -> Tensor:
         return torch.sqrt(-torch.expm1(2 * _log_alpha(t)))
 
     def time(self, std: Tensor) -> Tensor:
-        # The schedule ends a little below 1; the end of the path stands for all beyond.
+        # b(1) is slightly below 1; levels above it are mapped to t = 1.
         log_alpha = torch.log1p(-(std**2)) / 2
-        slope = _RATE_1 - _RATE_0
-        root = torch.sqrt(_RATE_0**2 / 4 - slope * log_alpha)
-        return ((root - _RATE_0 / 2) * 2 / slope).clamp(max=1.0)
+        slope = _BETA_1 - _BETA_0
+        root = torch.sqrt(_BETA_0**2 / 4 - slope * log_alpha)
+        return ((root - _BETA_0 / 2) * 2 / slope).clamp(max=1.0)
 
     def variance_rate(self, t: Tensor) -> Tensor:
         return _beta(t) * torch.exp(2 * _log_alpha(t))
@@ -75,8 +78,8 @@ class VPProcess(ADMProcess):
 
     def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
         """``beta_r^2 / beta_t^2 (1 - alpha_t^2 / alpha_r^2)``, DDPM's posterior."""
-        share = -torch.expm1(2 * (_log_alpha(t) - _log_alpha(r)))
-        return (self.noise.std(r) / self.noise.std(t)) ** 2 * share
+        added = -torch.expm1(2 * (_log_alpha(t) - _log_alpha(r)))
+        return (self.noise.std(r) / self.noise.std(t)) ** 2 * added
 
     def reverse_sde(
         self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from mmadm.registry import MODELS
@@ -39,11 +40,11 @@ RULES: dict[str, tuple[Callable, Callable]] = {
 
 
 class _Capped:
-    """Keeps each weight finite: lambda_2 of the paper diverges at t = 1.
+    """Base class that limits the weights: lambda_2 of the paper diverges at t = 1.
 
     Args:
-        cap: the largest weight. Where a preconditioner makes the error vanish as fast
-            as the weight grows, its value does not matter.
+        cap: the largest weight. With :class:`Preconditioner` the error falls as fast as
+            the weight grows, and the value matters little.
     """
 
     def __init__(self, cap: float = 1e4) -> None:
@@ -60,13 +61,13 @@ class _Capped:
 
 @MODELS.register_module()
 class TimeWeighting(_Capped):
-    """Weights given as functions of time: Table V and the authors' variants.
+    """Loss weights as functions of time: Table V and the authors' variants.
 
     Args:
         rule: a name in ``RULES``: 'one', 'inverse', 'exponential', 'paper' (the four
             rows of Table V), 'authors', 'authors_linear_noise', 'authors_2023' or
             'diffusion_edge'.
-        t_min: the authors' offset in the denominator of lambda_2.
+        t_min: the offset in the denominator of lambda_2 in the authors' rules.
         cap: the largest weight.
     """
 
@@ -84,17 +85,17 @@ class TimeWeighting(_Capped):
     def __call__(self, t: Tensor, coefficients: Coefficients) -> tuple[Tensor, ...]:
         """lambda_1 and lambda_2 at times t (N,): (N, 1) and (N,), on all of (0, 1]."""
         image, noise = RULES[self.rule]
-        t = t.double()
+        t = t.cpu().double()  # some devices have no float64
         return self._capped(image(t, self.t_min)[:, None], noise(t, self.t_min))
 
 
 @MODELS.register_module()
 class OptimalWeighting(_Capped):
-    """``1 / c_out^2``: every time asks the network for errors of equal size.
+    """Loss weights ``1 / c_out^2``: an untrained network has equal loss at all times.
 
     For ``h_t = c``, ``b = sqrt(t)`` and ``sigma_d = 1`` these are the paper's best
-    weights (Table V); for other processes and data their counterparts. A parameter of
-    phi has its own weight.
+    weights (Table V); for other processes and data they are the equivalent. Each
+    parameter of phi has its own weight.
     """
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> tuple[Tensor, ...]:
@@ -105,7 +106,8 @@ class OptimalWeighting(_Capped):
 
 @MODELS.register_module()
 class NoiseOnlyWeighting:
-    """DDPM's loss: the noise term alone, with weight 1 (Eq. 4, Table VI)."""
+    """Loss weights of DDPM: the noise term only, with weight 1 (Eq. 4, Table VI)."""
 
     def __call__(self, t: Tensor, coefficients: Coefficients) -> tuple[Tensor, ...]:
-        return 0 * coefficients.phi_out, t.double() ** 0
+        c = coefficients
+        return torch.zeros_like(c.phi_out), torch.ones_like(c.eps_out)

@@ -170,10 +170,10 @@ class ADM(BaseModel):
                 x0 = self.first_stage.latent(moments, noise)
             # Autocast may leave less than full precision; targets need it.
             x0 = x0.to(given.dtype)
-        # Times stay known to the host, which sorts errors by them without waiting.
-        t_host = process.training_time(noise.uniform())
-        t = t_host.to(x0.device)
-        phi, eps = process.target(x0), noise(x0.shape[1:])
+        # On the CPU: errors are sorted by time, and coefficients computed in float64,
+        # without waiting for the device.
+        t = process.training_time(noise.uniform())
+        phi, eps = process.target(x0, noise), noise(x0.shape[1:])
         x_t = process.diffuse(x0, phi, eps, t)
 
         features = self.encode_condition(condition)
@@ -184,7 +184,7 @@ class ADM(BaseModel):
         for name, output, target, weight in zip(names, pred, targets, weights):
             losses[f'loss_{name}'] = self.criterion(output, target, weight).mean()
             error = (output.detach().float() - target).square().flatten(1).mean(1)
-            losses.update(_by_time(f'{name}_mse', error, t_host))
+            losses.update(_by_time(f'{name}_mse', error, t))
 
         def reconstruct() -> Tensor:
             return process.denoised(x_t, *pred, t)

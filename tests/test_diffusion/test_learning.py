@@ -13,7 +13,7 @@ from mmadm.diffusion import (
     Preconditioner,
     UniformSigmaGrid,
 )
-from tests.oracles import NoiseStream
+from tests.oracles import NoiseStream, draw_phi
 
 MEANS = torch.tensor([[-0.7, -0.5], [0.8, -0.4], [0.1, 0.7]])
 SHARES = torch.tensor([0.2, 0.3, 0.5])
@@ -64,7 +64,7 @@ def train(process: ADMProcess, preconditioner: Preconditioner, steps: int) -> Tw
     for _ in range(steps):
         x0 = draw_images(512)
         t = process.t_min + (1 - process.t_min) * torch.rand(len(x0))
-        phi, eps = process.target(x0), torch.randn_like(x0)
+        phi, eps = draw_phi(process, x0), torch.randn_like(x0)
         x_t = process.diffuse(x0, phi, eps, t)
 
         phi_theta, eps_theta = preconditioner(network, process, x_t, t)

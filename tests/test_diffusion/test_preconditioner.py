@@ -20,6 +20,7 @@ from tests.oracles import (
     ATTENUATION_CONFIGS,
     NOISE_CONFIGS,
     NOISE_VARIANCE,
+    draw_phi,
     make_images,
     make_noise,
     make_process,
@@ -134,10 +135,8 @@ def test_unit_data_give_the_best_pair_of_weights_of_the_paper() -> None:
 
 def simulate(process: ADMProcess, x0: Tensor, t: float) -> tuple[Tensor, Tensor]:
     """x_t (count,) and all of (phi, eps) (count, P + 1), drawn as Alg. 1 does."""
-    torch.manual_seed(0)
     x0 = x0.view(-1, 1, 1, 1)
-    eps = torch.randn_like(x0)
-    phi = process.target(x0)
+    eps, phi = make_noise(*x0.shape, seed=7), draw_phi(process, x0, seed=8)
     x_t = process.diffuse(x0, phi, eps, t)
     return x_t.flatten(), torch.cat([phi, eps], dim=1)[:, :, 0, 0]
 

@@ -14,6 +14,7 @@ from tests.oracles import (
     NOISE_CONFIGS,
     NOISE_VARIANCE,
     PerfectDenoiser,
+    draw_phi,
     make_images,
     make_noise,
     make_process,
@@ -30,8 +31,7 @@ every_step = pytest.mark.parametrize(('t', 'r'), STEPS)
 
 
 def make_phi(process: ADMProcess, x0: Tensor) -> Tensor:
-    torch.manual_seed(3)
-    return process.target(x0)
+    return draw_phi(process, x0, seed=3)
 
 
 def affine_step(
@@ -310,7 +310,7 @@ def test_time_may_be_any_kind_of_number() -> None:
 
 def test_half_precision_images_keep_their_type() -> None:
     process, x0 = make_process(), make_images().bfloat16()
-    phi = process.target(x0)
+    phi = draw_phi(process, x0)
     x_t = process.diffuse(x0, phi, make_noise().bfloat16(), 0.5)
     assert x_t.dtype == torch.bfloat16
     assert process.step(x_t, phi, x0, 0.5, 0.25, 0.0).dtype == torch.bfloat16

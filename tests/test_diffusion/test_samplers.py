@@ -170,9 +170,9 @@ def test_deterministic_sampler_draws_noise_once_and_stays_on_its_path() -> None:
         seen.append((t, x_t))
 
     ADMSampler(5, eta=0.0)(PerfectDenoiser(process, x0), process, noise, None, callback)
-    assert len(noise.given) == 1
+    assert len(noise.drawn) == 1
     for t, x_t in seen:
-        torch.testing.assert_close(x_t, (1 - t) * x0 + math.sqrt(t) * noise.given[0])
+        torch.testing.assert_close(x_t, (1 - t) * x0 + math.sqrt(t) * noise.drawn[0])
 
 
 @every_sampler
@@ -181,7 +181,7 @@ def test_stochastic_samplers_draw_noise_before_all_but_the_last_step(
 ) -> None:
     noise = NoiseStream()
     kind(5)(imperfect, make_process(), noise)
-    assert len(noise.given) == 5  # the start and four steps
+    assert len(noise.drawn) == 5  # the start and four steps
 
 
 @every_sampler
@@ -237,8 +237,8 @@ def test_euler_maruyama_takes_steps_of_the_reverse_equation(
     image = EulerMaruyamaSampler(2, grid=EqualStepGrid())(
         imperfect, process, source, callback=lambda *args: seen.append(args[2])
     )
-    x_t, var = source.given[0], NOISE_VARIANCE[noise]
-    for t, xi in ((1.0, source.given[1]), (0.5, torch.zeros_like(x_t))):
+    x_t, var = source.drawn[0], NOISE_VARIANCE[noise]
+    for t, xi in ((1.0, source.drawn[1]), (0.5, torch.zeros_like(x_t))):
         phi, eps = imperfect(x_t, t)
         h_t = phi if attenuation == 'constant' else 2 * t * phi
         g_squared = (var(t + 1e-6) - var(t - 1e-6)) / 2e-6

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmadm.diffusion import VPAttenuation, VPNoise, VPProcess
 from mmadm.registry import ATTENUATIONS, MODELS, build
-from tests.oracles import make_images, make_noise
+from tests.oracles import draw_phi, make_images, make_noise
 
 STEPS = [(1.0, 0.9), (0.7, 0.65), (0.3, 1e-3), (0.5, 0.2), (0.05, 0.0)]
 every_step = pytest.mark.parametrize(('t', 'r'), STEPS)
@@ -69,7 +69,7 @@ def test_end_of_the_path_keeps_the_stated_rest_of_the_image() -> None:
 
 def test_image_of_phi_and_denoising_return_the_image() -> None:
     process, x0, eps = VPProcess(), make_images(), make_noise()
-    phi = process.target(x0)
+    phi = draw_phi(process, x0)
     assert torch.equal(process.image(phi), x0)
     x_t = process.diffuse(x0, phi, eps, 0.6)
     torch.testing.assert_close(process.denoised(x_t, phi, eps, 0.6), x0)

@@ -19,6 +19,7 @@ from mmadm.models import (
     ResidualStage,
 )
 from mmadm.structures import DiffusionSample
+from tests.oracles import ATTENUATION_CONFIGS
 
 
 def make_model(**changes) -> ADM:
@@ -146,10 +147,15 @@ def test_each_loss_term_trains_its_own_decoder():
     assert all(p.grad is None for p in second.parameters())
 
 
-def test_losses_follow_the_samples_not_the_batch():
-    """Time and noise come from each sample's seed: halves average to the whole."""
-    model, data = make_model(), make_data(4)
+@pytest.mark.parametrize('attenuation', ATTENUATION_CONFIGS)
+def test_losses_follow_the_samples_not_the_batch(attenuation):
+    """Time, noise and drawn parameters come from each sample's seed."""
+    process = ADMProcess(ATTENUATION_CONFIGS[attenuation])
+    width = 3 * process.attenuation.num_params
+    model = make_model(process=process, head=dict(out_channels=(width, 3)))
+    data = make_data(4)
     whole = losses_of(model, data)
+    assert losses_of(model, data) == whole
     halves = [losses_of(model, part(data, slice(i, i + 2))) for i in (0, 2)]
     for key in ('loss_image', 'loss_noise'):
         mean = sum(half[key] for half in halves) / 2
