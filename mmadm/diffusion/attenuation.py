@@ -59,7 +59,7 @@ class Attenuation(ABC):
 
     @abstractmethod
     def rate(self, phi: Tensor, t: Tensor | float) -> Tensor:
-        """``h_t``, the attenuation rate, derivative of :meth:`integral`: (N, C, H, W)."""
+        """``h_t``, the attenuation rate: derivative of :meth:`integral`."""
 
     @property
     def num_params(self) -> int:

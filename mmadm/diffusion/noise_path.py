@@ -24,7 +24,7 @@ class NoisePath(ABC):
 
     @abstractmethod
     def variance_rate(self, t: Tensor) -> Tensor:
-        """d b^2(t) / dt, the variance that the forward process adds per unit of time."""
+        """d b^2(t) / dt, the variance that the forward process adds per time."""
 
 
 @MODELS.register_module()

@@ -182,6 +182,11 @@ class ADMProcess:
         return t.view(-1, *[1] * (x.dim() - 1)) if t.dim() == 1 else t
 
 
+def widest(x: Tensor) -> Tensor:
+    """``x`` in float64; in its own precision on Apple's GPUs, which have no float64."""
+    return x if x.device.type == 'mps' else x.double()
+
+
 def check_eta(eta: float) -> None:
     """Raise a ValueError for a noise level outside [0, 1]."""
     if not 0 <= eta <= 1:

@@ -1,4 +1,4 @@
-"""The high-order solver: both decoders' answers, polynomials in place of constants."""
+"""The multistep sampler: polynomials through the outputs of several steps."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,7 +10,7 @@ from torch import Tensor
 from mmadm.registry import SAMPLERS
 
 from .grids import TimeGrid, UniformSigmaGrid
-from .process import ADMProcess, check_eta
+from .process import ADMProcess, check_eta, widest
 from .samplers import Callback, Denoiser, NoiseSource, Sampler
 
 
@@ -21,17 +21,17 @@ def _gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
     return (1 + nodes) / 2, vectors[0] ** 2
 
 
-# In the square root of time, in which sqrt(t) is no singular point at t = 0. Eight are
+# Used in the square root of time, where sqrt(t) is smooth at t = 0. Eight nodes are
 # exact to degree 15: enough for every order where h_t and b are polynomials in sqrt(t).
 _NODES, _WEIGHTS = _gauss_legendre(8)
 
-# Keeps the two ends of the log-SNR finite: where signal or noise is below a tenth, the
-# variable is about linear in it, so t = 1 and t = 0 stay ordinary points.
+# Keeps the log-SNR finite at t = 1 and t = 0: where signal or noise is below a tenth,
+# the variable is about linear in it.
 _SNR_FLOOR = 0.1
 
 
-class Answer(NamedTuple):
-    """What the network said at one time."""
+class Output(NamedTuple):
+    """The predictions of the network at one time."""
 
     t: float
     phi: Tensor
@@ -39,19 +39,19 @@ class Answer(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step as order 1 takes it."""
+    """One step of order 1."""
 
     x_r: Tensor
     t: float
     r: float
-    #: How much more noise it removes than the deterministic step, as a factor.
+    #: Ratio of the noise that it removes to that of the deterministic step.
     gain: float
 
 
-#: (i, x, t) -> the network's answer.
-Ask = Callable[[int, Tensor, float], Answer]
-#: (x, t, r, past) -> a step with ``past[0]`` frozen, and ``past`` as seen from r.
-Advance = Callable[[Tensor, float, float, list[Answer]], tuple[Step, list[Answer]]]
+#: (i, x, t) -> the network's output.
+Evaluate = Callable[[int, Tensor, float], Output]
+#: (x, t, r, past) -> the step with ``past[0]`` held constant, and ``past`` at time r.
+TakeStep = Callable[[Tensor, float, float, list[Output]], tuple[Step, list[Output]]]
 
 
 def sigma(process: ADMProcess, t: Tensor) -> Tensor:
@@ -60,10 +60,10 @@ def sigma(process: ADMProcess, t: Tensor) -> Tensor:
 
 
 def log_snr(process: ADMProcess, t: Tensor) -> Tensor:
-    """``log(signal / b(t))``, softened at its infinite ends.
+    """``log(signal / b(t))``, made finite at both ends.
 
-    The signal is what H_t leaves of an image of ones, free parameters zero: 1 - t for
-    the functions of Fig. 7, ``alpha_t`` for the VP process.
+    The signal is ``x0 + H_t`` for an image of ones with drawn parameters zero: 1 - t
+    for the functions of Fig. 7, ``alpha_t`` for the VP process.
     """
     attenuation, times = process.attenuation, t.view(-1, 1, 1, 1)
     one = torch.ones_like(times)
@@ -72,7 +72,7 @@ def log_snr(process: ADMProcess, t: Tensor) -> Tensor:
     return torch.log((signal + _SNR_FLOOR) / (process.noise.std(t) + _SNR_FLOOR))
 
 
-#: Name -> (process, t) -> the variable in which the answers are interpolated.
+#: Name -> (process, t) -> the variable in which the outputs are interpolated.
 VARIABLES: dict[str, Callable[[ADMProcess, Tensor], Tensor]] = {
     'sigma': sigma,
     'log_snr': log_snr,
@@ -81,25 +81,26 @@ VARIABLES: dict[str, Callable[[ADMProcess, Tensor], Tensor]] = {
 
 @SAMPLERS.register_module()
 class MultistepSampler(Sampler):
-    """The reverse process in higher order, one network call per step.
+    """Sampler of higher order with one function evaluation per step.
 
-    Along the probability-flow ODE both decoders enter linearly,
+    The probability-flow ODE is linear in the outputs of both decoders,
 
         dx = dH_t(phi) + eps db,
 
-    and a step integrates the Lagrange polynomials through the last ``order`` answers;
-    ``eta > 0`` takes the bridge of :meth:`ADMProcess.step` with the same polynomials.
-    The derivation is in ``docs/en/advanced_guides/solver.md``.
+    and a step integrates the Lagrange polynomials through the last ``order`` outputs;
+    with ``eta > 0`` the step is that of :meth:`ADMProcess.step` with the same
+    polynomials. The derivation is in ``docs/en/advanced_guides/solver.md``.
 
     Args:
-        num_steps: N, the number of network calls.
+        num_steps: N, the default number of steps (NFE).
         grid: time grid, or its config.
         clip: bound of the image estimate and of the result.
-        order: how many answers a polynomial goes through, 1 to 3; 1 without corrector
-            is the deterministic rule, ``ADMSampler(eta=0, correct=False)``.
-        corrector: redo each step once the answer at its end is known, at no extra call.
-        variable: in which the polynomials are, a name in ``VARIABLES``.
-        eta: 0 is deterministic, 1 draws as much noise as Algorithm 2.
+        order: number of outputs that a polynomial interpolates, 1 to 3; 1 without
+            corrector is the deterministic ``ADMSampler(eta=0, correct=False)``.
+        corrector: repeat each step with the output at its end, without a further
+            evaluation of the network.
+        variable: variable of the polynomials, a name in ``VARIABLES``.
+        eta: noise level of the steps: 0 is deterministic, 1 that of Algorithm 2.
     """
 
     def __init__(
@@ -137,67 +138,69 @@ class MultistepSampler(Sampler):
         num_steps: int | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Draw images; arguments as in :meth:`ADMSampler.__call__`.
+        """Sample images; arguments as in :meth:`ADMSampler.__call__`.
 
-        The state is float64; the network sees, and the caller gets, the precision of
-        ``noise``.
+        The state is float64; the input of the network and the result have the precision
+        of ``noise``.
         """
         start = noise()
 
-        def ask(i: int, x_t: Tensor, t: float) -> Answer:
-            phi, eps = (part.double() for part in denoise(x_t.to(start.dtype), t))
+        def evaluate(i: int, x_t: Tensor, t: float) -> Output:
+            phi, eps = map(widest, denoise(x_t.to(start.dtype), t))
             if callback is not None:
                 callback(i, t, x_t, self.estimate(process, x_t, phi, eps, t))
-            return Answer(t, phi, eps)
+            return Output(t, phi, eps)
 
-        def advance(
-            x_t: Tensor, t: float, r: float, past: list[Answer]
-        ) -> tuple[Step, list[Answer]]:
-            xi = noise().double() if self.eta > 0 and r > 0 else None
+        def take_step(
+            x_t: Tensor, t: float, r: float, past: list[Output]
+        ) -> tuple[Step, list[Output]]:
+            xi = widest(noise()) if self.eta > 0 and r > 0 else None
             _, phi, eps = past[0]
             x_r = process.step(x_t, phi, eps, t, t - r, self.eta, xi)
-            gain, share = self._bridge(process, t, r)
+            gain, kept = self._bridge(process, t, r)
             step = Step(x_r, t, r, gain)
-            return step, past if xi is None else _renew(past, share, xi)
+            return step, past if xi is None else _renew(past, kept, xi)
 
         times = self.times(process, num_steps)
-        x0 = self.integrate(process, ask, advance, start.double(), times)
+        x0 = self.integrate(process, evaluate, take_step, widest(start), times)
         x0 = x0.to(start.dtype)
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
     def integrate(
         self,
         process: ADMProcess,
-        ask: Ask,
-        advance: Advance,
+        evaluate: Evaluate,
+        take_step: TakeStep,
         x: Tensor,
         times: list[float],
     ) -> Tensor:
-        """Ask, correct the step before, step: over all times, in either direction."""
-        past: list[Answer] = []
+        """Evaluate, correct the last step, take the next one; in either direction."""
+        past: list[Output] = []
         step = None
         for i, (t, r) in enumerate(pairwise(times)):
-            answer = ask(i, x, t)
-            # A first step of order 1 would bring order 3 down to 2: it is redone too.
+            output = evaluate(i, x, t)
+            # A first step of order 1 would reduce order 3 to 2: it is repeated too.
             if past and (self.corrector or len(past) < self.order - 1):
-                x = self._bend(process, step, [past[0], answer, *past[1:]])
+                x = self._higher_order(process, step, [past[0], output, *past[1:]])
 
-            past = [answer, *past][: self.order]
-            step, renewed = advance(x, t, r, past)
-            x = self._bend(process, step, past)
+            past = [output, *past][: self.order]
+            step, renewed = take_step(x, t, r, past)
+            x = self._higher_order(process, step, past)
             past = renewed
         return x
 
-    def _bend(self, process: ADMProcess, step: Step, answers: list[Answer]) -> Tensor:
-        """The step with polynomials through all answers in place of ``answers[0]``."""
-        if len(answers) == 1:
+    def _higher_order(
+        self, process: ADMProcess, step: Step, outputs: list[Output]
+    ) -> Tensor:
+        """The step with polynomials through all outputs instead of ``outputs[0]``."""
+        if len(outputs) == 1:
             return step.x_r
         variable = VARIABLES[self.variable]
-        image_part, noise_part = bend(process, variable, step.t, step.r, answers)
+        image_part, noise_part = correction(process, variable, step, outputs)
         return step.x_r + image_part + step.gain * noise_part
 
     def _bridge(self, process: ADMProcess, t: float, r: float) -> tuple[float, float]:
-        """Gain of the step, and the share of the noise level b(r) that stays."""
+        """Gain of the step, and the fraction of b(r) that is predicted noise."""
         ends = torch.tensor([t, r], dtype=torch.float64)
         b_t, b_r = process.noise.std(ends)
         kept = b_r**2 - self.eta**2 * process.bridge_variance(*ends)
@@ -205,67 +208,65 @@ class MultistepSampler(Sampler):
         return float((b_t - kept) / (b_t - b_r)), float(kept / b_r)
 
 
-def _renew(past: list[Answer], share: float, xi: Tensor) -> list[Answer]:
-    """Past answers after a step that kept a share of the noise and drew the rest.
+def _renew(past: list[Output], kept: float, xi: Tensor) -> list[Output]:
+    """Past outputs for the noise after a step: partly kept, partly replaced by ``xi``.
 
-    The fresh noise is known, so it is no error of the past: without this, answers to
-    different noise would be taken for a trend.
+    Otherwise the polynomials would take the change of the noise for a trend of the
+    outputs.
     """
-    fresh = (1 - share**2) ** 0.5
-    return [answer._replace(eps=share * answer.eps + fresh * xi) for answer in past]
+    fresh = (1 - kept**2) ** 0.5
+    return [output._replace(eps=kept * output.eps + fresh * xi) for output in past]
 
 
-def bend(
+def correction(
     process: ADMProcess,
     variable: Callable[[ADMProcess, Tensor], Tensor],
-    t: float,
-    r: float,
-    answers: list[Answer],
+    step: Step,
+    outputs: list[Output],
 ) -> tuple[Tensor, Tensor]:
-    """What polynomials through all answers add to a step with ``answers[0]`` frozen.
+    """What the polynomials add to a step with ``outputs[0]`` held constant.
 
-    Each answer has a share that varies with time. The rate h_t, known analytically, is
-    taken with the parameters of each answer, which is right for functions that are not
-    linear in them (sine), too.
+    The weights of the outputs vary with time. The attenuation rate h_t is evaluated
+    with the parameters of each output, which is correct also for functions that are not
+    linear in them (sine).
 
     Returns:
         image part, the integral of ``h(phi) - h(phi_0)`` over time, and noise part, the
         integral of ``eps - eps_0`` over b.
     """
-    asked = torch.tensor([answer.t for answer in answers], dtype=torch.float64)
-    length = r**0.5 - t**0.5
-    roots = t**0.5 + _NODES * length
+    known = torch.tensor([output.t for output in outputs], dtype=torch.float64)
+    length = step.r**0.5 - step.t**0.5
+    roots = step.t**0.5 + _NODES * length
     times = roots**2
-    shares = lagrange(variable(process, asked), variable(process, times))
-    shares[0] -= 1
-    dt = shares * _WEIGHTS * 2 * roots * length
+    weights = lagrange(variable(process, known), variable(process, times))
+    weights[0] -= 1
+    dt = weights * _WEIGHTS * 2 * roots * length
     db = dt * process.noise.variance_rate(times) / (2 * process.noise.std(times))
     return (
-        _integrated_rate(process, answers, times, dt),
-        sum(w * a.eps for w, a in zip(db.sum(1).tolist(), answers)),
+        _integrated_rate(process, outputs, times, dt),
+        sum(w * output.eps for w, output in zip(db.sum(1).tolist(), outputs)),
     )
 
 
 def lagrange(nodes: Tensor, at: Tensor) -> Tensor:
-    """Values at ``at`` (K,) of the p polynomials that are 1 at one node, 0 at the rest.
+    """Values at ``at`` (K,) of the p Lagrange polynomials of the ``nodes`` (p,).
 
     Returns:
         values (p, K); each column sums to 1.
     """
-    own = torch.eye(len(nodes), dtype=torch.bool)
-    gaps = (nodes[:, None] - nodes).masked_fill(own, 1)
+    diagonal = torch.eye(len(nodes), dtype=torch.bool)
+    gaps = (nodes[:, None] - nodes).masked_fill(diagonal, 1)
     factors = (at - nodes[:, None]) / gaps[..., None]
-    return factors.masked_fill(own[..., None], 1).prod(dim=1)
+    return factors.masked_fill(diagonal[..., None], 1).prod(dim=1)
 
 
 def _integrated_rate(
-    process: ADMProcess, answers: list[Answer], times: Tensor, dt: Tensor
+    process: ADMProcess, outputs: list[Output], times: Tensor, dt: Tensor
 ) -> Tensor:
-    """Sum of ``h(phi)`` at the times (K,) with the weights dt (p, K)."""
-    times = times.to(answers[0].phi.device)
+    """Sum of ``h(phi)`` at the times (K,), on the CPU, with the weights dt (p, K)."""
     rate = process.attenuation.rate
     return sum(
-        weight * rate(answer.phi, time)
-        for answer, weights in zip(answers, dt.tolist())
+        weight * rate(output.phi, time)
+        for output, weights in zip(outputs, dt.tolist())
         for weight, time in zip(weights, times)
     )

@@ -227,7 +227,7 @@ def test_sine_reaches_zero_for_every_draw_up_to_its_bound() -> None:
     assert end.abs().max() < 1e-12
 
 
-def test_sine_misses_zero_at_saturated_pixels_by_no_more_than_stated() -> None:
+def test_error_of_the_sine_at_saturated_pixels_is_bounded() -> None:
     attenuation = SineAttenuation()
     a = torch.linspace(-1, 1, 21, dtype=torch.float64).view(1, 1, 1, 21)
     x0 = torch.linspace(-1, 1, 81, dtype=torch.float64).view(1, 1, 81, 1)
@@ -252,14 +252,14 @@ def test_every_function_is_built_by_its_registered_name(kind: str) -> None:
     assert attenuation.free_limit == 0.5
 
 
-# The page that shows how to write one's own.
+# The guide to user-defined attenuation functions.
 PAGE = Path(__file__).parents[2] / 'docs/en/advanced_guides/custom_attenuation.md'
 BLOCK = re.compile(r'```python\n# (\S+\.py)\n(.*?)```', re.DOTALL)
 
 
 @pytest.fixture(scope='module')
 def guide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """The page's code blocks as files outside the package, importable."""
+    """The guide's code blocks as importable files outside the package."""
     folder = tmp_path_factory.mktemp('my_project')
     files = {name: folder / name for name, _ in BLOCK.findall(PAGE.read_text())}
     for name, code in BLOCK.findall(PAGE.read_text()):
@@ -299,7 +299,7 @@ def test_function_of_the_guide_has_the_properties(
     check_integral_is_the_quadrature(guide_attenuation, 0.7)
 
 
-def test_function_of_the_guide_samples_without_further_code(
+def test_function_of_the_guide_works_in_the_process(
     guide_attenuation: Attenuation,
 ) -> None:
     process = ADMProcess(guide_attenuation)
@@ -316,6 +316,6 @@ def test_function_of_the_guide_is_as_short_as_promised(guide: dict[str, Path]) -
 
 
 @pytest.mark.parametrize('limit', [2 * math.pi, 10.0, float('inf')])
-def test_a_sine_that_turns_is_refused(limit: float) -> None:
+def test_sine_with_a_too_large_limit_is_refused(limit: float) -> None:
     with pytest.raises(ValueError, match=f'free_limit={limit}'):
         SineAttenuation(free_limit=limit)

@@ -1,4 +1,4 @@
-"""Samplers against the authors' code: its results for a network that is a formula."""
+"""Samplers against the authors' code: its results for a network given by a formula."""
 
 import math
 
@@ -24,7 +24,7 @@ PIXEL, LATENT = 1.0, 0.5  # what the result is divided by
 
 
 class Noise:
-    """Call number c is ``sqrt(2) sin(1.3 i + 0.5 + c)`` over the elements i."""
+    """Noise of call c: ``sqrt(2) sin(1.3 i + 0.5 + c)`` over the elements i."""
 
     def __init__(self) -> None:
         self.calls = -1
@@ -50,7 +50,7 @@ def deterministic(grid) -> ADMSampler:
     return ADMSampler(eta=0.0, correct=False, grid=grid)
 
 
-# Where the authors say "N steps" and call the network N + 1 times, N + 1 stands here.
+# Where the authors' "N steps" are N + 1 function evaluations, N + 1 stands here.
 ROWS = {
     'ADM const/pixel deterministic': (
         (SQRT, RecomposingSampler(grid=TO_SIGMA_MIN, clip=1.0), 10, PIXEL),
@@ -96,7 +96,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize('row', ROWS)
-def test_a_sampler_draws_what_the_authors_code_draws(row):
+def test_samples_equal_those_of_the_authors_code(row):
     (process, sampler, num_steps, scale), golden = ROWS[row]
     image = sampler(network, process, Noise(), num_steps)
     image = ((image / scale + 1) / 2).clamp(0, 1)

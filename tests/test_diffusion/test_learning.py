@@ -16,13 +16,13 @@ from mmadm.diffusion import (
 from tests.oracles import NoiseStream, draw_phi
 
 MEANS = torch.tensor([[-0.7, -0.5], [0.8, -0.4], [0.1, 0.7]])
-SHARES = torch.tensor([0.2, 0.3, 0.5])
+FRACTIONS = torch.tensor([0.2, 0.3, 0.5])
 SPREAD = 0.08
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take minutes where others use the machine."""
+    """One thread: on a busy machine several threads wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -51,7 +51,7 @@ class TwoHeads(nn.Module):
 
 def draw_images(count: int) -> Tensor:
     """A mixture of three Gaussians, (N, 2, 1, 1)."""
-    chosen = torch.multinomial(SHARES, count, replacement=True)
+    chosen = torch.multinomial(FRACTIONS, count, replacement=True)
     points = MEANS[chosen] + SPREAD * torch.randn(count, 2)
     return points[:, :, None, None]
 
@@ -105,7 +105,7 @@ def test_ten_steps_recover_means_and_weights_of_a_mixture() -> None:
         points = sample(network, process, preconditioner, eta=eta)
         distance, nearest = torch.cdist(points, MEANS).min(dim=1)
         assert (distance < 3 * SPREAD).float().mean() > 0.85
-        for k, (mean, share) in enumerate(zip(MEANS, SHARES, strict=True)):
+        for k, (mean, fraction) in enumerate(zip(MEANS, FRACTIONS, strict=True)):
             own = points[nearest == k]
             torch.testing.assert_close(own.mean(0), mean, rtol=0, atol=0.06)
-            assert abs(len(own) / len(points) - share) < 0.04
+            assert abs(len(own) / len(points) - fraction) < 0.04

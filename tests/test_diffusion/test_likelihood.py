@@ -1,4 +1,4 @@
-"""The likelihood, against the closed-form density of a mixture of Gaussians."""
+"""The log-likelihood against the closed-form density of a mixture of Gaussians."""
 
 import itertools
 import math
@@ -17,9 +17,9 @@ from mmadm.diffusion import (
 from tests.oracles import GaussianDenoiser, make_images, make_noise, make_process
 
 CENTRES = make_images(3, 1, 2, 2, seed=5)
-#: Variance of a drawn parameter: any will do, if the oracle answers for the same.
+#: Variance of a drawn parameter; the value does not matter.
 DRAWN = 0.6
-#: What x_t holds of the image and of each drawn parameter, by hand from ``x0 + H_t``.
+#: Factors of the image and of each drawn parameter in x_t, from ``x0 + H_t``.
 GAINS = {
     'constant': lambda t: [1 - t],
     'linear': lambda t: [1 - t, (t**2 - t) / 2],
@@ -32,7 +32,7 @@ ADM_CASES = list(itertools.product(list(GAINS)[:-1], ['wiener', 'linear']))
 
 
 class Mixture:
-    """Three Gaussians around ``CENTRES``: the density of x_t, and exact answers.
+    """Three Gaussians around ``CENTRES``: the density of x_t, and the exact denoiser.
 
     Given a component, image, drawn parameters and noise are normal, and ``x_t`` is a
     sum of them, each with its gain.
@@ -62,8 +62,8 @@ class Mixture:
     def __call__(self, x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
         self.times.append(t)
         gains, b, variance = self.moments(t)
-        shares = self.exponents(x_t, t).softmax(1)
-        mean = torch.einsum('nm,mchw->nchw', shares, CENTRES.to(x_t))
+        weights = self.exponents(x_t, t).softmax(1)
+        mean = torch.einsum('nm,mchw->nchw', weights, CENTRES.to(x_t))
         rest = (x_t - gains[0] * mean) / variance
 
         x0 = mean + gains[0] * self.variance * rest
@@ -78,9 +78,9 @@ def points() -> Tensor:
 
 def error(mixture: Mixture, num_steps: int) -> float:
     """Largest error of the log density at the points, in nats."""
-    found = log_likelihood(mixture, mixture.process, points(), num_steps)
+    log_p = log_likelihood(mixture, mixture.process, points(), num_steps)
     exact = mixture.log_density(points(), mixture.process.t_min)
-    return float((found - exact).abs().max())
+    return float((log_p - exact).abs().max())
 
 
 @pytest.mark.parametrize(('name', 'noise'), ADM_CASES)
@@ -91,7 +91,7 @@ def test_the_likelihood_is_the_density_of_the_mixture_at_t_min(name, noise):
 
 
 @pytest.mark.parametrize('noise', ['wiener', 'linear'])
-def test_the_default_steps_suffice_for_images_close_to_their_centres(noise):
+def test_the_default_steps_are_enough_for_images_close_to_their_centres(noise):
     mixture = Mixture(make_process('constant', noise), 'constant', std=0.05)
     x_t = CENTRES + 0.05 * make_noise(3, 1, 2, 2)
     found = log_likelihood(mixture, mixture.process, x_t)
@@ -99,7 +99,7 @@ def test_the_default_steps_suffice_for_images_close_to_their_centres(noise):
     torch.testing.assert_close(found, exact, atol=2e-3, rtol=0)
 
 
-def test_for_the_vp_process_the_likelihood_holds_up_to_what_is_left_of_the_image():
+def test_for_the_vp_process_the_likelihood_is_approximate():
     assert error(Mixture(VPProcess(), 'vp'), 32) < 0.03
 
 
@@ -109,7 +109,7 @@ def test_the_error_falls_sixteenfold_when_the_steps_double(name, noise):
     assert 3.7 < math.log2(error(mixture, 16) / error(mixture, 32)) < 4.7
 
 
-def test_with_all_signs_as_probes_the_estimate_is_the_exact_divergence():
+def test_with_all_sign_vectors_as_probes_the_estimate_is_exact():
     # Over all 2^4 sign vectors the mean of v v^T is the identity: the expectation.
     mixture = Mixture(make_process(), 'constant')
     signs = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=4))).double()
@@ -130,7 +130,7 @@ def test_the_mean_of_many_estimates_is_the_likelihood():
     assert abs(float(estimates.mean() - exact)) < 3 * deviation / 1000**0.5
 
 
-def test_more_probes_of_the_same_image_spread_less():
+def test_more_probes_reduce_the_deviation_of_the_estimate():
     mixture = Mixture(make_process(), 'constant')
     x_t = points()[:1].expand(400, -1, -1, -1)
     spread = [
@@ -140,7 +140,7 @@ def test_more_probes_of_the_same_image_spread_less():
     assert spread[0] / spread[1] == pytest.approx(4, rel=0.2)
 
 
-def test_an_image_has_one_likelihood_in_any_batch():
+def test_likelihood_of_an_image_does_not_depend_on_the_batch():
     mixture, x_t, seeds = Mixture(make_process(), 'constant'), points(), range(3, 9)
 
     def estimate(start: int, end: int) -> Tensor:
@@ -171,7 +171,7 @@ def test_a_unit_gaussian_has_its_entropy_in_bits_per_dimension():
     torch.testing.assert_close(bits, torch.full_like(bits, entropy), atol=1e-4, rtol=0)
 
 
-def test_a_step_is_four_calls_between_t_min_and_1():
+def test_a_step_is_four_evaluations_between_t_min_and_1():
     process = make_process(t_min=1e-3)
     mixture = Mixture(process, 'constant')
     log_likelihood(mixture, process, points(), 5)
@@ -181,7 +181,7 @@ def test_a_step_is_four_calls_between_t_min_and_1():
     assert mixture.times[-1] == 1
 
 
-def test_a_network_in_float32_is_asked_in_float32_and_left_as_it_was():
+def test_a_float32_network_gets_float32_and_no_gradient():
     network = nn.Conv2d(1, 2, 3, padding=1)
 
     def denoise(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -196,9 +196,9 @@ def test_a_network_in_float32_is_asked_in_float32_and_left_as_it_was():
     assert network.weight.grad is None
 
 
-def test_no_steps_no_probes_and_missing_seeds_are_refused():
+def test_zero_steps_zero_probes_and_missing_seeds_are_refused():
     x_t, process = points(), make_process()
-    with pytest.raises(ValueError, match=r'num_steps=0\. Give 1 or more'):
+    with pytest.raises(ValueError, match='num_steps=0'):
         log_likelihood(Mixture(process, 'constant'), process, x_t, 0)
     with pytest.raises(ValueError, match=r'count=0\. Give 1 or more'):
         rademacher(x_t, range(6), count=0)

@@ -37,7 +37,7 @@ one_parameter = pytest.mark.parametrize(
 
 
 def check(c: Coefficients, **expected: Tensor) -> None:
-    """Each named coefficient, squared where the formula is one of a variance."""
+    """Compare the named coefficients; a name with _squared means the square."""
     for name, value in expected.items():
         actual = getattr(c, name.removesuffix('_squared'))
         actual = actual**2 if name.endswith('_squared') else actual

@@ -37,7 +37,7 @@ def make_phi(process: ADMProcess, x0: Tensor) -> Tensor:
 def affine_step(
     process: ADMProcess, phi: Tensor, t: float, r: float, eta: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What a step adds to x_t, per unit of nothing, of eps and of xi."""
+    """What a step adds to x_t: without noise, per unit of eps, and per unit of xi."""
     zero, one = torch.zeros(2, 3, 4, 4).double(), torch.ones(2, 3, 4, 4).double()
     base = process.step(zero, phi, zero, t, t - r, eta, zero)
     from_eps = process.step(zero, phi, one, t, t - r, eta, zero) - base
@@ -100,7 +100,7 @@ def test_diffusion_ends_in_pure_noise(attenuation: str, noise: str) -> None:
 
 @every_process
 @pytest.mark.parametrize('t', [1e-4, 0.3, 1.0])
-def test_denoising_with_the_true_parts_undoes_diffusion(
+def test_denoising_with_the_exact_parts_inverts_diffusion(
     attenuation: str, noise: str, t: float
 ) -> None:
     process = make_process(attenuation, noise)
@@ -111,7 +111,7 @@ def test_denoising_with_the_true_parts_undoes_diffusion(
 
 
 @every_function
-def test_image_of_a_true_phi_is_the_image(attenuation: str) -> None:
+def test_image_of_the_exact_phi_is_the_image(attenuation: str) -> None:
     process = make_process(attenuation)
     x0 = make_images()
     torch.testing.assert_close(process.image(make_phi(process, x0)), x0)
@@ -194,7 +194,7 @@ def test_step_with_linear_noise_is_the_authors_posterior(t: float, r: float) -> 
 
 @every_process
 @every_step
-def test_deterministic_step_stays_on_the_path_of_its_noise(
+def test_deterministic_step_follows_the_path_of_its_noise(
     attenuation: str, noise: str, t: float, r: float
 ) -> None:
     process = make_process(attenuation, noise)
@@ -221,12 +221,12 @@ def test_every_eta_keeps_the_variance_of_the_marginal(
 
 @every_noise
 @pytest.mark.parametrize('eta', [0.3, 0.7])
-def test_eta_is_the_share_of_the_fresh_noise(noise: str, eta: float) -> None:
+def test_eta_is_the_fraction_of_the_fresh_noise(noise: str, eta: float) -> None:
     process = make_process(noise=noise)
     phi = make_phi(process, make_images())
-    _, _, part = affine_step(process, phi, 0.8, 0.3, eta)
-    _, _, whole = affine_step(process, phi, 0.8, 0.3, 1.0)
-    torch.testing.assert_close(part, eta * whole)
+    _, _, reduced = affine_step(process, phi, 0.8, 0.3, eta)
+    _, _, full = affine_step(process, phi, 0.8, 0.3, 1.0)
+    torch.testing.assert_close(reduced, eta * full)
 
 
 @every_process
@@ -326,14 +326,14 @@ def test_time_outside_the_process_is_an_error_that_names_it(t) -> None:
         assert f't={values}' in str(caught.value)
 
 
-def test_step_beyond_the_image_is_an_error() -> None:
+def test_step_larger_than_t_is_an_error() -> None:
     process, x0, eps = make_process(), make_images(), make_noise()
     with pytest.raises(ValueError, match=r't=\[-0\.25\]'):
         process.step(x0, -x0, eps, 0.5, 0.75)
 
 
 @pytest.mark.parametrize('eta', [-0.1, 1.5, math.nan])
-def test_share_of_noise_outside_its_range_is_an_error(eta: float) -> None:
+def test_eta_outside_its_range_is_an_error(eta: float) -> None:
     process, x0, eps = make_process(), make_images(), make_noise()
     with pytest.raises(ValueError, match=f'eta={eta}'):
         process.step(x0, -x0, eps, 0.5, 0.25, eta)

@@ -1,4 +1,4 @@
-"""Samplers: N calls of the network, Algorithm 2 line by line, right distributions."""
+"""Samplers: N steps are N evaluations, Algorithm 2 by line, correct distributions."""
 
 import math
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_perfect_denoiser_recovers_the_image_in_the_variance_preserving_process(
 
 @every_sampler
 @pytest.mark.parametrize('num_steps', [1, 2, 5, 10])
-def test_n_steps_are_n_calls_at_the_times_of_the_grid(
+def test_n_steps_are_n_evaluations_at_the_times_of_the_grid(
     kind: type[Sampler], num_steps: int
 ) -> None:
     process = make_process(t_min=1e-3)
@@ -84,7 +84,7 @@ def test_n_steps_are_n_calls_at_the_times_of_the_grid(
 
 
 @every_sampler
-def test_a_call_may_choose_its_own_number_of_steps(kind: type[Sampler]) -> None:
+def test_number_of_steps_can_be_passed_per_call(kind: type[Sampler]) -> None:
     process = make_process()
     denoise = PerfectDenoiser(process, make_images())
     sample = kind(num_steps=4)
@@ -96,7 +96,7 @@ def test_a_call_may_choose_its_own_number_of_steps(kind: type[Sampler]) -> None:
 
 @every_sampler
 @pytest.mark.parametrize('num_steps', [0, -3, 2.5, True])
-def test_step_count_that_is_no_positive_integer_is_an_error(
+def test_step_count_that_is_not_a_positive_integer_is_an_error(
     kind: type[Sampler], num_steps
 ) -> None:
     process = make_process()
@@ -105,7 +105,7 @@ def test_step_count_that_is_no_positive_integer_is_an_error(
 
 
 @pytest.mark.parametrize('eta', [-0.5, 1.01, math.nan])
-def test_share_of_noise_outside_its_range_is_an_error(eta: float) -> None:
+def test_eta_outside_its_range_is_an_error(eta: float) -> None:
     with pytest.raises(ValueError, match=f'eta={eta}'):
         ADMSampler(eta=eta)
 
@@ -144,14 +144,14 @@ def test_sampler_is_algorithm_2_with_phi_of_both_outputs() -> None:
 
 
 def test_correction_keeps_the_drawn_parameters() -> None:
-    process, seen = make_process('linear'), []
+    process, states = make_process('linear'), []
     x_1, a, c, eps = (make_noise(seed=i) for i in (1, 4, 5, 6))
 
     def denoise(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
         return torch.cat([a, c], dim=1), eps
 
     def callback(i: int, t: float, x_t: Tensor, x0: Tensor) -> None:
-        seen.append(x_t)
+        states.append(x_t)
 
     sample = ADMSampler(2, grid=EqualStepGrid(), eta=0.0)
     sample(denoise, process, NoiseStream(), callback=callback)
@@ -159,19 +159,19 @@ def test_correction_keeps_the_drawn_parameters() -> None:
     c_of_x0 = -x0 - a / 2
     h_1, h_half = a / 2 + c_of_x0, a / 8 + c_of_x0 / 2
     expected = x_1 + h_half - h_1 - (1 - math.sqrt(0.5)) * eps
-    torch.testing.assert_close(seen[1], expected)
+    torch.testing.assert_close(states[1], expected)
 
 
-def test_deterministic_sampler_draws_noise_once_and_stays_on_its_path() -> None:
-    process, noise, seen = make_process(t_min=1e-3), NoiseStream(), []
+def test_deterministic_sampler_draws_noise_once_and_follows_its_path() -> None:
+    process, noise, states = make_process(t_min=1e-3), NoiseStream(), []
     x0 = make_images()
 
     def callback(i: int, t: float, x_t: Tensor, x0_hat: Tensor) -> None:
-        seen.append((t, x_t))
+        states.append((t, x_t))
 
     ADMSampler(5, eta=0.0)(PerfectDenoiser(process, x0), process, noise, None, callback)
     assert len(noise.drawn) == 1
-    for t, x_t in seen:
+    for t, x_t in states:
         torch.testing.assert_close(x_t, (1 - t) * x0 + math.sqrt(t) * noise.drawn[0])
 
 
@@ -185,7 +185,7 @@ def test_stochastic_samplers_draw_noise_before_all_but_the_last_step(
 
 
 @every_sampler
-def test_callback_sees_every_call_with_the_image_of_both_outputs(
+def test_callback_gets_every_step_with_the_image_of_both_outputs(
     kind: type[Sampler],
 ) -> None:
     process, seen = make_process(), []
@@ -274,7 +274,7 @@ def ideal_denoiser(process: ADMProcess) -> GaussianDenoiser:
     ],
     ids=['Algorithm 2', 'as predicted', 'deterministic', 'half', 'Euler-Maruyama'],
 )
-def test_samples_of_gaussian_data_have_their_mean_and_spread(
+def test_samples_of_gaussian_data_have_their_mean_and_deviation(
     process: ADMProcess, sample: Sampler
 ) -> None:
     images = sample(ideal_denoiser(process), process, NoiseStream(20_000, 1, 1, 1))

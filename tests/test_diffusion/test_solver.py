@@ -1,4 +1,4 @@
-"""The high-order solver and its inverse, with exact oracles in place of a network."""
+"""The multistep sampler and inversion, with exact denoisers instead of a network."""
 
 import functools
 import importlib.util
@@ -28,7 +28,7 @@ from mmadm.diffusion import (
     encode,
     slerp,
 )
-from mmadm.diffusion.solver import Answer, bend, lagrange, sigma
+from mmadm.diffusion.solver import Output, Step, correction, lagrange, sigma
 from mmadm.registry import SAMPLERS
 
 LINEAR_IN_PHI = [
@@ -50,7 +50,7 @@ NAMES = [f'{type(p.attenuation).__name__}-{type(p.noise).__name__}' for p in PRO
 
 @pytest.fixture(scope='module')
 def bench():
-    """The benchmark, whose oracle and distance the tests share."""
+    """The benchmark's module, with its exact denoiser and distance."""
     pytest.importorskip('sklearn')
     pytest.importorskip('matplotlib')
     path = Path(__file__).parents[2] / 'benchmarks' / 'solver_convergence.py'
@@ -79,37 +79,37 @@ def normal(seed=0, count=32, width=2):
     return lambda: torch.randn(count, 1, 1, width, generator=generator).double()
 
 
-def bent(x_t, t):
-    """A smooth made-up network for the sine: (a, b) with bounded angles."""
+def smooth_network(x_t, t):
+    """A smooth function as network for the sine: (a, b) with bounded angles."""
     a = 0.8 * torch.tanh(x_t + t)
     return torch.cat([a, torch.cos(2 * x_t) - t], dim=1), torch.sin(x_t) + t * x_t
 
 
 @functools.cache
 def end_of_the_flow(network, process, grid):
-    """Where the probability-flow ODE ends, by many steps of the highest order."""
+    """End of the probability-flow ODE, by many steps of the highest order."""
     return MultistepSampler(order=3, grid=grid)(network, process, normal(), 400)
 
 
-def slope(sampler, network, process, calls=(32, 64)):
+def slope(sampler, network, process, steps=(32, 64)):
     """Order of convergence: log2 of the ratio of errors when the steps double."""
     end = end_of_the_flow(network, process, sampler.grid)
     coarse, fine = (
         (sampler(network, process, normal(), n) - end).square().mean().sqrt()
-        for n in calls
+        for n in steps
     )
     return math.log2(coarse / fine)
 
 
 @pytest.mark.parametrize('process', PROCESSES, ids=NAMES)
 def test_error_falls_by_two_to_the_order_when_the_steps_double(bench, process):
-    network, calls, grid = mixture(bench, process), (32, 64), UniformSigmaGrid()
+    network, steps, grid = mixture(bench, process), (32, 64), UniformSigmaGrid()
     if isinstance(process, VPProcess):  # its b(t) is flat at t = 1: steps even in time
-        calls, grid = (16, 32), EqualStepGrid()
+        steps, grid = (16, 32), EqualStepGrid()
     for order in (1, 2, 3):
         sampler = MultistepSampler(order=order, corrector=False, grid=grid)
-        found = slope(sampler, network, process, calls)
-        assert order - 0.3 < found < order + 0.7
+        measured = slope(sampler, network, process, steps)
+        assert order - 0.3 < measured < order + 0.7
 
 
 @pytest.mark.parametrize('variable', ['sigma', 'log_snr'])
@@ -126,12 +126,12 @@ def test_the_order_holds_where_the_rate_is_not_linear_in_phi(noise):
     process, grid = ADMProcess(SineAttenuation(), noise), UniformSigmaGrid()
     for order in (1, 2, 3):
         sampler = MultistepSampler(order=order, corrector=False, grid=grid)
-        assert order - 0.3 < slope(sampler, bent, process) < order + 0.7
+        assert order - 0.3 < slope(sampler, smooth_network, process) < order + 0.7
 
 
 @pytest.mark.parametrize('process', PROCESSES[:-1], ids=NAMES[:-1])
-def test_one_gaussian_is_mapped_as_the_closed_form_says(bench, process):
-    # The flow of one Gaussian is x_0 = mean + std x_1: no solver in the expectation.
+def test_one_gaussian_is_mapped_as_in_closed_form(bench, process):
+    # The flow of one Gaussian is x_0 = mean + std x_1.
     centre, std = torch.tensor([[0.4, -0.3]]).double(), 0.7
     network = bench.GaussianMixture(centre, std, process)
     drawn = MultistepSampler(order=3)(network, process, normal(), 64)
@@ -142,31 +142,32 @@ def test_one_gaussian_is_mapped_as_the_closed_form_says(bench, process):
 
 @pytest.mark.parametrize('process', PROCESSES, ids=NAMES)
 @pytest.mark.parametrize(('t', 'r'), [(0.5, 0.2), (0.4, 0.0), (0.6, 1.0)])
-def test_answers_that_are_parabolas_in_b_are_integrated_exactly(process, t, r):
+def test_outputs_that_are_parabolas_in_b_are_integrated_exactly(process, t, r):
     def level(time):
         return process.noise.std(torch.as_tensor(time, dtype=torch.float64))
 
-    def answer(time):
+    def output(time):
         b = level(time).view(-1, 1, 1, 1)
         phi = torch.cat(
             [(1 + p) * b**2 - b for p in range(process.attenuation.num_params)], 1
         )
-        return Answer(time, phi, b**2 + 3 * b)
+        return Output(time, phi, b**2 + 3 * b)
 
-    answers = [answer(time) for time in (0.5, 0.9, 0.7)]
-    image_part, noise_part = bend(process, sigma, t, r, answers)
+    outputs = [output(time) for time in (0.5, 0.9, 0.7)]
+    step = Step(torch.zeros(()), t, r, gain=1.0)
+    image_part, noise_part = correction(process, sigma, step, outputs)
 
     cells = (torch.arange(20000).double() + 0.5) / 20000
     b, db = level(t) + cells * (level(r) - level(t)), (level(r) - level(t)) / 20000
     times = process.noise.time(b)
     dt = 2 * b / process.noise.variance_rate(times) * db
-    true, clock = answer(times), times.view(-1, 1, 1, 1)
+    exact, clock = output(times), times.view(-1, 1, 1, 1)
     rate = process.attenuation.rate
-    change = rate(true.phi, clock) - rate(answers[0].phi, clock)
+    change = rate(exact.phi, clock) - rate(outputs[0].phi, clock)
     assert float(image_part) == pytest.approx(
         float((change.flatten() * dt).sum()), rel=1e-5
     )
-    change = true.eps - answers[0].eps
+    change = exact.eps - outputs[0].eps
     assert float(noise_part) == pytest.approx(float(change.sum() * db), rel=1e-5)
 
 
@@ -179,7 +180,7 @@ def test_the_polynomials_are_one_at_their_own_node():
 
 
 @pytest.mark.parametrize('grid', [UniformGrid(), UniformSigmaGrid()])
-def test_order_one_is_the_deterministic_rule(bench, grid):
+def test_order_one_is_the_deterministic_sampler(bench, grid):
     for process in PROCESSES:
         network = mixture(bench, process)
         one = MultistepSampler(grid=grid, order=1, corrector=False)
@@ -188,7 +189,7 @@ def test_order_one_is_the_deterministic_rule(bench, grid):
         assert torch.equal(drawn, rule(network, process, normal(), 7))
 
 
-def test_order_one_with_all_the_noise_is_algorithm_2(bench):
+def test_order_one_with_eta_1_is_algorithm_2(bench):
     process = ADMProcess()
     network = mixture(bench, process)
     one = MultistepSampler(grid=EqualStepGrid(), order=1, corrector=False, eta=1.0)
@@ -200,36 +201,36 @@ def test_order_one_with_all_the_noise_is_algorithm_2(bench):
 @pytest.mark.parametrize('eta', [0.0, 0.5, 1.0])
 @pytest.mark.parametrize('variable', ['sigma', 'log_snr'])
 @pytest.mark.parametrize('grid', [UniformGrid(), EqualStepGrid(), UniformSigmaGrid()])
-def test_both_ends_are_ordinary_points_and_each_step_is_one_call(grid, variable, eta):
-    calls, seen = [], []
+def test_results_are_finite_and_a_step_is_one_evaluation(grid, variable, eta):
+    calls, recorded = [], []
 
     def network(x_t, t):
         calls.append(t)
-        return bent(x_t, t)
+        return smooth_network(x_t, t)
 
     for num_steps in (1, 2, 3, 9):
-        calls.clear(), seen.clear()
+        calls.clear(), recorded.clear()
         sampler = MultistepSampler(grid=grid, order=3, variable=variable, eta=eta)
         process = ADMProcess(SineAttenuation())
-        record = lambda i, t, x_t, x0: seen.append((i, t))  # noqa: E731
+        record = lambda i, t, x_t, x0: recorded.append((i, t))  # noqa: E731
         x0 = sampler(network, process, normal(), num_steps, record)
         assert x0.isfinite().all()
         assert len(calls) == num_steps
         assert calls == sampler.times(process, num_steps)[:-1]
-        assert seen == list(enumerate(calls))
+        assert recorded == list(enumerate(calls))
 
 
 @pytest.mark.parametrize('order', [1, 2, 3])
 @pytest.mark.parametrize('eta', [0.0, 0.5, 1.0])
-def test_a_denoiser_that_knows_the_image_gives_it_in_any_number_of_steps(order, eta):
+def test_any_step_count_recovers_the_image_with_a_perfect_denoiser(order, eta):
     x0 = torch.tensor([0.3, -0.8]).double().view(1, 1, 1, 2)
     for process in PROCESSES[:-1]:
         attenuation = process.attenuation
         phi = attenuation.solve(x0, *[x0 / 2] * attenuation.num_free)
 
         def network(x_t, t, process=process, phi=phi):
-            faded = x0 + process.attenuation.integral(phi, t)
-            return phi, (x_t - faded) / process.noise.std(
+            mean = x0 + process.attenuation.integral(phi, t)
+            return phi, (x_t - mean) / process.noise.std(
                 torch.tensor(t, dtype=torch.float64)
             )
 
@@ -239,7 +240,7 @@ def test_a_denoiser_that_knows_the_image_gives_it_in_any_number_of_steps(order, 
             torch.testing.assert_close(drawn, x0, atol=1e-9, rtol=0)
 
 
-def test_noise_of_lower_precision_is_what_the_network_sees_and_gives():
+def test_network_and_result_have_the_precision_of_the_noise():
     def network(x_t, t):
         assert x_t.dtype == torch.float32
         return -x_t, x_t
@@ -248,7 +249,7 @@ def test_noise_of_lower_precision_is_what_the_network_sees_and_gives():
     assert drawn.dtype == torch.float32
 
 
-def test_calls_leave_no_trace_in_the_sampler(bench):
+def test_sampling_does_not_change_the_sampler(bench):
     process = ADMProcess()
     sampler, network = MultistepSampler(order=3, clip=1.0), mixture(bench, process)
     before = dict(vars(sampler))
@@ -260,7 +261,7 @@ def test_calls_leave_no_trace_in_the_sampler(bench):
 
 
 @pytest.mark.parametrize(
-    ('options', 'given'),
+    ('options', 'message'),
     [
         ({'order': 4}, 'order=4'),
         ({'order': 0}, 'order=0'),
@@ -268,12 +269,12 @@ def test_calls_leave_no_trace_in_the_sampler(bench):
         ({'eta': 1.5}, 'eta=1.5'),
     ],
 )
-def test_bad_options_are_refused_with_their_value(options, given):
-    with pytest.raises(ValueError, match=given):
+def test_bad_options_are_refused_with_their_value(options, message):
+    with pytest.raises(ValueError, match=message):
         MultistepSampler(**options)
 
 
-def test_the_solver_is_built_from_a_config():
+def test_the_sampler_is_built_from_a_config():
     grid = dict(type='EqualStepGrid')
     sampler = SAMPLERS.build(dict(type='MultistepSampler', grid=grid, order=3))
     assert sampler.order == 3
@@ -297,8 +298,8 @@ def score(bench):
     network = bench.GaussianMixture(centres, std, process)
     distance = bench.FrechetDistance(centres, std)
     rules = bench.rules()
-    return lambda name, calls: distance(
-        rules[name](network, process, bench.source(0, 1000), calls)
+    return lambda name, steps: distance(
+        rules[name](network, process, bench.source(0, 1000), steps)
     )
 
 
@@ -307,19 +308,19 @@ def test_the_frechet_distances_on_the_digits_are_those_of_the_table(score, name)
     assert (score(name, 5), score(name, 10)) == pytest.approx(DIGITS[name], abs=2e-3)
 
 
-def test_five_calls_with_the_corrector_equal_twenty_of_algorithm_2(score):
+def test_five_steps_with_the_corrector_equal_twenty_of_algorithm_2(score):
     assert score('order 2 + corrector', 5) < 1.15 * score('Algorithm 2', 20)
     assert score('order 2 + corrector', 5) < score('uniform t, Algorithm 2', 20)
 
 
-def test_with_all_the_noise_the_polynomials_still_beat_algorithm_2(score):
-    for calls in (5, 10):
-        better = score('order 2 + corrector, eta 1', calls)
-        assert better < 0.7 * score('Algorithm 2', calls)
+def test_with_eta_1_the_polynomials_are_better_than_algorithm_2(score):
+    for steps in (5, 10):
+        better = score('order 2 + corrector, eta 1', steps)
+        assert better < 0.7 * score('Algorithm 2', steps)
 
 
-def test_with_all_the_noise_the_variance_is_of_second_order_too(bench):
-    # Algorithm 2 is 16 % short of the variance here, and still 8 % at 40 calls.
+def test_with_eta_1_the_variance_is_of_second_order_too(bench):
+    # The variance of Algorithm 2 is 16 % too small here, and 8 % with 40 steps.
     process, std = ADMProcess(), 1.0
     network = bench.GaussianMixture(torch.tensor([[0.4]]).double(), std, process)
     sampler = MultistepSampler(eta=1.0)
@@ -328,7 +329,7 @@ def test_with_all_the_noise_the_variance_is_of_second_order_too(bench):
 
 
 @pytest.mark.parametrize('process', PROCESSES, ids=NAMES)
-def test_encoding_and_drawing_again_gives_the_image_back(
+def test_sampling_from_the_encoded_noise_restores_the_image(
     bench, process, record_property
 ):
     network, sampler = mixture(bench, process), MultistepSampler(order=3)
@@ -345,7 +346,7 @@ def test_encoding_and_drawing_again_gives_the_image_back(
     assert errors[2] < errors[1] < errors[0]
 
 
-def test_encoding_finds_the_noise_the_image_came_from(bench):
+def test_encoding_restores_the_initial_noise(bench):
     process = ADMProcess()
     network, sampler = mixture(bench, process), MultistepSampler(order=3, eta=0.5)
     plain = MultistepSampler(order=3)
@@ -354,7 +355,7 @@ def test_encoding_finds_the_noise_the_image_came_from(bench):
     torch.testing.assert_close(noise, normal()(), atol=2e-3, rtol=0)
 
 
-def test_encoding_asks_no_more_than_the_steps_and_never_below_t_min():
+def test_encoding_has_no_more_evaluations_than_steps_and_none_below_t_min():
     process = ADMProcess()
     for grid in (UniformGrid(), EqualStepGrid(), UniformSigmaGrid()):
         for num_steps in (1, 5, 20):
@@ -375,28 +376,28 @@ def test_encoding_asks_no_more_than_the_steps_and_never_below_t_min():
             assert calls == sorted(set(calls))
 
 
-def test_between_two_images_lie_images(bench):
-    # Digits again: what is drawn between two of them is as near a digit as they are.
+def test_interpolation_between_two_images_gives_images(bench):
+    # Interpolated samples are as close to a digit as the samples at both ends.
     process, centres = ADMProcess(), bench.digits()
     network, sampler = bench.GaussianMixture(centres, 0.15, process), MultistepSampler()
     image = sampler(network, process, bench.source(0, 16), 20)
     start, end = encode(sampler, network, process, image, 20).chunk(2)
 
-    def draw(share):
-        noise = slerp(start, end, share)
+    def draw(weight):
+        noise = slerp(start, end, weight)
         return sampler(network, process, lambda: noise, 20).flatten(1)
 
     def distance(images):
         return torch.cdist(images, centres).min(1).values
 
     ends = image.flatten(1).chunk(2)
-    for share, expected in ((0.0, ends[0]), (1.0, ends[1])):
-        assert (draw(share) - expected).square().mean().sqrt() < 0.05
+    for weight, expected in ((0.0, ends[0]), (1.0, ends[1])):
+        assert (draw(weight) - expected).square().mean().sqrt() < 0.05
     assert distance(draw(0.5)).mean() < 1.5 * distance(image.flatten(1)).mean()
     assert distance((ends[0] + ends[1]) / 2).mean() > 2 * distance(draw(0.5)).mean()
 
 
-def test_slerp_stays_on_the_shell_and_meets_its_ends():
+def test_slerp_keeps_the_norm_and_both_ends():
     start, end = normal(0, 8, 64)(), normal(1, 8, 64)()
     torch.testing.assert_close(slerp(start, end, 0.0), start)
     torch.testing.assert_close(slerp(start, end, 1.0), end)

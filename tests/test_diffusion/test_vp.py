@@ -1,4 +1,4 @@
-"""The baseline in the same frame is DDPM: its marginals, its posterior, DDIM's rule."""
+"""The VP process is that of DDPM: its marginals, its posterior, the step of DDIM."""
 
 import math
 
@@ -47,11 +47,11 @@ def test_marginals_are_ddpms(t: float) -> None:
 
 def test_schedule_is_the_limit_of_ddpms_thousand_steps() -> None:
     variances = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-    shares = (1 - variances).cumprod(0).sqrt()
+    alphas = (1 - variances).cumprod(0).sqrt()
     x0 = torch.ones(1000, 1, 1, 1, dtype=torch.float64)
     t = torch.arange(1, 1001, dtype=torch.float64) / 1000
     left = VPProcess().diffuse(x0, -x0, 0 * x0, t).flatten()
-    torch.testing.assert_close(left, shares, rtol=0.04, atol=1e-3)
+    torch.testing.assert_close(left, alphas, rtol=0.04, atol=1e-3)
 
 
 def test_variance_is_preserved() -> None:
@@ -61,7 +61,7 @@ def test_variance_is_preserved() -> None:
     torch.testing.assert_close(alpha**2 + VPNoise().std(t) ** 2, torch.ones_like(t))
 
 
-def test_end_of_the_path_keeps_the_stated_rest_of_the_image() -> None:
+def test_a_small_fraction_of_the_image_is_left_at_time_one() -> None:
     x0 = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     rest = x0 + VPAttenuation().integral(VPAttenuation().solve(x0), 1.0)
     assert rest.item() == pytest.approx(0.0066, abs=5e-5)
@@ -88,8 +88,8 @@ def test_time_inverts_the_noise_level() -> None:
     torch.testing.assert_close(noise.time(noise.std(t)), t, rtol=1e-6, atol=1e-9)
 
 
-def test_noise_level_beyond_the_schedule_stands_for_its_end() -> None:
-    # The schedule ends at 0.99998; a grid may ask for the 1 of other noise paths.
+def test_noise_level_above_the_schedule_is_mapped_to_its_end() -> None:
+    # The schedule ends at 0.99998; grids use the level 1 of other noise paths.
     assert VPNoise().time(torch.tensor([1.0])).tolist() == [1.0]
 
 

@@ -16,7 +16,7 @@ from mmadm.diffusion.weighting import RULES
 from mmadm.registry import MODELS, build
 from tests.oracles import ATTENUATION_CONFIGS, NOISE_CONFIGS, make_process
 
-#: Where no weight of any rule reaches the cap.
+#: Times at which no weight of any rule reaches the cap.
 TIMES = [0.01, 0.2, 0.5, 0.77, 0.95]
 OFFSET = 1e-3
 #: lambda_1, lambda_2 in plain numbers: Table V, then `reference.md` section 1.2.
@@ -135,7 +135,7 @@ def test_optimal_weights_of_linear_noise_are_the_authors_pair() -> None:
 
 
 @pytest.mark.parametrize('attenuation', ['constant', 'linear', 'quadratic'])
-def test_optimal_weights_make_every_time_and_part_equally_large(
+def test_optimal_weights_are_the_inverse_squares_of_c_out(
     attenuation: str,
 ) -> None:
     t = torch.linspace(0.05, 0.95, 7).double()
