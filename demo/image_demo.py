@@ -3,6 +3,8 @@
 
 import argparse
 
+from mmadm.diffusion import SAMPLER_PRESETS
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -22,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-steps', type=int, help='network calls of each answer')
     parser.add_argument(
         '--sampler',
-        choices=['adm', 'deterministic', 'multistep'],
+        choices=list(SAMPLER_PRESETS),
         help='in place of the sampler of the config',
     )
     parser.add_argument('--seed', type=int, help='seed of the first picture')

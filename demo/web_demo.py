@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmadm.diffusion import SAMPLER_PRESETS
+
 Pictures = tuple[np.ndarray | None, ...]
 
 
@@ -104,7 +106,7 @@ def build_page(answer: Callable[..., Pictures], names: list[str]):
                     gr.Slider(1, 50, value=5, step=1, label='network calls'),
                     gr.Number(0, precision=0, label='seed'),
                     gr.Dropdown(
-                        [("the config's", ''), 'adm', 'deterministic', 'multistep'],
+                        [("the config's", ''), *SAMPLER_PRESETS],
                         value='',
                         label='sampler',
                     ),

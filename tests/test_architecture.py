@@ -58,7 +58,7 @@ ALLOWED = {
     'apis': (
         {
             *('apis', 'checkpoints', 'engine', 'registry', 'structures', 'utils'),
-            'visualization',
+            *('diffusion.grids', 'diffusion.presets', 'visualization'),
         },
         {'torch', 'mmengine', 'numpy', 'PIL', 'rich', 'safetensors'},
     ),

@@ -4,6 +4,7 @@
 import argparse
 import os
 
+from mmadm.diffusion import SAMPLER_PRESETS
 from mmadm.utils.cli import OptionsAction
 
 
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--sampler',
-        choices=['adm', 'deterministic', 'multistep'],
+        choices=list(SAMPLER_PRESETS),
         help='replace the sampler of the config: Algorithm 2, its deterministic form, '
         'or the second-order solver with corrector',
     )

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmadm.checkpoints import put_weights, read_checkpoint, safe_loaders
+from mmadm.diffusion.presets import sampler_preset
 from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import check_device, enlarge
@@ -27,7 +27,7 @@ from mmadm.visualization import DiffusionVisualizer, columns, draw_trajectory
 from mmadm.visualization.images import captioned, row
 from mmadm.visualization.visualizer import save
 
-from .launch import load_config, use_sampler
+from .launch import load_config
 from .step_sweep import check_steps
 
 
@@ -219,9 +219,8 @@ class ADMInferencer(BaseInferencer):
         try:
             model.test_cfg = {**model.test_cfg, **options}
             if sampler is not None:
-                cfg = deepcopy(self.cfg)
-                use_sampler(cfg, sampler)
-                model.sampler = SAMPLERS.build(cfg.model.sampler)
+                preset, _ = sampler_preset(sampler, self.cfg.model.get('sampler'))
+                model.sampler = SAMPLERS.build(preset)
             yield
         finally:
             model.test_cfg, model.sampler = usual

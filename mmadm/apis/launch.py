@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmadm.checkpoints import find_checkpoint, read_checkpoint, trust_checkpoint
+from mmadm.diffusion.presets import sampler_preset
 from mmadm.engine import AutocastOptimWrapper
 
 from .config_check import check_config
@@ -192,31 +193,19 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         )
 
 
-_SAMPLERS = {
-    'adm': dict(type='ADMSampler', eta=1.0),
-    'deterministic': dict(type='ADMSampler', eta=0.0, correct=False),
-    'multistep': dict(type='MultistepSampler', order=2, corrector=True),
-}
-
-
 def use_sampler(cfg: Config, name: str) -> None:
-    """Replace the sampler of the config; steps and clipping stay, in place.
+    """Replace the sampler of the config; steps, grid and clipping stay, in place.
 
     Raises:
         ValueError: the sampler is unknown, or the model has none.
     """
-    if name not in _SAMPLERS:
-        raise ValueError(f'Unknown sampler {name!r}. Use one of {list(_SAMPLERS)}.')
     if not _samples(cfg):
         raise ValueError(
             f'A first stage has no sampler, but --sampler {name} was given. Leave the '
             'option out.'
         )
-    sampler = dict(_SAMPLERS[name])
-    for key in ('num_steps', 'clip'):
-        if key in cfg.model.get('sampler', {}):
-            sampler[key] = cfg.model.sampler[key]
-    cfg.model.sampler = sampler
+    cfg.model.sampler, message = sampler_preset(name, cfg.model.get('sampler'))
+    print_log(message, 'current')
 
 
 def use_tta(cfg: Config) -> None:

@@ -13,14 +13,12 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmadm.checkpoints import load_weights
+from mmadm.diffusion.grids import MAX_STEPS
 from mmadm.engine import ShowDirHook
 from mmadm.utils import unwrap_model
 from mmadm.utils.files import atomic_write
 from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
-
-#: Beyond the DDPM baseline of Table II; a larger number is a mistake.
-_MAX_STEPS = 10_000
 
 
 def load_into(runner: Runner, path: str | Path) -> None:
@@ -34,13 +32,11 @@ def load_into(runner: Runner, path: str | Path) -> None:
 
 
 def check_steps(steps: Sequence[int]) -> None:
-    """Refuse numbers of steps that are not integers from 1 to 10,000."""
-    wrong = [
-        n for n in steps if not isinstance(n, Integral) or not 1 <= n <= _MAX_STEPS
-    ]
+    """Refuse numbers of steps that are not integers from 1 to MAX_STEPS."""
+    wrong = [n for n in steps if not isinstance(n, Integral) or not 1 <= n <= MAX_STEPS]
     if wrong:
         raise ValueError(
-            f'Numbers of sampling steps must be positive, at most {_MAX_STEPS:,}, and '
+            f'Numbers of sampling steps must be positive, at most {MAX_STEPS:,}, and '
             f'integers, but got {wrong}. The paper uses 5 and 10.'
         )
 

@@ -1,19 +1,23 @@
 """The mathematics of diffusion models with Analytical image Attenuation (ADM).
 
 "ADM" here is the paper's Analytical image Attenuation, not OpenAI's Ablated Diffusion
-Model. This package knows no networks, data or tasks; it needs torch and the registry.
+Model. This package contains no networks, data or tasks; it needs torch and the
+registry. The full vocabulary is in ``docs/en/notes/glossary.md``.
 
 ======================  ==============================================================
 Symbol in the code      Meaning (paper)
 ======================  ==============================================================
 ``x0``, ``x_t``         image, and noisy image at time t, (N, C, H, W)
-``t``, ``s``, ``r``     time in [0, 1]; step size; the time ``t - s`` after the step
+``t``, ``s``, ``r``     time in [0, 1]; step size; time after the step, ``r = t - s``
+``t_min``               smallest time of training and of a function evaluation
 ``phi``                 parameters of the attenuation function h_t, (N, P*C, H, W)
-``eps``                 standard normal noise in ``x_t``
-``xi``                  fresh noise of a step (Alg. 2 line 7)
-``eta``                 share of that noise: 1 Algorithm 2, 0 deterministic
 ``H_t``                 integral of h from 0 to t, ``attenuation.integral``
+``h_t``                 attenuation rate, ``attenuation.rate``
+``eps``                 standard normal noise in ``x_t``
 ``b(t)``                standard deviation of the noise, ``noise.std``; sqrt(t)
+``eta``                 noise level of a step: 1 Algorithm 2, 0 deterministic
+``xi``                  fresh noise of a step (Alg. 2 line 7)
+``N``, ``num_steps``    number of steps; each is one function evaluation (NFE)
 ======================  ==============================================================
 """
 
@@ -41,6 +45,7 @@ from .preconditioner import (
     Coefficients,
     Preconditioner,
 )
+from .presets import SAMPLER_PRESETS, sampler_preset
 from .process import ADMProcess
 from .samplers import (
     ADMSampler,
@@ -54,6 +59,7 @@ from .vp import VPAttenuation, VPNoise, VPProcess
 from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
 
 __all__ = [
+    'SAMPLER_PRESETS',
     'ADMProcess',
     'ADMSampler',
     'Attenuation',
@@ -89,5 +95,6 @@ __all__ = [
     'encode',
     'log_likelihood',
     'rademacher',
+    'sampler_preset',
     'slerp',
 ]

@@ -14,8 +14,8 @@ from mmadm.registry import SAMPLERS
 
 from .process import ADMProcess
 
-#: The largest number of sampling steps; DDPM, the slowest in the field, takes 1,000.
-MAX_STEPS = 100_000
+#: The largest number of sampling steps: ten times that of DDPM.
+MAX_STEPS = 10_000
 
 
 class ShowsSettings:

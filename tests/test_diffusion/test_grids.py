@@ -25,7 +25,7 @@ every_noise = pytest.mark.parametrize('noise', NOISE_CONFIGS)
 @every_grid
 @every_noise
 @pytest.mark.parametrize('t_min', [1e-3, 1e-4, 0.5])
-@pytest.mark.parametrize('num_steps', [1, 2, 3, 5, 10, 32, 50, 100, 200, 1000, 20_000])
+@pytest.mark.parametrize('num_steps', [1, 2, 3, 5, 10, 32, 50, 100, 200, 1000, 10_000])
 def test_grid_decreases_from_one_to_zero_in_n_steps_and_never_below_t_min(
     grid: type[TimeGrid], noise: str, num_steps: int, t_min: float
 ) -> None:
@@ -61,13 +61,13 @@ def test_step_count_that_is_not_a_positive_integer_is_an_error(
         grid()(num_steps, make_process())
 
 
-@pytest.mark.parametrize('num_steps', [100_001, 10**9, 10**30])
+@pytest.mark.parametrize('num_steps', [10_001, 10**9, 10**30])
 def test_absurd_step_counts_are_refused_before_memory_is_allocated(num_steps) -> None:
     class Unreached(TimeGrid):
         def times(self, num_steps, process):
             raise AssertionError('the times are made')
 
-    with pytest.raises(ValueError, match=f'up to 100000, but num_steps={num_steps}'):
+    with pytest.raises(ValueError, match=f'up to 10000, but num_steps={num_steps}'):
         Unreached()(num_steps, make_process())
 
 
