@@ -1,10 +1,10 @@
-"""Error against network calls: Algorithm 2, the deterministic rule and each order.
+"""Error of samplers against the number of function evaluations (NFE).
 
-The network is exact: the posterior mean of a Gaussian mixture whose centres are the
-1,797 handwritten digits of scikit-learn (8x8, in [-1, 1]), so what is measured is the
-solver and the grid alone. Left panel: Frechet distance between the drawn samples and
-the mixture. Right panel: distance to the true end of the probability-flow ODE from the
-same noise, where order p shows as slope p.
+The denoiser is exact, the posterior mean of a Gaussian mixture whose centres are the
+1,797 handwritten digits of scikit-learn (8x8, in [-1, 1]), so the error is that of the
+solver and the grid only. Left panel: Frechet distance between samples and the mixture.
+Right panel: distance to the exact end of the probability-flow ODE from the same noise,
+where order p has slope p.
 
     python benchmarks/solver_convergence.py --out work_dirs/solver_convergence.png
 """
@@ -29,7 +29,7 @@ from mmadm.diffusion.samplers import Denoiser, NoiseSource
 
 
 class GaussianMixture:
-    """The perfect network for a mixture of equal Gaussians: E[phi | x_t], E[eps | x_t].
+    """Exact denoiser for a mixture of equal Gaussians: E[phi | x_t], E[eps | x_t].
 
     Exact for each attenuation that is linear in its parameters, drawn ones taken as
     normal: given a component, image, drawn parameters and noise are then normal, and
@@ -38,7 +38,7 @@ class GaussianMixture:
     Args:
         centres: the means, (M, C*H*W).
         std: standard deviation around each.
-        process: the process to answer for.
+        process: the diffusion process.
     """
 
     def __init__(self, centres: Tensor, std: float, process: ADMProcess) -> None:
@@ -90,7 +90,7 @@ class FrechetDistance:
 
 
 class DataPrediction2M(Sampler):
-    """DPM-Solver++ 2M, for comparison: the image alone, linear in the log-SNR.
+    """DPM-Solver++ 2M, for comparison: image prediction, linear in the log-SNR.
 
     Only for the constant attenuation; the first and the last step are of order 1.
     """
@@ -102,15 +102,15 @@ class DataPrediction2M(Sampler):
         noise: NoiseSource,
         num_steps: int | None = None,
     ) -> Tensor:
-        x_t, before = noise(), None
+        x_t, previous = noise(), None
         times = torch.tensor(self.times(process, num_steps), dtype=torch.float64)
         signal, b = 1 - times, process.noise.std(times)
         steps = torch.log(signal / b).diff()
         for i, t in enumerate(times[:-1]):
             x0 = target = process.image(denoise(x_t, float(t))[0])
             if i > 0 and times[i + 1] > 0:
-                target = x0 + steps[i] / steps[i - 1] / 2 * (x0 - before)
-            before = x0
+                target = x0 + steps[i] / steps[i - 1] / 2 * (x0 - previous)
+            previous = x0
             x_t = b[i + 1] / b[i] * (x_t - signal[i] * target) + signal[i + 1] * target
         return x_t
 
@@ -121,7 +121,7 @@ def digits() -> Tensor:
 
 
 def source(seed: int, count: int) -> NoiseSource:
-    """Standard normal noise (count, 1, 8, 8) from one seeded generator."""
+    """Source of standard normal noise (count, 1, 8, 8) with one generator."""
     generator = torch.Generator().manual_seed(seed)
     shape = (count, 1, 8, 8)
     return lambda: torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -151,7 +151,7 @@ def rules() -> dict[str, Sampler]:
     }
 
 
-# What is drawn in both panels, and how; the rest is in the table.
+# Lines of both panels and their style; the table has further rows.
 LINES = {
     'uniform t, Algorithm 2': dict(color='0.6', ls='--', marker='o'),
     'Algorithm 2': dict(color='0.35', ls='-', marker='o'),
@@ -164,43 +164,43 @@ LINES = {
 
 
 def frechet_table(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Frechet distance of each rule at each number of calls."""
+    """Frechet distance of each sampler for each NFE."""
     process, centres = ADMProcess(), digits()
     network = GaussianMixture(centres, args.std, process)
     distance = FrechetDistance(centres, args.std)
 
-    def score(sampler: Sampler, calls: int) -> float:
+    def score(sampler: Sampler, steps: int) -> float:
         return distance(
-            sampler(network, process, source(args.seed, args.chains), calls)
+            sampler(network, process, source(args.seed, args.samples), steps)
         )
 
     return {
-        name: [score(sampler, calls) for calls in args.calls]
+        name: [score(sampler, steps) for steps in args.steps]
         for name, sampler in rules().items()
     }
 
 
 def ode_errors(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Root mean square distance to the end of the ODE, for the deterministic rules."""
+    """Root mean square distance to the end of the ODE, for deterministic samplers."""
     process = ADMProcess()
     network = GaussianMixture(digits(), args.smooth_std, process)
-    chains = args.chains // 10
+    count = args.samples // 10
 
-    def draw(sampler: Sampler, calls: int) -> Tensor:
-        return sampler(network, process, source(args.seed, chains), calls)
+    def draw(sampler: Sampler, steps: int) -> Tensor:
+        return sampler(network, process, source(args.seed, count), steps)
 
     deterministic = {n: s for n, s in rules().items() if n in LINES and s.eta == 0}
-    end = draw(deterministic['order 3 + corrector'], 16 * max(args.ode_calls))
+    end = draw(deterministic['order 3 + corrector'], 16 * max(args.ode_steps))
     return {
-        name: [float((draw(s, n) - end).square().mean().sqrt()) for n in args.ode_calls]
+        name: [float((draw(s, n) - end).square().mean().sqrt()) for n in args.ode_steps]
         for name, s in deterministic.items()
     }
 
 
-def print_table(title: str, calls: list[int], rows: dict[str, list[float]]) -> None:
+def print_table(title: str, steps: list[int], rows: dict[str, list[float]]) -> None:
     print(f'\n{title}\n')
-    print(f'| calls | {" | ".join(map(str, calls))} |')
-    print(f'|---|{"--:|" * len(calls)}')
+    print(f'| NFE | {" | ".join(map(str, steps))} |')
+    print(f'|---|{"--:|" * len(steps)}')
     for name, values in rows.items():
         print(f'| {name} | {" | ".join(f"{v:.3g}" for v in values)} |')
 
@@ -212,17 +212,17 @@ def plot(
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout='constrained')
     for name, style in LINES.items():
         style = dict(style, ms=5, lw=1.6)
-        left.plot(args.calls, frechet[name], label=name, **style)
+        left.plot(args.steps, frechet[name], label=name, **style)
         if name in errors:
-            right.plot(args.ode_calls, errors[name], **style)
+            right.plot(args.ode_steps, errors[name], **style)
 
     left.set(title='Samples against the mixture', ylabel='Frechet distance')
     right.set(title='Against the exact ODE, smooth mixture', ylabel='RMS error')
     for p, name in enumerate(('deterministic', 'order 2', 'order 3'), 1):
-        draw_slope(right, args.ode_calls, errors[name], p)
-    for axes, calls in ((left, args.calls), (right, args.ode_calls)):
-        axes.set(xscale='log', yscale='log', xlabel='network calls')
-        axes.set_xticks(calls, map(str, calls))
+        draw_slope(right, args.ode_steps, errors[name], p)
+    for axes, steps in ((left, args.steps), (right, args.ode_steps)):
+        axes.set(xscale='log', yscale='log', xlabel='NFE')
+        axes.set_xticks(steps, map(str, steps))
         axes.minorticks_off()
         axes.grid(color='0.93')
         axes.spines[['top', 'right']].set_visible(False)
@@ -231,7 +231,7 @@ def plot(
     figure.legend(
         loc='outside right center',
         frameon=False,
-        title='grid uniform in sigma\nunless said otherwise',
+        title='grid uniform in sigma\nunless stated otherwise',
     )
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -239,13 +239,13 @@ def plot(
     print(f'\nPlot: {args.out}')
 
 
-def draw_slope(axes: plt.Axes, calls: list[int], errors: list[float], p: int) -> None:
-    """A dotted guide of slope p through the last point."""
-    guide = [errors[-1] * (calls[-1] / n) ** p for n in calls[-3:]]
-    axes.plot(calls[-3:], guide, color='0.5', ls=':', lw=1.2, zorder=0)
+def draw_slope(axes: plt.Axes, steps: list[int], errors: list[float], p: int) -> None:
+    """Draw a dotted line of slope p through the last point."""
+    guide = [errors[-1] * (steps[-1] / n) ** p for n in steps[-3:]]
+    axes.plot(steps[-3:], guide, color='0.5', ls=':', lw=1.2, zorder=0)
     axes.annotate(
         f'slope {p}',
-        (calls[-1], guide[-1]),
+        (steps[-1], guide[-1]),
         (6, -3),
         color='0.4',
         textcoords='offset points',
@@ -257,11 +257,15 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--calls', type=int, nargs='+', default=[5, 8, 10, 20])
-    parser.add_argument('--ode-calls', type=int, nargs='+', default=[4, 8, 16, 32, 64])
-    parser.add_argument('--chains', type=int, default=1000, help='samples per number')
-    parser.add_argument('--std', type=float, default=0.15, help='around each digit')
-    parser.add_argument('--smooth-std', type=float, default=1.0, help='right panel')
+    parser.add_argument('--steps', type=int, nargs='+', default=[5, 8, 10, 20])
+    parser.add_argument('--ode-steps', type=int, nargs='+', default=[4, 8, 16, 32, 64])
+    parser.add_argument('--samples', type=int, default=1000, help='samples per score')
+    parser.add_argument(
+        '--std', type=float, default=0.15, help='standard deviation around each digit'
+    )
+    parser.add_argument(
+        '--smooth-std', type=float, default=1.0, help='the same in the right panel'
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/solver_convergence.png')
@@ -272,9 +276,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     frechet = frechet_table(args)
-    print_table('Frechet distance', args.calls, frechet)
+    print_table('Frechet distance', args.steps, frechet)
     errors = ode_errors(args)
-    print_table('RMS error against the ODE', args.ode_calls, errors)
+    print_table('RMS error against the ODE', args.ode_steps, errors)
     plot(args, frechet, errors)
 
 

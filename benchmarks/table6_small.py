@@ -1,11 +1,11 @@
 """Table VI at toy size: what x0 prediction and image attenuation each contribute.
 
 The four rows (DDPM, with x0 prediction, with analytical image attenuation, with both)
-are built from their configs in ``configs/adm/``, narrowed to networks of about equally
-many parameters, and trained with the same images, times and noise on CIFAR-10. Each is
-then sampled with the paper's rule for it (Euler-Maruyama for the DDPM rows, Algorithm 2
-for the others) and, beside the paper, with the deterministic rule, which separates what
-the training gives from what the sampler gives.
+are built from their configs in ``configs/adm/``, with smaller networks of about the
+same number of parameters, and trained with the same images, times and noise on
+CIFAR-10. Each is sampled with the sampler of the paper (Euler-Maruyama for the DDPM
+rows, Algorithm 2 for the others) and also deterministically, which separates the effect
+of the training from that of the sampler.
 
 The score is the Frechet distance to held-out images over the 64 pooled features of a
 ResNet-56 that classifies CIFAR-10. It is not the FID: only compare it with itself.
@@ -39,8 +39,8 @@ from mmadm.structures import DiffusionSample
 from mmadm.utils import mix_seed
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'adm'
-# Row of Table VI: its config, and its width as a share of --width. Two decoders at full
-# width, the last row, have 1.8 times the parameters of the others.
+# Row of Table VI: its config, and its width as a fraction of --width. Two decoders at
+# full width (last row) have 1.8 times the parameters of the others.
 ROWS = {
     'DDPM': ('ablation/ddpm.py', 1.0),
     'with x0 prediction': ('ablation/ddpm_x0.py', 1.0),
@@ -49,7 +49,7 @@ ROWS = {
     'with both, wide': ('adm_uncond_cifar10.py', 1.0),
 }
 COLORS = ('#777777', '#ee8866', '#4477aa', '#cc3311', '#117755')
-PAPER, DETERMINISTIC = "paper's rule", 'deterministic'
+PAPER, DETERMINISTIC = "paper's sampler", 'deterministic'
 
 #: Images (N, 3, H, W), uint8, to features (N, D), float64.
 Features = Callable[[Tensor], Tensor]
@@ -59,7 +59,7 @@ Features = Callable[[Tensor], Tensor]
 
 
 def load_images(data_root: Path, size: int) -> tuple[Tensor, Tensor]:
-    """Training and test images, (N, 3, size, size), uint8, reduced by means."""
+    """Training and test images, (N, 3, size, size), uint8, downsampled by means."""
     if list(data_root.glob('*.webp')):
         with tempfile.TemporaryDirectory() as folder:
             script = data_root / 'unpack_cifar10.py'
@@ -78,9 +78,9 @@ def _read(paths: list[Path], size: int) -> Tensor:
 
 
 def make_batch(images: Tensor, i: int, args: argparse.Namespace) -> dict:
-    """The i-th batch: images, half of them mirrored, and a seed for each.
+    """The i-th batch: images, half of them flipped, and a seed for each.
 
-    It depends on nothing else, so that all rows see the same.
+    It depends only on ``i`` and the seed, so that all rows get the same batches.
     """
     generator = torch.Generator().manual_seed(mix_seed(args.seed, i))
 
@@ -97,18 +97,18 @@ def make_batch(images: Tensor, i: int, args: argparse.Namespace) -> dict:
 
 
 def build_model(config: str, width: float, args: argparse.Namespace) -> ADM:
-    """A config's model with a small head on patches of pixels."""
+    """The model of a config with a small head on patches of pixels."""
     cfg = load_config(str(CONFIGS / config)).model
     outputs = cfg.head.out_channels
-    share = args.patch**2
+    positions = args.patch**2
     cfg.first_stage = dict(type=PixelStage, patch=args.patch)
     cfg.data_preprocessor = dict(type=DiffusionPreprocessor, size_divisor=args.patch)
     cfg.head.update(
-        in_channels=3 * share,
+        in_channels=3 * positions,
         out_channels=(
-            share * outputs
+            positions * outputs
             if isinstance(outputs, int)
-            else tuple(share * channels for channels in outputs)
+            else tuple(positions * channels for channels in outputs)
         ),
         base_channels=round(args.width * width),
         channel_mult=(1, 2),
@@ -120,7 +120,7 @@ def build_model(config: str, width: float, args: argparse.Namespace) -> ADM:
 
 
 def train(model: ADM, images: Tensor, args: argparse.Namespace) -> ADM:
-    """Algorithm 1; the averaged model."""
+    """Train with Algorithm 1; returns the averaged model."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
     wrapper = OptimWrapper(optimizer, clip_grad=dict(max_norm=1.0))
     schedule = ClampedPolyLR(wrapper, eta_min=args.lr / 10, end=args.iters)
@@ -139,15 +139,15 @@ def train(model: ADM, images: Tensor, args: argparse.Namespace) -> ADM:
 def draw_samples(
     model: ADM, sampler: Sampler, steps: int, args: argparse.Namespace
 ) -> Tensor:
-    """Samples (N, 3, size, size), uint8, of ``steps`` network calls each."""
+    """Samples (N, 3, size, size), uint8, with ``steps`` steps each."""
     model.sampler = sampler
     model.test_cfg.update(num_steps=steps, seed=mix_seed(args.seed, 1) >> 1)
     size = (args.size, args.size)
     images = []
     for start in range(0, args.samples, 250):
         indices = range(start, min(start + 250, args.samples))
-        asked = [DiffusionSample(metainfo=dict(sample_idx=i)) for i in indices]
-        images.append(((model.sample(size, asked) + 1) * 127.5).clamp(0, 255))
+        batch = [DiffusionSample(metainfo=dict(sample_idx=i)) for i in indices]
+        images.append(((model.sample(size, batch) + 1) * 127.5).clamp(0, 255))
     return torch.cat(images).round().byte().cpu()
 
 
@@ -155,7 +155,7 @@ def draw_samples(
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions; a shortcut without weights where the width grows."""
+    """Residual block of two convolutions; the shortcut has no weights."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class ResNet56(nn.Module):
 
 
 def resnet_features(path: Path) -> Features:
-    """Pooled features of the trained classifier; smaller images are enlarged."""
+    """Pooled features of the trained classifier; smaller images are upsampled."""
     state = torch.load(path, map_location='cpu', weights_only=True)['state_dict']
     network = ResNet56()
     network.load_state_dict({k.removeprefix('module.'): v for k, v in state.items()})
@@ -203,17 +203,17 @@ def resnet_features(path: Path) -> Features:
 
     @torch.no_grad()
     def features(images: Tensor) -> Tensor:
-        answers = []
+        pooled = []
         for part in images.split(250):
             x = F.interpolate(part.float() / 255, (32, 32), mode='bicubic')
-            answers.append(network.features((x - mean) / std))
-        return torch.cat(answers).double()
+            pooled.append(network.features((x - mean) / std))
+        return torch.cat(pooled).double()
 
     return features
 
 
 def pixel_features(images: Tensor) -> Tensor:
-    """Means of 8x8 fields of the picture, in [-1, 1]: no weights needed."""
+    """Features without weights: mean colours of 8x8 fields, in [-1, 1]."""
     x = F.adaptive_avg_pool2d(images.double() / 127.5 - 1, 8)
     return x.flatten(1)
 
@@ -237,7 +237,7 @@ def run_row(
     score: Callable[[Tensor], float],
     args: argparse.Namespace,
 ) -> dict:
-    """Train one row, sample it, score it, draw its picture."""
+    """Train, sample and score one row, and save a sheet of its samples."""
     config, width = ROWS[name]
     model = build_model(config, width, args)
     count = sum(p.numel() for p in model.head.parameters())
@@ -248,28 +248,28 @@ def run_row(
     seconds = time.perf_counter() - start
     rules = {PAPER: model.sampler, DETERMINISTIC: ADMSampler(clip=1.0, eta=0.0)}
     result = dict(parameters=count, train_seconds=round(seconds))
-    pictures = []
+    sheets = []
     for rule, sampler in rules.items():
         result[rule] = {}
         for steps in args.steps:
             samples = draw_samples(model, sampler, steps, args)
             result[rule][steps] = round(score(samples), 3)
-            pictures.append(samples[:16])
+            sheets.append(samples[:16])
         print(f'  {rule}: {result[rule]}', flush=True)
     save_grid(
-        pictures, args.out / f'samples_{name.replace(",", "").replace(" ", "_")}.png'
+        sheets, args.out / f'samples_{name.replace(",", "").replace(" ", "_")}.png'
     )
     return result
 
 
 def save_grid(rows: list[Tensor], path: Path) -> None:
-    """One line of pictures per rule and number of calls, enlarged four times."""
+    """One line of images per sampler and NFE, upsampled."""
     lines = [torch.cat(list(F.pad(row, (1, 1, 1, 1), value=255)), 2) for row in rows]
     sheet = torch.cat(lines, 1).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(sheet)
+    image = Image.fromarray(sheet)
     factor = 128 // rows[0].shape[-1] // 2
-    width, height = (factor * side for side in picture.size)
-    picture.resize((width, height), Image.Resampling.NEAREST).save(path)
+    width, height = (factor * side for side in image.size)
+    image.resize((width, height), Image.Resampling.NEAREST).save(path)
 
 
 def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> str:
@@ -290,7 +290,7 @@ def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> s
 def plot(
     results: dict[str, dict], floor: float, title: str, args: argparse.Namespace
 ) -> None:
-    """Distance against network calls, one colour per row."""
+    """Distance against NFE, one colour per row."""
     figure, axes = plt.subplots(figsize=(7.5, 4.6), layout='constrained')
     for (name, result), color in zip(results.items(), COLORS):
         for rule, style in ((PAPER, '-o'), (DETERMINISTIC, '--s')):
@@ -298,7 +298,7 @@ def plot(
             axes.plot(
                 args.steps, result[rule].values(), style, color=color, label=label
             )
-    axes.set(xlabel='network calls', ylabel=title, yscale='log')
+    axes.set(xlabel='NFE', ylabel=title, yscale='log')
     axes.set_title(f'real images: {floor:.2f}', fontsize=9, color='0.4')
     axes.yaxis.set_minor_formatter('{x:g}')
     axes.set_xticks(args.steps)

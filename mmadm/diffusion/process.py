@@ -8,6 +8,9 @@ from mmadm.registry import ATTENUATIONS, MODELS, build
 from .attenuation import Attenuation, ConstantAttenuation, ShapedNoise
 from .noise_path import NoisePath, WienerNoise
 
+#: Apple's GPUs.
+DEVICES_WITHOUT_FLOAT64 = frozenset({'mps'})
+
 
 @MODELS.register_module()
 class ADMProcess:
@@ -23,8 +26,8 @@ class ADMProcess:
         t_min: the smallest time of training and of the last denoising (Table I,
             Sec. V-A).
         time_power: training times are ``t_min + (1 - t_min) u^time_power`` with u
-            uniform: 1 is the paper's rule, larger values train small times, at which
-            most of the image shows, more often.
+            uniform in [0, 1]. 1 is the paper's rule; with larger values small times,
+            at which most of the image is visible, are trained more often.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class ADMProcess:
         self.noise: NoisePath = build(MODELS, noise)
         if not time_power > 0:
             raise ValueError(
-                f'The power of training times must be positive, but time_power='
+                'The power of training times must be positive, but time_power='
                 f'{time_power}. Give 1 (uniform times), or 2 for more small times.'
             )
         self.t_min = t_min
@@ -183,8 +186,8 @@ class ADMProcess:
 
 
 def widest(x: Tensor) -> Tensor:
-    """``x`` in float64; in its own precision on Apple's GPUs, which have no float64."""
-    return x if x.device.type == 'mps' else x.double()
+    """``x`` in float64, or unchanged where the device has no float64."""
+    return x if x.device.type in DEVICES_WITHOUT_FLOAT64 else x.double()
 
 
 def check_eta(eta: float) -> None:

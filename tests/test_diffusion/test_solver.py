@@ -18,6 +18,7 @@ from mmadm.diffusion import (
     LinearNoise,
     MultistepSampler,
     PowerAttenuation,
+    Preconditioner,
     QuadraticAttenuation,
     SineAttenuation,
     SquareRootAttenuation,
@@ -218,6 +219,20 @@ def test_results_are_finite_and_a_step_is_one_evaluation(grid, variable, eta):
         assert len(calls) == num_steps
         assert calls == sampler.times(process, num_steps)[:-1]
         assert recorded == list(enumerate(calls))
+
+
+@pytest.mark.parametrize('t_min', [1e-3, 1e-4])
+@pytest.mark.parametrize('num_steps', [32, 50, 100, 200])
+def test_many_steps_stay_within_the_times_of_training(t_min, num_steps):
+    """The preconditioner refuses times below t_min, in float32 as in inference."""
+    process, preconditioner = ADMProcess(t_min=t_min), Preconditioner()
+
+    def denoise(x_t, t):
+        network = lambda x, c_noise: (x, x)  # noqa: E731
+        return preconditioner(network, process, x_t, torch.tensor([t]))
+
+    drawn = MultistepSampler()(denoise, process, normal(), num_steps)
+    assert drawn.isfinite().all()
 
 
 @pytest.mark.parametrize('order', [1, 2, 3])

@@ -1,4 +1,4 @@
-# Table II, row "DDIM": the DDPM of Table VI, sampled by the deterministic rule.
+# Table II, row "DDIM": the DDPM of Table VI, sampled deterministically.
 from mmengine.config import read_base
 
 with read_base():

@@ -1,5 +1,5 @@
 # Super-resolution with the lean conditional head: the unconditional U-Net's blocks, the
-# condition's features concatenated at equal levels. For those who start afresh.
+# condition's features concatenated at equal levels. For new models without old weights.
 #
 # As wide at each resolution as the authors' head, whose multipliers name the width
 # behind a level: benchmarks/heads.py.

@@ -1,4 +1,4 @@
-# Table V, loss weight, as the authors' code has it: lambda_2 without the square.
+# Table V, loss weight, as in the authors' code: lambda_2 without the square.
 from mmengine.config import read_base
 
 with read_base():

@@ -1,4 +1,4 @@
-# Beside Table V, loss weight: row 4 for data of deviation 0.5 instead of 1.
+# Not in the paper: row 4 of Table V (loss weight) for data of standard deviation 0.5.
 from mmengine.config import read_base
 
 with read_base():
