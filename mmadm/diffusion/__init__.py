@@ -50,6 +50,7 @@ from .process import ADMProcess
 from .samplers import (
     ADMSampler,
     EulerMaruyamaSampler,
+    MeanEstimateSampler,
     RecomposingSampler,
     Sampler,
     SingleStepSampler,
@@ -70,6 +71,7 @@ __all__ = [
     'ExponentialAttenuation',
     'LinearAttenuation',
     'LinearNoise',
+    'MeanEstimateSampler',
     'MultistepSampler',
     'NoiseOnlyWeighting',
     'NoisePath',

@@ -10,6 +10,7 @@ from .samplers import ADMSampler
 SAMPLER_PRESETS: dict[str, dict] = {
     'adm': dict(type='ADMSampler', eta=1.0),
     'deterministic': dict(type='ADMSampler', eta=0.0, correct=False),
+    'mean': dict(type='MeanEstimateSampler', eta=1.0),
     'multistep': dict(type='MultistepSampler', order=2, corrector=True),
 }
 

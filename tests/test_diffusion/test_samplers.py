@@ -13,6 +13,7 @@ from mmadm.diffusion import (
     ADMSampler,
     EqualStepGrid,
     EulerMaruyamaSampler,
+    MeanEstimateSampler,
     Sampler,
     UniformGrid,
     VPProcess,
@@ -310,3 +311,36 @@ def test_sampling_keeps_the_precision_of_its_noise(dtype: torch.dtype) -> None:
     stream = NoiseStream()
     image = ADMSampler(3)(imperfect, make_process(), lambda: stream().to(dtype))
     assert image.dtype == dtype
+
+
+@pytest.mark.parametrize('num_steps', [1, 2, 7])
+def test_the_mean_estimate_of_a_perfect_denoiser_is_the_image(num_steps: int) -> None:
+    process, x0 = make_process('constant', 'wiener'), make_images()
+    denoise = PerfectDenoiser(process, x0)
+    sample = MeanEstimateSampler(num_steps)
+    torch.testing.assert_close(sample(denoise, process, NoiseStream()), x0)
+    assert len(denoise.times) == num_steps
+
+
+def test_the_mean_estimate_is_the_mean_of_what_the_callback_sees() -> None:
+    process, seen = ADMProcess(), []
+    sample = MeanEstimateSampler(5)
+    torch.manual_seed(0)
+    mean = sample(
+        imperfect,
+        process,
+        NoiseStream(),
+        callback=lambda i, t, x_t, x0: seen.append(x0),
+    )
+    torch.testing.assert_close(mean, torch.stack(seen).mean(0))
+
+
+def test_the_mean_estimate_varies_less_than_a_sample() -> None:
+    """With exact posterior means of Gaussian data, over many draws."""
+    process, spread = ADMProcess(t_min=1e-4), []
+    for kind in (ADMSampler, MeanEstimateSampler):
+        torch.manual_seed(0)
+        denoise = GaussianDenoiser(0.0, 1.0, lambda t: 1 - t, lambda t: t**0.5)
+        images = kind(5)(denoise, process, lambda: torch.randn(4000, 1, 1, 1).double())
+        spread.append(float(images.std()))
+    assert spread[1] < 0.7 * spread[0]
