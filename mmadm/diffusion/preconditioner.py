@@ -31,6 +31,10 @@ class Coefficients:
     eps_skip: Tensor
     eps_out: Tensor
 
+    def to(self, x: Tensor) -> 'Coefficients':
+        """The coefficients on the device of ``x``, in its precision."""
+        return Coefficients(**{name: c.to(x) for name, c in vars(self).items()})
+
 
 #: (process, t, sigma_data) -> the coefficients; t and the coefficients in float64.
 Scaling = Callable[[ADMProcess, Tensor, float], Coefficients]
@@ -147,7 +151,7 @@ SCALINGS: dict[str, Scaling] = {
 
 
 class State(NamedTuple):
-    """Where the network was evaluated."""
+    """Where the network was evaluated; all tensors on the device of ``x_t``."""
 
     process: ADMProcess
     x_t: Tensor
@@ -345,11 +349,13 @@ class Preconditioner:
                 f't={t.flatten().tolist()[:8]}. Choose a time grid whose last step '
                 'starts at t_min or later.'
             )
-        c = self.coefficients(process, t)
-        outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise.to(x_t))
+        # Copied to the device before the network runs: a later copy would wait for it.
+        c = self.coefficients(process, t).to(x_t)
+        state = State(process, x_t, t.to(x_t), c)
+        outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise)
         prediction = PREDICTIONS[self.predicts]
         self._check_outputs(outputs, prediction.names, process, x_t)
-        return prediction.complete(State(process, x_t, t, c), *outputs)
+        return prediction.complete(state, *outputs)
 
     def _check_outputs(
         self,
@@ -386,5 +392,5 @@ def _within(t: Tensor, t_min: float) -> bool:
 
 
 def _over(value: Tensor, x: Tensor) -> Tensor:
-    """One value per image, (N,), in a shape and type that broadcasts over ``x``."""
-    return value.view(-1, *[1] * (x.dim() - 1)).to(x)
+    """One value per image, (N,), in a shape that broadcasts over ``x``."""
+    return value.view(-1, *[1] * (x.dim() - 1))

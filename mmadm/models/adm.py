@@ -170,21 +170,23 @@ class ADM(BaseModel):
                 x0 = self.first_stage.latent(moments, noise)
             # Autocast may leave less than full precision; targets need it.
             x0 = x0.to(given.dtype)
-        # On the CPU: errors are sorted by time, and coefficients computed in float64,
-        # without waiting for the device.
-        t = process.training_time(noise.uniform())
+        # On the CPU too: errors are sorted by time, and coefficients computed in
+        # float64, without waiting for the device.
+        t_host = process.training_time(noise.uniform())
+        t = t_host.to(x0.device)
         phi, eps = process.target(x0, noise), noise(x0.shape[1:])
         x_t = process.diffuse(x0, phi, eps, t)
 
         features = self.encode_condition(condition)
-        pred = self.denoise(x_t, t, features, augment_labels)
-        weights = self.weighting(t, self.preconditioner.coefficients(process, t))
+        coefficients = self.preconditioner.coefficients(process, t_host)
+        weights = [w.to(x0) for w in self.weighting(t_host, coefficients)]
+        pred = self.denoise(x_t, t_host, features, augment_labels)
         names, targets = ('image', 'noise'), (phi, eps)
         losses = {}
         for name, output, target, weight in zip(names, pred, targets, weights):
             losses[f'loss_{name}'] = self.criterion(output, target, weight).mean()
             error = (output.detach().float() - target).square().flatten(1).mean(1)
-            losses.update(_by_time(f'{name}_mse', error, t))
+            losses.update(_by_time(f'{name}_mse', error, t_host))
 
         def reconstruct() -> Tensor:
             return process.denoised(x_t, *pred, t)
