@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""Answer pictures with a trained model, and write what it answers."""
+"""Run a trained model on images, and write its predictions."""
 
 import argparse
+from os.path import expanduser
 
 from mmadm.diffusion import SAMPLER_PRESETS
 
@@ -10,33 +11,52 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'input',
-        help='a picture, or a folder of them; for unconditional models, how many '
-        'pictures to draw',
+        type=expanduser,
+        help='image, or folder of images; for unconditional models, the number of '
+        'images to generate',
     )
-    parser.add_argument('config', help='config file, or name of a shipped config')
-    parser.add_argument('--weights', required=True, help='checkpoint file')
-    parser.add_argument('--out-dir', help='pred/, vis/ and trajectory/ go there')
+    parser.add_argument(
+        'config', type=expanduser, help='config file, or name of a shipped config'
+    )
+    parser.add_argument(
+        '--weights', type=expanduser, required=True, help='checkpoint file'
+    )
+    parser.add_argument(
+        '--out-dir', type=expanduser, help='folder for pred/, vis/ and trajectory/'
+    )
     parser.add_argument(
         '--masks',
-        help='for inpainting: a picture whose white is to be filled, or a folder of '
-        'them with the names of the pictures',
+        type=expanduser,
+        help='for inpainting: a mask, white where the hole is, or a folder of masks '
+        'with the names of the images',
     )
-    parser.add_argument('--num-steps', type=int, help='network calls of each answer')
+    parser.add_argument('--num-steps', type=int, help='number of sampling steps')
     parser.add_argument(
         '--sampler',
         choices=list(SAMPLER_PRESETS),
-        help='in place of the sampler of the config',
+        help='replace the sampler of the config',
     )
-    parser.add_argument('--seed', type=int, help='seed of the first picture')
+    parser.add_argument('--seed', type=int, help='seed of sampling')
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: the best')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
     parser.add_argument(
-        '--trajectory', action='store_true', help='draw the ways from noise to answer'
+        '--window',
+        type=int,
+        help='sample large images in windows of this size, which saves memory',
     )
-    parser.add_argument('--show', action='store_true', help='show answers in windows')
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=4096 * 4096,
+        help='largest image, input or prediction (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--trajectory', action='store_true', help='also draw sampling trajectories'
+    )
+    parser.add_argument('--show', action='store_true', help='show results in windows')
     args = parser.parse_args()
     if not (args.out_dir or args.show):
-        parser.error('nothing would be seen: give --out-dir, --show or both')
+        parser.error('results are neither written nor shown: give --out-dir or --show')
     return args
 
 
@@ -44,14 +64,18 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('What has been answered is in --out-dir.'):
+    with readable_errors('Finished predictions are in --out-dir.'):
         from mmadm.apis import ADMInferencer
 
-        inferencer = ADMInferencer(args.config, args.weights, args.device)
+        inferencer = ADMInferencer(
+            args.config, args.weights, args.device, window=args.window
+        )
         if inferencer.is_conditional:
-            request = dict(inputs=args.input, masks=args.masks)
+            request = dict(
+                inputs=args.input, masks=args.masks, max_pixels=args.max_pixels
+            )
         else:
-            request = dict(num_samples=number(args.input))
+            request = dict(num_samples=to_number(args.input))
         inferencer(
             **request,
             batch_size=args.batch_size,
@@ -66,12 +90,12 @@ def main() -> None:
             print(f'Written to {args.out_dir}')
 
 
-def number(text: str) -> int:
-    """How many pictures are to be drawn."""
+def to_number(text: str) -> int:
+    """The number of images to generate."""
     if not text.isdecimal():
         raise ValueError(
-            'This model draws pictures out of nothing, but the first argument is '
-            f'{text!r}. Give the number of pictures in its place.'
+            'This model is unconditional, but the first argument is '
+            f'{text!r}. Give the number of images to generate.'
         )
     return int(text)
 

@@ -1,15 +1,25 @@
 #!/usr/bin/env python
-"""A web page that answers pictures with trained models."""
+"""A web page that runs trained models on the images of its visitors."""
 
 import argparse
-from collections.abc import Callable
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
 
 from mmadm.diffusion import SAMPLER_PRESETS
 
-Pictures = tuple[np.ndarray | None, ...]
+#: Prediction, comparison and trajectory; None where a model has no trajectory.
+Images = tuple[np.ndarray | None, ...]
+#: A drawing of the editor: files, or their content.
+Drawing = dict[str, str | bytes | list | None]
+
+_SECONDS = 0.2  # between two looks whether the visitor still waits
+_DRAWINGS = 16  # that the server holds at a time
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,17 +30,36 @@ def parse_args() -> argparse.Namespace:
         action='append',
         required=True,
         metavar=('CONFIG', 'WEIGHTS'),
-        help='config file or name of a shipped config, and its checkpoint; may be '
-        'given several times, for visitors to choose from',
+        help='config file or name of a shipped config, and a checkpoint; repeat the '
+        'option to offer several models',
     )
-    parser.add_argument('--device', help='such as cpu or cuda:1; default: the best')
-    parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0: all may visit')
+    parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
+    parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0 for all visitors')
     parser.add_argument('--port', type=int, default=7860)
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=2048 * 2048,
+        help='largest image, input or prediction (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--max-mb',
+        type=int,
+        default=20,
+        help='largest upload in megabytes (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--keep-minutes',
+        type=int,
+        default=10,
+        help='when uploads and predictions are removed (default: %(default)s)',
+    )
     return parser.parse_args()
 
 
 def import_gradio():
-    """gradio, or a message that says how to get it."""
+    """gradio, without its reports to the internet; or a message how to install it."""
+    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     try:
         import gradio
     except ImportError as error:
@@ -41,91 +70,269 @@ def import_gradio():
     return gradio
 
 
-def make_predict(inferencers: dict) -> Callable[..., Pictures]:
-    """What the page calls.
+def make_predict(inferencers: dict, max_pixels: int) -> Callable[..., Images]:
+    """The function behind the page.
 
     Args:
         inferencers: :class:`mmadm.apis.ADMInferencer` by the name that visitors see.
+        max_pixels: largest image, input or prediction.
     """
 
-    def answer(
-        name: str, drawing: dict | None, num_steps: int, seed: int, sampler: str
-    ) -> Pictures:
-        """Answer; condition and answer side by side; the way from noise, if one."""
+    def predict(
+        name: str,
+        drawing: Drawing | None,
+        num_steps: float | None,
+        seed: float | None,
+        sampler: str | None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Images:
+        if not isinstance(name, str) or name not in inferencers:
+            raise ValueError(
+                f'Unknown model: {name!r}. Choose one of {list(inferencers)}.'
+            )
         inferencer = inferencers[name]
-        request = request_of(drawing) if inferencer.is_conditional else {}
-        results = inferencer(
-            **request,
-            num_steps=int(num_steps),
-            seed=int(seed),
-            sampler=sampler or None,
-            trajectory=inferencer.model.inference.has_trajectory,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            inputs = {}
+            if inferencer.is_conditional:
+                inputs = dict(read_drawing(drawing, folder), max_pixels=max_pixels)
+            results = inferencer(
+                **inputs,
+                num_steps=to_integer(num_steps),
+                seed=to_integer(seed),
+                sampler=sampler or None,
+                trajectory=inferencer.model.inference.has_trajectory,
+                should_stop=should_stop,
+            )
         shown = ('predictions', 'visualization', 'trajectory')
         return tuple(results.get(key, [None])[0] for key in shown)
 
-    return answer
+    return predict
 
 
-def request_of(drawing: dict | None) -> dict:
-    """The picture, and the hole where a visitor painted.
+def to_integer(value: float | None) -> float | None:
+    """5 for 5.0, which browsers may send; the inferencer checks all other values."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole else value
+
+
+def read_drawing(drawing: Drawing | None, folder: str) -> dict:
+    """Input image, and the hole where a visitor painted.
+
+    Images are opened by mmadm's reader only: others may run programs.
 
     Args:
-        drawing: what gradio's editor gives: ``background`` and ``layers`` of strokes,
-            (H, W, 4), RGBA.
+        drawing: ``background`` and ``layers`` of strokes, which are transparent where
+            nothing was painted.
+        folder: for images that are not files yet.
     """
+    from mmadm.utils.images import read_mask, read_size
+
     if drawing is None or drawing['background'] is None:
-        raise ValueError('There is no picture to answer. Drop one on the editor.')
-    picture = np.ascontiguousarray(drawing['background'][..., :3])
-    mask = np.zeros(picture.shape[:2], bool)
-    for layer in drawing['layers']:
-        mask |= layer[..., 3] > 0
-    return dict(inputs=picture, masks=mask if mask.any() else None)
+        raise ValueError('There is no image. Drop one on the editor.')
+    image = as_file(drawing['background'], folder)
+    size, hole = read_size(image), None
+    for layer in drawing['layers'] or ():
+        path = as_file(layer, folder)
+        if read_size(path) != size:
+            raise ValueError(
+                f'The painted layer is {read_size(path)}, the image {size}, in pixels '
+                '(height, width). Paint on the image, without cropping it afterwards.'
+            )
+        mask = read_mask(path)
+        hole = mask if hole is None else hole | mask
+    is_painted = hole is not None and hole.any()
+    return dict(inputs=image, masks=hole if is_painted else None)
 
 
-def build_page(answer: Callable[..., Pictures], names: list[str]):
-    """The page: the request to the left, what comes of it to the right."""
+def as_file(image: str | bytes, folder: str) -> str:
+    """The path of an image; its content is written to a file first."""
+    if isinstance(image, str):
+        return image
+    path = Path(folder, f'{len(os.listdir(folder))}.png')
+    path.write_bytes(image)
+    return str(path)
+
+
+def streamed(predict: Callable[..., Images], skip: object) -> Callable[..., Iterator]:
+    """``predict`` as a generator; sampling stops when it is closed.
+
+    gradio closes the generator of a visitor who left or pressed Stop.
+
+    Args:
+        predict: see :func:`make_predict`.
+        skip: yielded for each output until there is a result.
+    """
+
+    def run(*request) -> Iterator[tuple]:
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(predict, *request, should_stop=stop.is_set)
+            try:
+                while not wait([future], _SECONDS).done:
+                    yield (skip,) * 3
+            finally:
+                stop.set()
+        yield future.result()
+
+    return run
+
+
+def make_raw(component: type) -> type:
+    """A component of gradio that passes on what the browser sends, unread."""
+
+    def preprocess(self, payload):
+        return payload
+
+    return type(
+        component.__name__,
+        (component,),
+        dict(preprocess=preprocess, is_template=True),
+    )
+
+
+def make_editor(gr) -> type:
+    """gradio's image editor, which opens no image."""
+    from gradio.components.base import server
+
+    class Editor(gr.ImageEditor):
+        is_template = True
+
+        def preprocess(self, payload) -> Drawing | None:
+            """The files that the browser sent, or their content, unread."""
+            if payload is None:
+                return None
+            sent = payload
+            if payload.id is not None:
+                sent = self.blob_storage.pop(payload.id, None)
+            if sent is None:
+                return None
+            layers = [layer for layer in sent.layers or () if layer is not None]
+            return dict(
+                background=getattr(sent.background, 'path', sent.background),
+                layers=[getattr(layer, 'path', layer) for layer in layers],
+            )
+
+        @server
+        def accept_blobs(self, data) -> None:
+            """Keep a drawing until its prediction is requested, but not too many."""
+            while len(self.blob_storage) >= _DRAWINGS:
+                self.blob_storage.pop(next(iter(self.blob_storage)), None)
+            super().accept_blobs(data)
+
+    return Editor
+
+
+def build_page(predict: Callable[..., Images], names: list[str], keep_minutes: int):
+    """The page: inputs on the left, outputs on the right."""
     gr = import_gradio()
 
-    def shown(*request) -> Pictures:
+    def guarded(*request, **options) -> Images:
         try:
-            return answer(*request)
+            return predict(*request, **options)
+        except MemoryError as error:
+            raise gr.Error('Not enough memory. Give a smaller image.') from error
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    with gr.Blocks(title='mmadm') as page:
+    Dropdown, Number, Slider = map(make_raw, (gr.Dropdown, gr.Number, gr.Slider))
+    samplers = [('of the config', ''), *SAMPLER_PRESETS]
+    age = 60 * keep_minutes
+    with gr.Blocks(
+        title='mmadm', analytics_enabled=False, delete_cache=(min(age, 60), age)
+    ) as page:
         gr.Markdown(
             '# mmadm\nDiffusion models with Analytical image Attenuation (ADM): '
-            'answers in a few network calls.'
+            'images in a few steps.'
         )
         with gr.Row():
             with gr.Column():
-                requests = [
-                    gr.Dropdown(names, value=names[0], label='model'),
-                    gr.ImageEditor(label='picture (inpainting: paint the hole)'),
-                    gr.Slider(1, 50, value=5, step=1, label='network calls'),
-                    gr.Number(0, precision=0, label='seed'),
-                    gr.Dropdown(
-                        [("the config's", ''), *SAMPLER_PRESETS],
-                        value='',
-                        label='sampler',
+                inputs = [
+                    Dropdown(names, value=names[0], label='model'),
+                    make_editor(gr)(
+                        label='image (for inpainting, paint the hole)',
+                        brush=gr.Brush(colors=['#ffffff'], color_mode='fixed'),
+                        format='png',
                     ),
+                    Slider(1, 50, value=5, step=1, label='steps'),
+                    Number(0, precision=0, label='seed'),
+                    Dropdown(samplers, value='', label='sampler'),
                 ]
-                button = gr.Button('Answer', variant='primary')
+                with gr.Row():
+                    button = gr.Button('Run', variant='primary')
+                    stop = gr.Button('Stop')
             with gr.Column():
-                answers = [
+                outputs = [
                     gr.Image(label=label, format='png')
-                    for label in ('answer', 'side by side', 'from noise to answer')
+                    for label in ('prediction', 'side by side', 'sampling trajectory')
                 ]
-        button.click(shown, requests, answers, api_name='answer')
+        run = streamed(guarded, gr.skip())
+        event = button.click(run, inputs, outputs, api_name='predict')
+        stop.click(None, cancels=[event])
     return page
+
+
+class BodyLimit:
+    """ASGI middleware that refuses requests with too large a body.
+
+    Args:
+        app: the application.
+        max_bytes: largest body of a request.
+    """
+
+    def __init__(self, app: Callable, max_bytes: int) -> None:
+        self.app, self.max_bytes = app, max_bytes
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        received = 0
+
+        async def counted() -> dict:
+            nonlocal received
+            message = await receive()
+            received += len(message.get('body', b''))
+            if received > self.max_bytes:
+                return dict(type='http.disconnect')
+            return message
+
+        headers = dict(scope.get('headers', ()))
+        if int(headers.get(b'content-length', 0)) > self.max_bytes:
+            start = dict(type='http.response.start', status=413)
+            text = f'{{"detail": "Uploads are limited to {self.max_bytes} bytes."}}'
+            json = [(b'content-type', b'application/json')]
+            await send(start | dict(headers=json))
+            await send(dict(type='http.response.body', body=text.encode()))
+        else:
+            await self.app(scope, counted, send)
+
+
+def launch_page(page, args: argparse.Namespace, **options) -> None:
+    """Serve the page until it is interrupted."""
+    from starlette.middleware import Middleware
+
+    max_bytes = args.max_mb * 10**6
+    page.queue(max_size=_DRAWINGS).launch(
+        server_name=args.host,
+        server_port=args.port,
+        max_file_size=max_bytes,
+        # The content of a drawing is sent with some text around it.
+        app_kwargs=dict(
+            middleware=[Middleware(BodyLimit, max_bytes=max_bytes + 10**5)]
+        ),
+        show_error=True,
+        ssr_mode=False,
+        **options,
+    )
 
 
 def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('The page is closed.'):
+    with (
+        readable_errors('The page is closed.'),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        # All files of visitors are below this folder, which is removed at the end.
+        os.environ['GRADIO_TEMP_DIR'] = folder
         import_gradio()
         from mmadm.apis import ADMInferencer
 
@@ -135,8 +342,8 @@ def main() -> None:
             )
             for config, weights in args.model
         }
-        page = build_page(make_predict(inferencers), list(inferencers))
-        page.launch(server_name=args.host, server_port=args.port)
+        predict = make_predict(inferencers, args.max_pixels)
+        launch_page(build_page(predict, list(inferencers), args.keep_minutes), args)
 
 
 if __name__ == '__main__':

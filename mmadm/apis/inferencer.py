@@ -23,12 +23,16 @@ from mmadm.diffusion.presets import sampler_preset
 from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import check_device, enlarge
+from mmadm.utils.images import read_size
 from mmadm.visualization import DiffusionVisualizer, columns, draw_trajectory
 from mmadm.visualization.images import captioned, row
 from mmadm.visualization.visualizer import save
 
 from .launch import load_config
 from .step_sweep import check_steps
+
+#: Default of ``max_pixels``: 4096 x 4096 pixels need about 1 GB.
+MAX_PIXELS = 4096 * 4096
 
 
 class SamplingStoppedError(RuntimeError):
@@ -48,6 +52,8 @@ class ADMInferencer(BaseInferencer):
         weights: checkpoint, or a file that ``tools/misc/publish_model.py`` wrote.
         device: 'cpu', 'cuda:1', ...; None uses a GPU if there is one.
         show_progress: show a progress bar.
+        window: side of overlapping windows in which large images are sampled, in pixels
+            of the prediction; None samples as the test of the config does.
 
     Raises:
         FileNotFoundError: the config or the checkpoint does not exist.
@@ -55,7 +61,7 @@ class ADMInferencer(BaseInferencer):
             missing or belong to another config.
     """
 
-    preprocess_kwargs = {'masks', 'num_samples'}
+    preprocess_kwargs = {'masks', 'num_samples', 'max_pixels'}
     forward_kwargs = {'num_steps', 'seed', 'sampler', 'trajectory', 'should_stop'}
     visualize_kwargs = {'show', 'wait_time'}
     postprocess_kwargs = {'out_dir'}
@@ -66,11 +72,15 @@ class ADMInferencer(BaseInferencer):
         weights: str | Path | None = None,
         device: str | None = None,
         show_progress: bool = True,
+        window: int | None = None,
     ) -> None:
         if device is not None:
             check_device(device)
         cfg, published = _find_config(model)
         weights = weights or published
+        if window is not None:
+            _check_integer('window', window, 4)
+            _use_windows(cfg, window)
         super().__init__(cfg, weights and str(weights), device, 'mmadm', show_progress)
 
     @property
@@ -96,7 +106,8 @@ class ADMInferencer(BaseInferencer):
                 predictions by rounding only.
             kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``:
                 white in files, 1 or 255 in arrays (H, W). ``num_samples``, how many
-                images an unconditional model generates (1). ``num_steps``, ``seed`` and
+                images an unconditional model generates (1). ``max_pixels``, the largest
+                image, input or prediction; larger ones are refused. ``num_steps``, ``seed`` and
                 ``sampler``, as for ``tools/test.py``; by default those of the config.
                 ``trajectory=True`` also draws the sampling trajectories. ``show=True``
                 opens a window for each image, which stays open ``wait_time`` seconds
@@ -149,13 +160,16 @@ class ADMInferencer(BaseInferencer):
         batch_size: int = 1,
         masks: Any = None,
         num_samples: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> DataLoader:
         """Build the batches for the model; see :meth:`__call__`."""
         _check_integer('batch_size', batch_size, 1)
         if num_samples is not None:
             _check_integer('num_samples', num_samples, 1)
-        choose = self._image_dataset if self.is_conditional else self._seed_dataset
-        dataset = choose(inputs, masks, num_samples)
+        if self.is_conditional:
+            dataset = self._image_dataset(inputs, masks, num_samples, max_pixels)
+        else:
+            dataset = self._seed_dataset(inputs, masks, num_samples)
         return DataLoader(dataset, batch_size, collate_fn=self.collate_fn)
 
     def _seed_dataset(self, inputs: Any, masks: Any, num_samples: int | None):
@@ -170,8 +184,10 @@ class ADMInferencer(BaseInferencer):
             {**self.cfg.test_dataloader.dataset, 'num_samples': number}
         )
 
-    def _image_dataset(self, inputs: Any, masks: Any, num_samples: int | None):
-        """The input images, each of which can be read."""
+    def _image_dataset(
+        self, inputs: Any, masks: Any, num_samples: int | None, max_pixels: int
+    ):
+        """The input images, each of which can be read and is not too large."""
         if inputs is None or num_samples is not None:
             given = 'no image' if inputs is None else f'num_samples={num_samples}'
             raise ValueError(
@@ -181,7 +197,13 @@ class ADMInferencer(BaseInferencer):
         kind = dict(type='InferenceDataset', images=inputs, masks=masks)
         dataset = DATASETS.build(dict(kind, pipeline=self.pipeline))
         for index in range(len(dataset)):
-            dataset[index]
+            entry = dataset.get_data_info(index)
+            # The header of a file is read first: decoding may need too much memory.
+            for key in ('img_path', 'mask_path'):
+                if key in entry:
+                    _check_size(entry['name'], read_size(entry[key]), max_pixels)
+            target = dataset[index]['data_samples'].target_shape
+            _check_size(entry['name'], target, max_pixels)
         return dataset
 
     @torch.no_grad()
@@ -306,6 +328,26 @@ class ADMInferencer(BaseInferencer):
         return DiffusionVisualizer()
 
 
+def _use_windows(cfg: ConfigDict, window: int) -> None:
+    """Sample in windows that overlap by a quarter, in place."""
+    usual = cfg.model.get('test_cfg') or {}
+    kept = {key: usual[key] for key in ('num_steps', 'seed') if key in usual}
+    stride = window - window // 4
+    cfg.model.test_cfg = dict(kept, mode='slide', crop=window, stride=stride)
+
+
+def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
+    """Refuse an image that is too large."""
+    height, width = size
+    if height * width > max_pixels:
+        raise ValueError(
+            f'Image too large: {name} has, or gets, {height} x {width} pixels, and the '
+            f'limit is {max_pixels:,}. Reduce it; or raise the limit with max_pixels '
+            '(--max-pixels), and sample in windows with window=512 (--window 512), '
+            'which needs less memory.'
+        )
+
+
 def _check_integer(name: str, value: Any, minimum: int | None = None) -> None:
     """Refuse what is not an integer, or is less than the minimum."""
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
@@ -350,7 +392,7 @@ def _find_config(model: str | Path | Config | dict) -> tuple[Config, str | None]
             f'model={model!r}. Give for instance adm_sr_demo.'
         )
     if not isinstance(model, str | Path):
-        cfg = model if isinstance(model, Config) else Config(model)
+        cfg = deepcopy(model) if isinstance(model, Config) else Config(model)
     elif Path(model).suffix or Path(model).is_file():
         cfg = load_config(str(model))
     else:
