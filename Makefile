@@ -1,4 +1,4 @@
-# Every target sets itself up: a virtual environment with all that is needed.
+# Each target creates the virtual environment that it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ WORK := work_dirs/adm_sr_demo
 
 .PHONY: install test lint demo docs clean
 
-# Stamps: an environment is only touched again when what it is made from changes.
+# Stamp files: an environment is updated only when its requirements change.
 $(VENV)/.runtime: setup.py requirements/mminstall.txt requirements/runtime.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -r requirements.txt
@@ -30,14 +30,14 @@ lint: $(VENV)/.tests
 demo: $(VENV)/.runtime
 	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(WORK)
 	$(BIN)/python tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" --work-dir $(WORK) \
-	    --num-steps 5 10 --show-dir $(WORK)/pictures --out $(WORK)/scores.json
+	    --num-steps 5 10 --show-dir $(WORK)/vis --out $(WORK)/scores.json
 	$(BIN)/python tools/analysis_tools/analyze_logs.py plot_curve $(WORK) \
-	    --keys loss_image loss_noise --out $(WORK)/pictures/loss.png
+	    --keys loss_image loss_noise --out $(WORK)/vis/loss.png
 	@echo
-	@echo 'Steps against quality:      $(WORK)/scores.json (table above)'
-	@echo 'LR | bicubic | ADM | truth: $(WORK)/pictures/comparison.png'
-	@echo 'From noise to image:        $(WORK)/pictures/trajectory.png'
-	@echo 'Loss curves:                $(WORK)/pictures/loss.png'
+	@echo 'Scores by number of steps:      $(WORK)/scores.json (table above)'
+	@echo 'LR, bicubic, ADM, ground truth: $(WORK)/vis/comparison.png'
+	@echo 'Sampling trajectory:            $(WORK)/vis/trajectory.png'
+	@echo 'Loss curves:                    $(WORK)/vis/loss.png'
 
 docs: $(VENV)/.runtime requirements/docs.txt
 	$(BIN)/python -m pip install -q -r requirements/docs.txt

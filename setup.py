@@ -1,4 +1,4 @@
-"""Package metadata, and ``mmadm/.mim``, where ``mim`` looks for configs and tools."""
+"""Package metadata, and ``mmadm/.mim``, the folder of configs and tools for ``mim``."""
 
 import shutil
 from pathlib import Path

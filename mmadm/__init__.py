@@ -1,7 +1,7 @@
 """mmadm: diffusion models with Analytical image Attenuation, in the OpenMMLab style.
 
 "ADM" stands for Analytical image Attenuation, not for OpenAI's Ablated Diffusion Model.
-Importing this package only looks at the versions of its dependencies.
+Importing this package only checks the versions of its dependencies.
 """
 
 import warnings
@@ -11,8 +11,8 @@ from .version import __version__
 
 __all__ = ['__version__']
 
-# Module: (distributions that provide it, the maintained one first; oldest version that
-# works; newest release line that was tested).
+# Module: (distributions that provide it, the maintained one first; oldest supported
+# version; newest tested release line).
 _DEPENDENCIES = {
     'mmengine': (('onedl-mmengine', 'mmengine'), (0, 10, 7), (0, 10)),
     'mmcv': (('onedl-mmcv', 'mmcv-lite', 'mmcv'), (2, 2, 0), (2, 3)),
@@ -37,7 +37,7 @@ def _digits(text: str) -> tuple[int, ...]:
 
 
 def _check_dependencies() -> None:
-    """Refuse what is too old or missing, warn of what is newer or installed twice."""
+    """Refuse what is old or missing; warn of what is untested or installed twice."""
     for module, (distributions, oldest, tested) in _DEPENDENCIES.items():
         found = _installed(distributions)
         fork = distributions[0]
@@ -50,8 +50,8 @@ def _check_dependencies() -> None:
         if len(found) > 1:
             extra = ' '.join(name for name in found if name != fork)
             warnings.warn(
-                f'{" and ".join(found)} are both installed and write the same folder '
-                f'{module}/, so parts of one overwrite the other. Repair with: '
+                f'{" and ".join(found)} are both installed in the folder {module}/, so '
+                f'that parts of one overwrite the other. Repair it with: '
                 f'pip uninstall -y {extra} && pip install --force-reinstall --no-deps '
                 f'{fork}',
                 stacklevel=3,
@@ -65,8 +65,8 @@ def _check_dependencies() -> None:
         if _digits(release)[: len(tested)] > tested:
             warnings.warn(
                 f'{name} {release} is newer than what mmadm was tested with '
-                f'({".".join(map(str, tested))}.x); it probably works. If it does not, '
-                f'install the tested release line.',
+                f'({".".join(map(str, tested))}.x); it probably works. If not, install '
+                f'the tested version.',
                 stacklevel=3,
             )
 

@@ -1,9 +1,8 @@
 """The registries of mmadm.
 
-All but the last two are children of MMEngine's roots, so classes of MMEngine and,
-with a scope prefix (``mmpretrain.SwinTransformer``), of its sister toolboxes are found
-through them. The last two have no counterpart there. ``locations`` are imported at the
-first look-up, so nothing has to be imported by hand.
+All but two are children of MMEngine's registries: they also find the classes of
+MMEngine and, with a scope prefix (``mmpretrain.SwinTransformer``), of other toolboxes.
+``locations`` are imported at the first look-up, so that configs need no import.
 
 A registry stands for an argument of a config. ``MODELS`` holds every part of a model,
 with weights or without: networks, losses and data preprocessors, and what defines the
@@ -34,7 +33,7 @@ __all__ = [
     'build',
 ]
 
-# Without this line `BaseInferencer`, `mmadm::` config paths and `mim` refuse the scope.
+# `BaseInferencer`, `mmadm::` config paths and `mim` look up the package of a scope.
 MODULE2PACKAGE.setdefault('mmadm', 'mmadm')
 
 
@@ -59,11 +58,11 @@ VISUALIZERS = _registry('visualizer', roots.VISUALIZERS, 'mmadm.visualization')
 
 #: Attenuation functions h_t of Eq. (6).
 ATTENUATIONS = _registry('attenuation', None, 'mmadm.diffusion')
-#: Reverse-time samplers (Algorithm 2 and its relatives) and their time grids.
+#: Samplers of the reverse process (Algorithm 2 and others) and their time grids.
 SAMPLERS = _registry('sampler', None, 'mmadm.diffusion')
 
-# MMEngine looks for a child of the default scope in whatever it builds, and warns where
-# there is none. Nothing of mmadm is in these children.
+# MMEngine looks up every class in a child of the default scope, and warns where there
+# is none. These children are empty.
 for _root in (
     roots.EVALUATOR,
     roots.LOG_PROCESSORS,
@@ -80,7 +79,7 @@ def build(registry: Registry, spec: Any) -> Any:
     """Build ``spec`` if it is a config; a built object (or None) passes through.
 
     Args:
-        registry: where the ``type`` of the config is looked up.
-        spec: a config dict with a ``type``, or the finished object.
+        registry: registry of the config's ``type``.
+        spec: a config dict with a ``type``, or a built object.
     """
     return registry.build(spec) if isinstance(spec, dict) else spec

@@ -1,4 +1,4 @@
-"""The boundaries between the rooms, read off the imports."""
+"""The boundaries between the packages of mmadm: what each one may import."""
 
 import ast
 import subprocess
@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / 'mmadm'
 
-# Room (longest path wins) -> what of mmadm it may import, and which libraries.
+# Package (the longest path applies): what of mmadm, and which libraries, its files may
+# import.
 ALLOWED = {
     'diffusion': ({'diffusion', 'registry'}, {'torch'}),
     'models/heads': ({'models.heads', 'registry'}, {'torch', 'mmengine'}),
@@ -78,7 +79,7 @@ ALLOWED = {
 
 
 def _imports(path: Path) -> set[str]:
-    """Dotted names that a file imports, relative ones made absolute."""
+    """The absolute names of the imports of a file."""
     names = set()
     parts = path.relative_to(ROOT).with_suffix('').parts
     for node in ast.walk(ast.parse(path.read_text())):
@@ -96,19 +97,19 @@ def _imports(path: Path) -> set[str]:
 
 def _rule(path: Path) -> tuple[set[str], set[str]] | None:
     place = path.relative_to(PACKAGE).as_posix()
-    rooms = [room for room in ALLOWED if place.startswith(f'{room}/')]
-    return ALLOWED[max(rooms, key=len)] if rooms else None
+    found = [package for package in ALLOWED if place.startswith(f'{package}/')]
+    return ALLOWED[max(found, key=len)] if found else None
 
 
 def _foreign(path: Path) -> list[str]:
-    rooms, libraries = _rule(path)
+    packages, libraries = _rule(path)
     standard = set(sys.stdlib_module_names)
     foreign = []
     for name in _imports(path):
         top = name.split('.')[0]
         if top == 'mmadm':
             inside = name.removeprefix('mmadm').removeprefix('.')
-            allowed = any(inside == r or inside.startswith(f'{r}.') for r in rooms)
+            allowed = any(inside == p or inside.startswith(f'{p}.') for p in packages)
         else:
             allowed = top in libraries | standard
         if not allowed:
@@ -120,14 +121,14 @@ FILES = [path for path in sorted(PACKAGE.rglob('*.py')) if _rule(path) is not No
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_rooms_import_only_what_they_may(path):
+def test_a_file_imports_only_what_its_package_may(path):
     assert _foreign(path) == []
 
 
-def test_every_room_is_watched():
-    rooms = {path.parent.relative_to(PACKAGE).parts[0] for path in FILES}
+def test_every_package_has_a_rule():
+    packages = {path.parent.relative_to(PACKAGE).parts[0] for path in FILES}
     folders = {p.name for p in PACKAGE.iterdir() if (p / '__init__.py').is_file()}
-    assert rooms == folders
+    assert packages == folders
 
 
 def test_a_forbidden_import_is_noticed(monkeypatch):
@@ -145,19 +146,73 @@ def test_no_task_or_data_set_is_named_in_the_model():
     assert [word for word in words if word in text] == []
 
 
+# A module in a fresh process: the parts of mmadm, and the large libraries, that its
+# import may load, also indirectly. mmengine and torch are everywhere.
+_BASE = {'registry', 'structures', 'utils', 'version'}
+LOADED = {
+    'registry': ({'registry', 'version'}, set()),
+    'structures': ({'structures', 'version'}, set()),
+    'utils': ({'utils', 'version'}, {'PIL'}),
+    'diffusion': ({'diffusion', 'registry', 'version'}, set()),
+    'models': (_BASE | {'checkpoints', 'diffusion', 'models'}, {'PIL'}),
+    'datasets': (_BASE | {'datasets'}, {'PIL', 'cv2', 'mmcv'}),
+    'evaluation': (_BASE | {'checkpoints', 'evaluation'}, {'PIL', 'scipy'}),
+    'visualization': (_BASE | {'visualization'}, {'PIL', 'cv2'}),
+    'checkpoints': (_BASE | {'checkpoints'}, {'PIL'}),
+    'engine': (_BASE | {'checkpoints', 'engine', 'visualization'}, {'PIL', 'cv2'}),
+    'apis': (
+        _BASE | {'apis', 'checkpoints', 'engine', 'visualization'},
+        {'PIL', 'cv2'},
+    ),
+}
+LARGE = {
+    *('PIL', 'cv2', 'matplotlib', 'mmcv', 'mmpretrain', 'numba', 'pandas', 'scipy'),
+    *('skimage', 'sklearn', 'tensorboard', 'timm', 'torch_fidelity', 'torchvision'),
+}
+
+
+def _run(code: str) -> str:
+    """What a fresh process prints."""
+    command = [sys.executable, '-c', code]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def _modules_after(statement: str) -> set[str]:
-    code = f'import sys; {statement}; print(*sys.modules)'
-    run = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    return set(_run(f'import sys; {statement}; print(*sys.modules)').split())
+
+
+@pytest.mark.parametrize('module', LOADED)
+def test_an_import_loads_only_what_it_may(module):
+    names = _modules_after(f'import mmadm.{module}')
+    parts = {name.split('.')[1] for name in names if name.startswith('mmadm.')}
+    allowed, libraries = LOADED[module]
+    assert parts - allowed == set()
+    assert names & LARGE - libraries == set()
+
+
+def test_every_module_has_a_rule_of_what_it_loads():
+    modules = {path.stem for path in PACKAGE.glob('*.py')}
+    packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    assert LOADED.keys() == (modules | packages) - {'__init__', 'version'}
+
+
+def test_importing_mmadm_loads_no_library():
+    libraries = LARGE | {'torch', 'mmengine', 'numpy'}
+    assert not _modules_after('import mmadm') & libraries
+
+
+def test_an_import_changes_no_library():
+    """MMEngine's checkpoint loaders, and torch's, are those of before."""
+    code = (
+        'import torch, mmengine.runner as runner\n'
+        'def state():\n'
+        '    loaders = dict(runner.CheckpointLoader._schemes)\n'
+        '    globals_ = torch.serialization.get_safe_globals()\n'
+        '    return loaders, torch.load, torch.hub.load_state_dict_from_url, globals_\n'
+        'before = state()\n'
+        f'import {", ".join(f"mmadm.{module}" for module in LOADED)}\n'
+        'print(state() == before)'
     )
-    return set(run.stdout.split())
-
-
-def test_importing_mmadm_imports_no_library():
-    heavy = {'torch', 'mmengine', 'mmcv', 'numpy', 'cv2'}
-    assert not _modules_after('import mmadm') & heavy
-
-
-def test_importing_the_models_leaves_heavy_libraries_alone():
-    heavy = {'torchvision', 'mmpretrain', 'skimage', 'matplotlib.pyplot'}
-    assert not _modules_after('import mmadm.models') & heavy
+    assert _run(code).strip() == 'True'

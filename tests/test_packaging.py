@@ -1,5 +1,7 @@
-"""What is installed, and what a version gate says."""
+"""Content of the wheel, declared requirements, and the version check."""
 
+import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -22,7 +24,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def test_the_wheel_holds_package_configs_and_tools(wheel):
+def test_the_wheel_contains_package_configs_and_tools(wheel):
     inside = set(wheel.namelist())
     for source, target in (
         ('mmadm', 'mmadm'),
@@ -40,7 +42,7 @@ def test_the_wheel_holds_package_configs_and_tools(wheel):
     assert not [name for name in inside if 'tests/' in name or '__pycache__' in name]
 
 
-def test_the_wheel_names_its_requirements_and_no_others(wheel):
+def test_the_wheel_declares_the_requirements(wheel):
     (name,) = (n for n in wheel.namelist() if n.endswith('METADATA'))
     lines = wheel.read(name).decode().splitlines()
     needed = {line[15:] for line in lines if line.startswith('Requires-Dist: ')}
@@ -57,7 +59,58 @@ def test_the_wheel_names_its_requirements_and_no_others(wheel):
     assert normalised(needed) == normalised(listed)
 
 
-def gate(monkeypatch, installed: dict[str, str]) -> None:
+def imported(*folders: str) -> dict[str, str]:
+    """Top-level modules that the files of folders import, each with one of them."""
+    found = {}
+    for folder in folders:
+        for path in (ROOT / folder).rglob('*.py'):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    names = [node.module]
+                else:
+                    continue
+                found |= {name.split('.')[0]: str(path) for name in names}
+    return found
+
+
+def declared(*files: str) -> set[str]:
+    """Names of the distributions in requirement files."""
+    texts = [(ROOT / 'requirements' / f'{file}.txt').read_text() for file in files]
+    names = re.findall(r'^[\w.-]+', '\n'.join(texts), re.MULTILINE)
+    return {name.lower().replace('_', '-') for name in names}
+
+
+@pytest.mark.parametrize(
+    ('folders', 'files'),
+    [
+        (('mmadm', 'tools', 'configs'), ('mminstall', 'runtime', 'optional')),
+        (('demo',), ('mminstall', 'runtime', 'optional')),
+        (('benchmarks',), ('mminstall', 'runtime', 'optional', 'benchmarks')),
+        (('tests',), ('mminstall', 'runtime', 'optional', 'tests')),
+    ],
+    ids=str,
+)
+def test_every_imported_library_is_declared(folders, files):
+    """A library that another one happens to install may be gone tomorrow."""
+    providers = metadata.packages_distributions()
+    known = declared(*files)
+    scripts = {path.stem for folder in folders for path in (ROOT / folder).glob('*.py')}
+    own = {*sys.stdlib_module_names, *scripts, 'mmadm', 'tests'}
+    undeclared = {
+        module: path
+        for module, path in imported(*folders).items()
+        if module not in own
+        and not {
+            name.lower().replace('_', '-') for name in providers.get(module, [module])
+        }
+        & known
+    }
+    assert undeclared == {}
+
+
+def check_versions(monkeypatch, installed: dict[str, str]) -> None:
     def version(name: str) -> str:
         if name not in installed:
             raise metadata.PackageNotFoundError(name)
@@ -76,35 +129,35 @@ GOOD = {
 
 
 def test_tested_versions_pass_silently(monkeypatch, recwarn):
-    gate(monkeypatch, GOOD)
-    gate(monkeypatch, {**GOOD, 'torch': '2.4.1'})
+    check_versions(monkeypatch, GOOD)
+    check_versions(monkeypatch, {**GOOD, 'torch': '2.4.1'})
     assert not list(recwarn)
 
 
 def test_upstream_alone_passes(monkeypatch, recwarn):
     upstream = {'mmengine': '0.10.7', 'mmcv-lite': '2.2.0', 'mmpretrain': '1.2.0'}
-    gate(monkeypatch, {**upstream, 'torch': '2.15.0'})
+    check_versions(monkeypatch, {**upstream, 'torch': '2.15.0'})
     assert not list(recwarn)
 
 
 @pytest.mark.parametrize('name', GOOD)
 def test_too_old_and_missing_are_errors_with_a_command(monkeypatch, name):
     with pytest.raises(ImportError, match=rf'{name} 0\.1\.0 is installed.*pip install'):
-        gate(monkeypatch, {**GOOD, name: '0.1.0'})
+        check_versions(monkeypatch, {**GOOD, name: '0.1.0'})
     missing = {key: value for key, value in GOOD.items() if key != name}
     with pytest.raises(ImportError, match=rf'none of .*{name}.*pip install'):
-        gate(monkeypatch, missing)
+        check_versions(monkeypatch, missing)
 
 
 @pytest.mark.parametrize('name', GOOD)
 def test_newer_only_warns(monkeypatch, name):
     with pytest.warns(UserWarning, match=f'{name} 9.0.0 is newer'):
-        gate(monkeypatch, {**GOOD, name: '9.0.0'})
+        check_versions(monkeypatch, {**GOOD, name: '9.0.0'})
 
 
-def test_fork_and_upstream_together_are_noticed_with_the_repair(monkeypatch):
+def test_fork_and_upstream_together_are_reported_with_the_repair(monkeypatch):
     with pytest.warns(UserWarning, match='pip uninstall -y mmengine && pip install'):
-        gate(monkeypatch, {**GOOD, 'mmengine': '0.10.7'})
+        check_versions(monkeypatch, {**GOOD, 'mmengine': '0.10.7'})
 
 
 def test_no_compiled_operator_is_used():

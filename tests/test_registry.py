@@ -1,11 +1,11 @@
-"""Short names, text configs and scopes."""
+"""Registries: short names, text configs and scopes."""
 
 import pytest
 
 import mmadm.registry as registry
 from mmadm.utils import register_all_modules
 
-# One text config per registry: short names only, nothing imported by hand.
+# One text config per registry: short names only, without any import.
 TEXT = dict(
     MODELS=dict(type='ADM', head=dict(type='DualDecoderUNet', base_channels=8)),
     DATASETS=dict(type='SeedDataset', num_samples=2),
@@ -39,7 +39,7 @@ def test_a_text_config_builds_by_short_name(name):
 
 
 @pytest.mark.parametrize('name', [n for n in REGISTRIES if n[0] not in 'AS'])
-def test_children_find_what_mmengine_registers(name):
+def test_children_find_the_classes_of_mmengine(name):
     own = getattr(registry, name)
     assert own.parent is not None and own.scope == 'mmadm'
 
@@ -52,6 +52,6 @@ def test_built_objects_pass_through():
     assert registry.build(registry.MODELS, None) is None
 
 
-def test_the_call_of_every_tutorial_works():
+def test_register_all_modules_works():
     register_all_modules()
     assert registry.HOOKS.get('ShowDirHook') is not None

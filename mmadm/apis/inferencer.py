@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
@@ -105,16 +106,18 @@ class ADMInferencer(BaseInferencer):
             batch_size: how many images of one size are sampled together; it changes
                 predictions by rounding only.
             kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``:
-                white in files, 1 or 255 in arrays (H, W). ``num_samples``, how many
-                images an unconditional model generates (1). ``max_pixels``, the largest
-                image, input or prediction; larger ones are refused. ``num_steps``, ``seed`` and
-                ``sampler``, as for ``tools/test.py``; by default those of the config.
-                ``trajectory=True`` also draws the sampling trajectories. ``show=True``
-                opens a window for each image, which stays open ``wait_time`` seconds
-                (0: until a key is pressed). ``out_dir`` is a folder for PNG files with
-                the names of the inputs, in ``pred/``, ``vis/`` and ``trajectory/``;
-                they are written after each batch. ``should_stop``, a function that is
-                called before each step; if it returns True, sampling ends.
+                white in files, 1 or 255 in arrays (H, W).
+                ``num_samples``, how many images an unconditional model generates (1).
+                ``max_pixels``, the largest image, input or prediction.
+                ``num_steps``, ``seed`` and ``sampler``, as for ``tools/test.py``; the
+                default is the config's.
+                ``trajectory=True`` also draws the sampling trajectories.
+                ``should_stop``, a function that is called before each step; sampling
+                ends if it returns True.
+                ``show=True`` opens a window for each image, which stays open
+                ``wait_time`` seconds (0: until a key is pressed).
+                ``out_dir``, a folder for PNG files with the names of the inputs, in
+                ``pred/``, ``vis/`` and ``trajectory/``, written after each batch.
 
         Returns:
             ``predictions``, arrays (H, W, 3), or (H, W) for maps, uint8, RGB;

@@ -1,4 +1,4 @@
-"""The tools as people call them."""
+"""The tools, called as users call them."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def call(tool: str, *args) -> None:
     """Run a tool in this process, with a command line."""
     argv = sys.argv
     sys.argv = [tool, *map(str, args)]
-    # MMEngine names a run by the second in which it starts; these are faster.
+    # MMEngine names a run by the second of its start; two of these fit into one.
     for kind in (DefaultScope, MessageHub, MMLogger, Visualizer, DiffusionVisualizer):
         kind._instance_dict.clear()
     try:
@@ -43,7 +43,7 @@ def call(tool: str, *args) -> None:
 
 
 def refused(capsys, tool: str, *args) -> str:
-    """What a tool says before it exits with code 1."""
+    """The message of a tool that exits with code 1."""
     with pytest.raises(SystemExit) as exit_info:
         call(tool, *args)
     assert exit_info.value.code == 1
@@ -73,9 +73,7 @@ def checkpoint(toy_config, tmp_path) -> Path:
     return tmp_path / 'trained' / 'iter_4.pth'
 
 
-def test_test_writes_table_scores_and_pictures(
-    checkpoint, toy_config, tmp_path, capsys
-):
+def test_test_writes_table_scores_and_images(checkpoint, toy_config, tmp_path, capsys):
     shown, scores = tmp_path / 'shown', tmp_path / 'deep' / 'scores.json'
     options = ('--show-dir', shown, '--out', scores, '--work-dir', tmp_path / 'w')
     call('test.py', toy_config, checkpoint, '--num-steps', 2, 3, *options)
@@ -87,11 +85,11 @@ def test_test_writes_table_scores_and_pictures(
     table = capsys.readouterr().out
     assert f'{results["3"]["psnr_rgb"]:.4f}' in table and 'bicubic' in table
 
-    # condition, bicubic, two answers, truth: five columns of 48 pixels, five rows.
+    # Condition, bicubic, two predictions, ground truth: five columns of 48 pixels.
     sheet = Image.open(shown / 'comparison.png')
     assert sheet.size == (5 * 48 + 4 * 4, 5 * (40 + 22) + 4 * 4)
-    truth = np.array(sheet)[22:62, -48:]
-    assert (truth == draw_photo(0)).all(), 'the truth stands last'
+    last = np.array(sheet)[22:62, -48:]
+    assert (last == draw_photo(0)).all(), 'the ground truth is the last column'
     assert len(list((shown / 'ADM 2').glob('*.png'))) == 5
     trajectory = Image.open(shown / 'trajectory.png')
     assert trajectory.size == (3 * 48 + 2 * 4, 2 * (40 + 22) + 4)
@@ -108,7 +106,7 @@ def test_test_writes_table_scores_and_pictures(
     ],
     ids=lambda options: options[0] + str(options[-1]),
 )
-def test_options_of_test_change_the_answer(
+def test_options_of_test_change_the_prediction(
     checkpoint, toy_config, tmp_path, options, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -118,6 +116,8 @@ def test_options_of_test_change_the_answer(
     a, b = (json.loads((tmp_path / f'{x}.json').read_text())['2'] for x in 'ab')
     assert a['bicubic:psnr_rgb'] == b['bicubic:psnr_rgb']
     assert a['psnr_rgb'] != b['psnr_rgb']
+    if options == ('--amp',):
+        assert torch.get_autocast_dtype('cuda') == torch.bfloat16
 
 
 def test_predictions_are_dumped(checkpoint, toy_config, tmp_path):
@@ -131,7 +131,7 @@ def test_predictions_are_dumped(checkpoint, toy_config, tmp_path):
     assert samples[0]['pred_img'].dtype == torch.uint8
 
 
-def test_predictions_are_dumped_as_pictures(checkpoint, toy_config, tmp_path):
+def test_predictions_are_dumped_as_images(checkpoint, toy_config, tmp_path):
     out = tmp_path / 'pred'
     options = ('--out', out, '--out-item', 'pred', '--work-dir', tmp_path / 'w')
     call('test.py', toy_config, checkpoint, '--num-steps', 1, *options)
@@ -160,7 +160,7 @@ def losses_of(work_dir: Path) -> list[float]:
 
 
 def test_two_processes_train_and_score_like_one(toy_config, tmp_path):
-    """Two ranks of two samples each see what one process sees in batches of four."""
+    """Two ranks with batch size 2 train on the same data as one with batch size 4."""
     scores = {}
     for processes, batch in ((1, 4), (2, 2)):
         work = tmp_path / f'ranks_{processes}'
@@ -170,7 +170,7 @@ def test_two_processes_train_and_score_like_one(toy_config, tmp_path):
         trained = tmp_path / 'ranks_1' / 'iter_4.pth'
         launch(processes, 'test.py', toy_config, trained, *out)
         scores[processes] = json.loads((work / 'scores.json').read_text())
-    assert scores[1] == scores[2], 'five samples over two ranks, each counted once'
+    assert scores[1] == scores[2], 'five samples on two ranks, each counted once'
 
     curves = [losses_of(tmp_path / f'ranks_{n}') for n in (1, 2)]
     assert len(curves[0]) == 4
@@ -198,13 +198,26 @@ def test_curves_and_times_come_from_the_log(checkpoint, tmp_path, capsys):
     assert "['lss']" in message and 'loss_image' in message
 
 
-def test_print_config_prints_what_is_inherited(toy_config, capsys):
+def test_print_config_prints_inherited_entries(toy_config, capsys):
     call('misc/print_config.py', toy_config, '--cfg-options', 'train_cfg.max_iters=7')
     text = capsys.readouterr().out
     assert 'max_iters=7' in text and 'DualDecoderUNet' in text
 
 
-def test_mistakes_before_training_are_one_message_each(toy_config, tmp_path, capsys):
+@pytest.mark.parametrize('place', ['option', 'config'])
+def test_a_tilde_is_the_home_folder(toy_config, tmp_path, monkeypatch, place):
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    monkeypatch.chdir(tmp_path)
+    short = ('--cfg-options', 'train_cfg.max_iters=2')
+    if place == 'option':
+        call('train.py', toy_config, '--work-dir=~/work', *short)
+    else:
+        call('train.py', toy_config, *short, 'work_dir=~/work')
+    assert (tmp_path / 'home' / 'work' / 'iter_2.pth').is_file()
+    assert not (tmp_path / '~').exists()
+
+
+def test_mistakes_before_training_end_with_one_message(toy_config, tmp_path, capsys):
     def train(*options) -> str:
         work = ('--work-dir', tmp_path / 'w')
         return refused(capsys, 'train.py', toy_config, *work, *options)
@@ -234,14 +247,17 @@ def test_mistakes_before_training_are_one_message_each(toy_config, tmp_path, cap
         ('a.py', 'model = (', 'never closed'),
         ('a.py', 'import no_such_package\nx = no_such_package.x', 'no model'),
         ('a.py', 'train_cfg = dict()', 'no model'),
-        ('a.yaml', 'model: 3', 'Python files'),
+        ('a.yaml', 'model: 3', 'Python file'),
+        ('a.json', '{"model": ', 'JSONDecodeError'),
+        ('a.py', 'import os\nmodel = dict(x=os.environ["FOO"])', "variable 'FOO'"),
+        ('a.py', 'model = dict()\nmodel.x', 'AttributeError'),
         ('a.py', LOST_BASE, 'nothing'),
     ],
 )
 def test_a_file_that_is_no_config_is_refused(tmp_path, capsys, name, content, message):
     (tmp_path / name).write_text(content)
-    said = refused(capsys, 'train.py', tmp_path / name)
-    assert message in said and str(tmp_path / name) in said
+    error = refused(capsys, 'train.py', tmp_path / name)
+    assert message in error and str(tmp_path / name) in error
 
 
 @pytest.mark.parametrize('workers', [0, 1])
@@ -249,7 +265,7 @@ def test_a_broken_image_is_named_from_any_process(
     toy_config, photo_folder, tmp_path, capsys, workers
 ):
     for i in range(4):
-        (photo_folder / f'photo_{i}.png').write_bytes(b'no picture')
+        (photo_folder / f'photo_{i}.png').write_bytes(b'not an image')
     options = ('--cfg-options', f'train_dataloader.num_workers={workers}')
     work = ('--work-dir', tmp_path / 'w')
     message = refused(capsys, 'train.py', toy_config, *work, *options)
@@ -257,7 +273,7 @@ def test_a_broken_image_is_named_from_any_process(
     assert len(message.splitlines()) < 6
 
 
-def test_mistakes_before_testing_are_one_message_each(
+def test_mistakes_before_testing_end_with_one_message(
     checkpoint, toy_config, photo_folder, tmp_path, capsys
 ):
     def test(*args) -> str:
@@ -292,7 +308,7 @@ def test_a_condition_of_the_wrong_size_is_refused(
 
 
 def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
-    """Pictures in, maps out: trained for a step, and no file of the package changes."""
+    """Images in, maps out, trained for one iteration; the package does not change."""
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     from tests.test_datasets.test_images import make_pairs
 
