@@ -161,7 +161,7 @@ LOADED = {
     'checkpoints': (_BASE | {'checkpoints'}, {'PIL'}),
     'engine': (_BASE | {'checkpoints', 'engine', 'visualization'}, {'PIL', 'cv2'}),
     'apis': (
-        _BASE | {'apis', 'checkpoints', 'engine', 'visualization'},
+        _BASE | {'apis', 'checkpoints', 'diffusion', 'engine', 'visualization'},
         {'PIL', 'cv2'},
     ),
 }
