@@ -57,6 +57,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check_limits(args: argparse.Namespace) -> None:
+    """Refuse limits with which the page cannot work."""
+    for name in ('max_pixels', 'max_mb', 'keep_minutes'):
+        if getattr(args, name) < 1:
+            raise ValueError(
+                f'Limits of the page must be positive, but got --{name.replace("_", "-")} '
+                f'{getattr(args, name)}. Leave it out for the default.'
+            )
+
+
 def import_gradio():
     """gradio, without its reports to the internet; or a message how to install it."""
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
@@ -177,49 +187,38 @@ def streamed(predict: Callable[..., Images], skip: object) -> Callable[..., Iter
     return run
 
 
-def make_raw(component: type) -> type:
-    """A component of gradio that passes on what the browser sends, unread."""
-
-    def preprocess(self, payload):
-        return payload
-
-    return type(
-        component.__name__,
-        (component,),
-        dict(preprocess=preprocess, is_template=True),
-    )
+def unread(component):
+    """A component of gradio that passes on what the browser sends, without a look."""
+    component.preprocess = lambda payload: payload
+    return component
 
 
-def make_editor(gr) -> type:
-    """gradio's image editor, which opens no image."""
+def unread_editor(editor):
+    """gradio's image editor, so that it opens no image and keeps few drawings."""
     from gradio.components.base import server
 
-    class Editor(gr.ImageEditor):
-        is_template = True
+    drawings = editor.blob_storage
+    accept = editor.accept_blobs
 
-        def preprocess(self, payload) -> Drawing | None:
-            """The files that the browser sent, or their content, unread."""
-            if payload is None:
-                return None
-            sent = payload
-            if payload.id is not None:
-                sent = self.blob_storage.pop(payload.id, None)
-            if sent is None:
-                return None
-            layers = [layer for layer in sent.layers or () if layer is not None]
-            return dict(
-                background=getattr(sent.background, 'path', sent.background),
-                layers=[getattr(layer, 'path', layer) for layer in layers],
-            )
+    def preprocess(payload) -> Drawing | None:
+        sent = payload
+        if payload is not None and payload.id is not None:
+            sent = drawings.pop(payload.id, None)
+        if sent is None:
+            return None
+        images = [sent.background, *(sent.layers or ())]
+        # Files that were uploaded, or the content of images.
+        image, *layers = [getattr(x, 'path', x) for x in images]
+        return dict(background=image, layers=[x for x in layers if x is not None])
 
-        @server
-        def accept_blobs(self, data) -> None:
-            """Keep a drawing until its prediction is requested, but not too many."""
-            while len(self.blob_storage) >= _DRAWINGS:
-                self.blob_storage.pop(next(iter(self.blob_storage)), None)
-            super().accept_blobs(data)
+    @server
+    def accept_blobs(data) -> None:
+        while len(drawings) >= _DRAWINGS:
+            drawings.pop(next(iter(drawings)), None)
+        accept(data)
 
-    return Editor
+    editor.preprocess, editor.accept_blobs = preprocess, accept_blobs
+    return editor
 
 
 def build_page(predict: Callable[..., Images], names: list[str], keep_minutes: int):
@@ -234,7 +233,6 @@ def build_page(predict: Callable[..., Images], names: list[str], keep_minutes: i
         except (ValueError, OSError) as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    Dropdown, Number, Slider = map(make_raw, (gr.Dropdown, gr.Number, gr.Slider))
     samplers = [('of the config', ''), *SAMPLER_PRESETS]
     age = 60 * keep_minutes
     with gr.Blocks(
@@ -246,16 +244,17 @@ def build_page(predict: Callable[..., Images], names: list[str], keep_minutes: i
         )
         with gr.Row():
             with gr.Column():
+                editor = gr.ImageEditor(
+                    label='image (for inpainting, paint the hole)',
+                    brush=gr.Brush(colors=['#ffffff'], color_mode='fixed'),
+                    format='png',
+                )
                 inputs = [
-                    Dropdown(names, value=names[0], label='model'),
-                    make_editor(gr)(
-                        label='image (for inpainting, paint the hole)',
-                        brush=gr.Brush(colors=['#ffffff'], color_mode='fixed'),
-                        format='png',
-                    ),
-                    Slider(1, 50, value=5, step=1, label='steps'),
-                    Number(0, precision=0, label='seed'),
-                    Dropdown(samplers, value='', label='sampler'),
+                    unread(gr.Dropdown(names, value=names[0], label='model')),
+                    unread_editor(editor),
+                    unread(gr.Slider(1, 50, value=5, step=1, label='steps')),
+                    unread(gr.Number(0, precision=0, label='seed')),
+                    unread(gr.Dropdown(samplers, value='', label='sampler')),
                 ]
                 with gr.Row():
                     button = gr.Button('Run', variant='primary')
@@ -331,6 +330,7 @@ def main() -> None:
         readable_errors('The page is closed.'),
         tempfile.TemporaryDirectory() as folder,
     ):
+        check_limits(args)
         # All files of visitors are below this folder, which is removed at the end.
         os.environ['GRADIO_TEMP_DIR'] = folder
         import_gradio()
