@@ -62,8 +62,8 @@ def check_limits(args: argparse.Namespace) -> None:
     for name in ('max_pixels', 'max_mb', 'keep_minutes'):
         if getattr(args, name) < 1:
             raise ValueError(
-                f'Limits of the page must be positive, but got --{name.replace("_", "-")} '
-                f'{getattr(args, name)}. Leave it out for the default.'
+                f'Limits of the page must be positive, but got {name}='
+                f'{getattr(args, name)}. Leave the option out for the default.'
             )
 
 
@@ -244,13 +244,14 @@ def build_page(predict: Callable[..., Images], names: list[str], keep_minutes: i
         )
         with gr.Row():
             with gr.Column():
+                model = unread(gr.Dropdown(names, value=names[0], label='model'))
                 editor = gr.ImageEditor(
                     label='image (for inpainting, paint the hole)',
                     brush=gr.Brush(colors=['#ffffff'], color_mode='fixed'),
                     format='png',
                 )
                 inputs = [
-                    unread(gr.Dropdown(names, value=names[0], label='model')),
+                    model,
                     unread_editor(editor),
                     unread(gr.Slider(1, 50, value=5, step=1, label='steps')),
                     unread(gr.Number(0, precision=0, label='seed')),

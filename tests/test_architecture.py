@@ -17,7 +17,7 @@ ALLOWED = {
     'models/heads': ({'models.heads', 'registry'}, {'torch', 'mmengine'}),
     'models/condition_encoders': (
         {'models.condition_encoders', 'registry', 'checkpoints', 'utils'},
-        {'torch', 'mmengine', 'mmpretrain'},
+        {'torch', 'mmengine', 'mmpretrain', 'timm'},
     ),
     'models/autoencoders': (
         {'checkpoints', 'models.autoencoders', 'registry', 'utils'},

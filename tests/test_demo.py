@@ -188,7 +188,7 @@ def test_empty_numbers_are_those_of_the_config(predict, painter, tmp_path):
     hook = painter.model.head.register_forward_hook(lambda *_: steps.append(1))
     predict('painter', drawing, None, None, None)
     hook.remove()
-    assert len(steps) == painter.model.sampler.num_steps
+    assert len(steps) == painter.model.test_cfg['num_steps']
 
 
 @pytest.fixture
