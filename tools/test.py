@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         '--sampler',
         choices=list(SAMPLER_PRESETS),
         help='replace the sampler of the config: Algorithm 2, its deterministic form, '
-        'or the second-order solver with corrector',
+        'the mean of its estimates, or the second-order solver',
     )
     parser.add_argument('--seed', type=int, help='seed of sampling')
     parser.add_argument(
