@@ -8,11 +8,7 @@ with read_base():
     from ..._base_.models.adm_compact import *
     from ..._base_.schedules.adamw_small import *
 
-# Sharp to the pixel: the image and the finest features join the first level.
-model.condition_encoder.update(fold=True)
-model.head.update(condition_channels=(136, 40, 112, 320))
-
-train_cfg.update(max_iters=5000, val_interval=5000)
+train_cfg.update(max_iters=4000, val_interval=4000)
 optim_wrapper.optimizer.update(lr=6e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))

@@ -16,12 +16,13 @@ model.data_preprocessor.update(
 )
 model.first_stage.update(type=ResidualStage, gain=0.3)
 model.condition_encoder = dict(
-    type=ResidualEncoder, channels=(64, 64), num_blocks=(12, 2)
+    type=ResidualEncoder, channels=(64, 64), num_blocks=(9, 1)
 )
 model.head.update(
     type=LocalDualDecoderUNet,
     in_channels=48,
     out_channels=(48, 48),
+    base_channels=48,
     channel_mult=(1, 2),
     condition_channels=(64, 64),
 )
@@ -32,6 +33,7 @@ model.sampler.update(clip=None)
 val_dataloader = test_dataloader
 val_evaluator = test_evaluator
 
+train_cfg.update(max_iters=6000, val_interval=1000)
 optim_wrapper.optimizer.update(lr=8e-4)
 default_hooks.ema.update(momentum=2e-3)
 default_hooks.checkpoint.update(interval=500)

@@ -56,9 +56,8 @@ class TimmEncoder(PretrainedEncoder):
         # Levels of smaller stride than the first returned one, to be folded into it.
         finer = range(out_indices[0]) if fold else range(0)
         backbone = build_backbone(
-            timm.create_model,
+            _create,
             name,
-            features_only=True,
             out_indices=(*finer, *out_indices),
             in_chans=in_channels,
         )
@@ -133,6 +132,21 @@ class TimmEncoder(PretrainedEncoder):
             for x, factor in zip((condition, *maps[:finer]), self.factors)
         ]
         return torch.cat([first, *folded], dim=1), *deeper
+
+
+def _create(name: str, **kwargs) -> nn.Module:
+    """A backbone of timm without the blocks behind its last returned level."""
+    import timm
+
+    backbone = timm.create_model(name, features_only=True, **kwargs)
+    sum(x.sum() for x in backbone(torch.zeros(1, kwargs["in_chans"], 64, 64))).backward()
+    for stage in backbone.children():
+        for key, block in list(stage.named_children()):
+            weights = list(block.parameters())
+            if weights and all(weight.grad is None for weight in weights):
+                setattr(stage, key, nn.Identity())
+    backbone.zero_grad()
+    return backbone
 
 
 def _folded(x: Tensor, size: torch.Size, factor: int) -> Tensor:
