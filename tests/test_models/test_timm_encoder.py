@@ -87,3 +87,12 @@ def test_statistics_of_normalisation_are_kept_in_training():
 def test_unknown_names_are_refused_with_similar_ones():
     with pytest.raises(ValueError, match='tf_efficientnet_lite0'):
         TimmEncoder('efficientnet_lite0_typo_lite0')
+
+
+def test_blocks_behind_the_last_level_are_dropped():
+    whole, part = TimmEncoder(), TimmEncoder(out_indices=(1, 2, 3))
+    weights = part.state_dict()
+    part.load_state_dict({k: v for k, v in whole.state_dict().items() if k in weights})
+    for a, b in zip(whole(CONDITION), part(CONDITION)):
+        assert a.equal(b)
+    assert sum(p.numel() for p in part.parameters()) < 1e6

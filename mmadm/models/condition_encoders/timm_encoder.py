@@ -139,7 +139,8 @@ def _create(name: str, **kwargs) -> nn.Module:
     import timm
 
     backbone = timm.create_model(name, features_only=True, **kwargs)
-    sum(x.sum() for x in backbone(torch.zeros(1, kwargs["in_chans"], 64, 64))).backward()
+    probe = torch.zeros(1, kwargs['in_chans'], 64, 64)
+    sum(x.sum() for x in backbone(probe)).backward()
     for stage in backbone.children():
         for key, block in list(stage.named_children()):
             weights = list(block.parameters())
