@@ -1,4 +1,4 @@
-"""Package metadata, and ``mmadm/.mim``, the folder of configs and tools for ``mim``."""
+"""Package metadata, and ``mmadm/.mim``: configs and tools for ``mim``, and weights."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-MIM_ITEMS = ('configs', 'tools', 'model-index.yml', 'dataset-index.yml')
+MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml', 'dataset-index.yml')
 
 
 def requirements(name: str) -> list[str]:
@@ -21,7 +21,7 @@ def version() -> str:
 
 
 class BuildWithMim(build_py):
-    """Copies configs and tools into the wheel; links them for an editable install."""
+    """Copies configs, tools and weights into the wheel; links them if editable."""
 
     def run(self) -> None:
         super().run()

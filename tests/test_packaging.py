@@ -24,14 +24,15 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def test_the_wheel_contains_package_configs_and_tools(wheel):
+def test_the_wheel_contains_package_configs_tools_and_weights(wheel):
     inside = set(wheel.namelist())
-    for source, target in (
-        ('mmadm', 'mmadm'),
-        ('configs', 'mmadm/.mim/configs'),
-        ('tools', 'mmadm/.mim/tools'),
+    for source, target, pattern in (
+        ('mmadm', 'mmadm', '*.py'),
+        ('configs', 'mmadm/.mim/configs', '*.py'),
+        ('tools', 'mmadm/.mim/tools', '*.py'),
+        ('weights', 'mmadm/.mim/weights', '*.safetensors'),
     ):
-        files = (ROOT / source).rglob('*.py')
+        files = (ROOT / source).rglob(pattern)
         expected = {
             f'{target}/{path.relative_to(ROOT / source).as_posix()}'
             for path in files
