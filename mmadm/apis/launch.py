@@ -67,6 +67,8 @@ def merge_options(cfg: Config, options: dict | None) -> None:
             f'--cfg-options {options} do not fit the config: {error}. Use indices that '
             'exist in the list, and keys whose parent is a dict.'
         ) from error
+    if cfg.get('work_dir'):
+        cfg.work_dir = os.path.expanduser(cfg.work_dir)
 
 
 def prepare_run(
