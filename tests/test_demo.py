@@ -360,6 +360,19 @@ def server(web, painter, tmp_path, monkeypatch, no_internet):
         looked_up=looked_up,
     )
     page.close()
+    assert until(lambda: not files_in(tmp_path / 'gradio')), 'files are removed'
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob('*') if path.is_file()]
+
+
+def until(condition, seconds: float = 30) -> bool:
+    """Wait for a condition; whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
 
 
 def uploaded(folder: Path, image: np.ndarray, place: tuple[slice, slice]) -> dict:
@@ -421,7 +434,7 @@ def test_a_large_upload_is_refused(server, tmp_path):
     with pytest.raises(httpx.HTTPError):
         httpx.post(url, content=content, headers={'content-type': 'text/plain'})
         raise httpx.HTTPError('an answer without the file')
-    assert not [path for path in server.files.rglob('*') if path.is_file()]
+    assert not files_in(server.files)
 
 
 def test_a_visitor_who_left_costs_one_more_step(server, painter, tmp_path):
@@ -434,9 +447,7 @@ def test_a_visitor_who_left_costs_one_more_step(server, painter, tmp_path):
     hook = painter.model.head.register_forward_hook(step)
     drawing = uploaded(tmp_path, draw_photo(0, 16, 24), np.s_[2:6, 3:9])
     job = server.client.submit('painter', drawing, 50, 0, '', api_name='/predict')
-    deadline = time.monotonic() + 30
-    while len(steps) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert until(lambda: len(steps) >= 3)
     job.cancel()
     time.sleep(2)
     count = len(steps)
