@@ -1,4 +1,4 @@
-"""Samplers of the reverse process with one network output per step: Algorithm 2."""
+"""Samplers of the reverse process that use the latest output only: Algorithm 2."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -152,13 +152,10 @@ class ADMSampler(SingleStepSampler):
 class MeanEstimateSampler(ADMSampler):
     """Algorithm 2 that returns the mean of the image estimates of all its steps.
 
-    A sample shows one of the images that fit the condition; its squared error contains
+    A sample is one of the images that fit the condition, and its squared error contains
     the variance of these images. The mean of the estimates ``x0_hat`` along the
-    trajectory has most of that variance averaged away, at the cost of one sample: more
-    fidelity (PSNR, MAE), less detail.
-
-    Args:
-        kwargs: see :class:`ADMSampler`.
+    trajectory removes most of that variance, for the cost of one sample: more fidelity
+    (PSNR, MAE), less detail. The arguments are those of :class:`ADMSampler`.
     """
 
     def __call__(

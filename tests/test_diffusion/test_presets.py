@@ -6,6 +6,7 @@ from mmadm.diffusion import (
     SAMPLER_PRESETS,
     ADMSampler,
     EqualStepGrid,
+    MeanEstimateSampler,
     MultistepSampler,
     UniformGrid,
     UniformSigmaGrid,
@@ -13,6 +14,12 @@ from mmadm.diffusion import (
 )
 from mmadm.registry import SAMPLERS, build
 
+EXPECTED = {
+    'adm': (ADMSampler, 1, UniformGrid),
+    'deterministic': (ADMSampler, 0, UniformGrid),
+    'mean': (MeanEstimateSampler, 1, UniformGrid),
+    'multistep': (MultistepSampler, 0, UniformSigmaGrid),
+}
 every_name = pytest.mark.parametrize('name', SAMPLER_PRESETS)
 
 
@@ -28,11 +35,7 @@ def test_settings_of_the_config_that_fit_are_kept(name):
 
 @pytest.mark.parametrize(
     ('name', 'kind', 'eta', 'grid'),
-    [
-        ('adm', ADMSampler, 1, UniformGrid),
-        ('deterministic', ADMSampler, 0, UniformGrid),
-        ('multistep', MultistepSampler, 0, UniformSigmaGrid),
-    ],
+    [(name, *expected) for name, expected in EXPECTED.items()],
 )
 def test_names_stand_for_their_samplers(name, kind, eta, grid):
     config = dict(type=ADMSampler, eta=0.5, correct=False)
@@ -53,5 +56,6 @@ def test_without_a_config_the_default_sampler_is_replaced(name):
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'ddim'.*'adm', 'deterministic', 'multi"):
+    assert set(SAMPLER_PRESETS) == set(EXPECTED)
+    with pytest.raises(ValueError, match=f"'ddim'.*{', '.join(map(repr, EXPECTED))}"):
         sampler_preset('ddim')
