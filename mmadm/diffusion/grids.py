@@ -55,7 +55,7 @@ def check_num_steps(num_steps: int) -> int:
     Raises:
         ValueError: it is not an integer from 1 to :data:`MAX_STEPS`.
     """
-    # Text, True and NaN are no numbers of steps; 4.0 and NumPy's integers are.
+    # Text, True and NaN are refused; 4.0 and NumPy's integers are accepted.
     is_number = hasattr(num_steps, '__float__') and not isinstance(num_steps, bool)
     if not (is_number and 1 <= num_steps <= MAX_STEPS and num_steps % 1 == 0):
         raise ValueError(
