@@ -1,4 +1,4 @@
-"""Data sets and their seeds."""
+"""Datasets, and the seeds of their random transforms."""
 
 from .cached_latents import CachedLatents
 from .cifar10 import CIFAR10Images

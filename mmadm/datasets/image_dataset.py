@@ -1,4 +1,4 @@
-"""Folders of images, alone or in pairs."""
+"""Datasets of image folders, single images or pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from mmadm.registry import DATASETS
 from mmadm.utils.image_files import (
     IMAGE_SUFFIXES,
+    file_name,
     list_images,
     name_files,
     pair_by_name,
@@ -23,16 +24,16 @@ _ADVICE = (
 
 @DATASETS.register_module()
 class ImageDataset(SeededDataset):
-    """Images of a folder, alone or each with a map.
+    """Images of a folder, single or each with a map.
 
-    Partners share their path below their folders, up to the suffix. A map that is the
-    target (a mask, edges, a restored image) travels as ``gt_seg_map``, which mmcv's
-    geometric transforms treat like the image.
+    Images and maps are paired by :func:`~mmadm.utils.image_files.pair_by_name`. A map
+    that is the target (a mask, edges, a restored image) has the key ``gt_seg_map``,
+    which mmcv's geometric transforms change together with the image.
 
     Args:
-        data_root: folder of the data set.
+        data_root: folder of the dataset.
         data_prefix: folders below ``data_root``: ``img_path``, and for pairs
-            ``seg_map_path`` (pictures) or ``edges_path`` (``.mat`` of BSDS500).
+            ``seg_map_path`` (images) or ``edges_path`` (``.mat`` of BSDS500).
         ann_file: text file with a name per line, relative to ``img_path``: only these
             images, in this order. Without it, all images, sorted.
         kwargs: see :class:`mmengine.dataset.BaseDataset`.
@@ -50,26 +51,26 @@ class ImageDataset(SeededDataset):
         )
 
     def full_init(self) -> None:
-        """Make the list, and let transforms look whether they can serve it."""
+        """List the images, and let transforms check that they can process them."""
         if self._fully_initialized:
             return
         super().full_init()
         for transform in self.pipeline.transforms:
-            if check := getattr(transform, 'check_paths', None):
-                check([self.get_data_info(i)['img_path'] for i in range(len(self))])
+            if check := getattr(transform, 'check_entries', None):
+                check([self.get_data_info(i) for i in range(len(self))])
 
     def load_data_list(self) -> list[dict]:
         """One entry per image.
 
         Raises:
             FileNotFoundError: a folder or a file is missing, or a folder is empty.
-            ValueError: images and maps do not pair up.
+            ValueError: images and maps cannot be paired.
         """
         folder = Path(self.data_prefix['img_path'])
         images = list_images(folder)
         if self.ann_file:
             images = _listed(Path(self.ann_file), folder, images)
-        entries = [dict(img_path=str(path)) for path in images]
+        entries = [dict(img_path=str(p), name=file_name(folder, p)) for p in images]
         for key in self.data_prefix.keys() & _PARTNERS.keys():
             partner_folder = Path(self.data_prefix[key])
             files = list_images(partner_folder, _PARTNERS[key], 'partner of an image')
@@ -86,11 +87,11 @@ class ImageDataset(SeededDataset):
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a list of file names, without empty ones.
+    """Names in a list of files: its lines, without empty ones.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is empty.
+        ValueError: the file is empty.
     """
     if not path.is_file():
         raise FileNotFoundError(f'List of images not found: {path}. {_ADVICE}')
@@ -101,21 +102,21 @@ def read_names(path: Path) -> list[str]:
 
 
 def _listed(ann_file: Path, folder: Path, images: Sequence[Path]) -> list[Path]:
-    there = {path.relative_to(folder).as_posix(): path for path in images}
+    found = {path.relative_to(folder).as_posix(): path for path in images}
     names = read_names(ann_file)
-    missing = [name for name in names if name not in there]
+    missing = [name for name in names if name not in found]
     if missing:
         raise FileNotFoundError(
             f'{len(missing)} of the {len(names)} images listed in {ann_file} are not '
-            f'in {folder}, for instance {missing[:3]}. Restore them, or make the list '
-            'again.'
+            f'in {folder}, for instance {missing[:3]}. Restore them, or create the '
+            'list again.'
         )
-    return [there[name] for name in names]
+    return [found[name] for name in names]
 
 
 @DATASETS.register_module()
 class ScikitImagePhotos(ImageDataset):
-    """The colour photographs that scikit-image's wheel contains: no download.
+    """Colour photographs from the wheel of scikit-image: no download.
 
     Args:
         names: file names without suffix, for instance ``('astronaut', 'coffee')``.
@@ -123,7 +124,7 @@ class ScikitImagePhotos(ImageDataset):
     """
 
     def __init__(self, names: Sequence[str], **kwargs) -> None:
-        # Found without importing scikit-image, which takes a second.
+        # Without importing scikit-image, which takes a second.
         from importlib.util import find_spec
 
         package = Path(find_spec('skimage').origin).parent
@@ -134,13 +135,13 @@ class ScikitImagePhotos(ImageDataset):
         """One entry per name.
 
         Raises:
-            ValueError: a name is not among the files.
+            ValueError: a name is unknown.
         """
         images = {Path(x['img_path']).stem: x for x in super().load_data_list()}
         unknown = [name for name in self.names if name not in images]
         if unknown:
             raise ValueError(
-                f'scikit-image has no picture named {unknown}. Choose from '
+                f'scikit-image has no image named {unknown}. Choose from '
                 f'{sorted(images)}.'
             )
         return [images[name] for name in self.names]

@@ -1,4 +1,4 @@
-"""ImageSource to be measured, from wherever they lie."""
+"""Images for statistics and scores: from a folder, an archive or CIFAR-10."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from .cifar10 import BATCHES, FOLDER, read_batch
 
 
 class ImageSource:
-    """A number of pictures, (H, W, 3), uint8, RGB, read one after the other.
+    """A collection of images, (H, W, 3), uint8, RGB, that are read one by one.
 
     Args:
-        formats: how many there are of each format.
-        read: gives picture i.
+        formats: number of images of each format.
+        read: returns the image of an index.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ImageSource:
         return map(self.read, range(len(self)))
 
     def resized(self, size: int, method: str) -> 'ImageSource':
-        """The same pictures, square ones, at ``size`` x ``size`` pixels.
+        """The same images, which have to be square, at ``size`` x ``size`` pixels.
 
         Args:
             size: pixels per side.
@@ -42,29 +42,29 @@ class ImageSource:
         """
 
         def read(index: int) -> np.ndarray:
-            picture = self.read(index)
-            height, width = picture.shape[:2]
+            image = self.read(index)
+            height, width = image.shape[:2]
             if height != width:
                 raise ValueError(
-                    f'Resizing to {size} x {size} would distort picture {index}, '
-                    f'which is {height} x {width}. Crop the pictures to squares first.'
+                    f'Resizing to {size} x {size} would distort image {index}, which '
+                    f'is {height} x {width}. Crop the images to squares first.'
                 )
-            return resize(picture, (size, size), method)
+            return resize(image, (size, size), method)
 
         return ImageSource(self.formats, read)
 
 
 def open_images(source: str | Path) -> ImageSource:
-    """ImageSource of a folder, of a ``.npz`` of samples, or of CIFAR-10's training set.
+    """Images of a folder, of a ``.npz`` of samples, or of CIFAR-10's training set.
 
     Args:
         source: a folder of image files at any depth; a file with ``arr_0``, (N, H, W,
             3), uint8, as ``tools/test.py --out-item pred`` and guided-diffusion write
-            it; or a folder that has ``cifar-10-batches-py`` in it.
+            it; or a folder that contains ``cifar-10-batches-py``.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        ValueError: the file holds something else.
+        FileNotFoundError: the source does not exist, or contains no image.
+        ValueError: the file contains something else.
     """
     source = Path(source)
     if source.suffix == '.npz':
@@ -75,7 +75,7 @@ def open_images(source: str | Path) -> ImageSource:
         return ImageSource({'CIFAR-10 train': len(images)}, images.__getitem__)
     paths = list_images(source)
     formats = Counter(path.suffix.lower() for path in paths)
-    return ImageSource(formats, lambda index: read_image(str(paths[index]), 'color'))
+    return ImageSource(formats, lambda index: read_image(paths[index], 'color'))
 
 
 def _open_samples(path: Path) -> ImageSource:
@@ -86,7 +86,7 @@ def _open_samples(path: Path) -> ImageSource:
         )
     try:
         images = np.load(path, allow_pickle=False)['arr_0']
-    except Exception as error:  # a damaged archive may raise anything
+    except Exception as error:  # a corrupted archive may raise anything
         raise ValueError(
             f'Samples cannot be read: {path} ({type(error).__name__}: {error}). Give a '
             '.npz with an array arr_0 of shape (N, H, W, 3), uint8.'

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
 from mmadm.registry import DATASETS, TRANSFORMS, build
-from mmadm.utils.image_files import list_images, pair_by_name
+from mmadm.utils.image_files import file_name, list_images, pair_by_name
 from mmadm.utils.images import read_image, read_mask
 
 from .transforms.inference import InferenceMask
@@ -139,7 +139,7 @@ def _named(source: ImageInput | Sequence[ImageInput]) -> dict[str, ImageInput]:
     if _is_folder(source):
         paths = list_images(source, advice='Give a folder of images.')
         # Two files that differ in the suffix alone are two images.
-        items = [(p.relative_to(source).with_suffix('').as_posix(), p) for p in paths]
+        items = [(file_name(source, path), path) for path in paths]
     else:
         images = source if isinstance(source, list | tuple) else [source]
         files = [os.path.abspath(x) for x in images if isinstance(x, str | Path)]
@@ -156,8 +156,7 @@ def _named(source: ImageInput | Sequence[ImageInput]) -> dict[str, ImageInput]:
 def _name(image: ImageInput, index: int, folder: str) -> str:
     if not isinstance(image, str | Path):
         return f'{index:06d}'
-    path = Path(os.path.abspath(image)).relative_to(folder)
-    return path.with_suffix('').as_posix()
+    return file_name(folder, Path(os.path.abspath(image)))
 
 
 def _entry(key: str, image: ImageInput) -> dict:

@@ -1,4 +1,4 @@
-"""Unconditional generation as a data set: nothing but seeds."""
+"""Dataset of unconditional generation: it contains seeds only."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from .seeded import SeededDataset
 
 @DATASETS.register_module()
 class SeedDataset(SeededDataset):
-    """``num_samples`` requests for an image of ``target_shape``.
+    """Requests for ``num_samples`` images of ``target_shape``.
 
     Args:
-        num_samples: how many images are generated.
+        num_samples: number of images to be generated.
         target_shape: their (H, W).
         kwargs: see :class:`mmengine.dataset.BaseDataset`.
     """

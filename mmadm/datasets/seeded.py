@@ -1,4 +1,4 @@
-"""Data whose random augmentation follows from its place in the stream."""
+"""Seeds of the random transforms: they depend on the position in the data stream."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from mmadm.registry import DATA_SAMPLERS
 from mmadm.utils import mix_seed, seed_host
 from mmadm.utils.images import BrokenImageError
 
-# So many broken images one after the other mean that none can be read.
+# After so many corrupted images in a row, the whole dataset is unreadable.
 _MAX_BROKEN = 10
 
 
 class SeededIndex(NamedTuple):
-    """Which item, and the seed of everything random about it."""
+    """Index of an item, and the seed of all that is random about it."""
 
     index: int
     seed: int
@@ -22,11 +22,11 @@ class SeededIndex(NamedTuple):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
-    """MMEngine's endless stream of indices, each with a seed of its own.
+    """MMEngine's infinite stream of indices, each with a seed of its own.
 
-    The seed follows from the position in the stream that all ranks share. So crops,
-    flips, times and noise are the same after a resume, for any number of workers, and
-    for 1 x 8, 2 x 4 (ranks x batch) or two accumulated batches of 4.
+    The seed depends on the position in the stream, which all ranks share. So crops,
+    flips, timesteps and noise are the same after a resume, for any number of workers,
+    and for 1 x 8, 2 x 4 (ranks x batch) or two accumulated batches of 4.
     """
 
     def _infinite_indices(self) -> Iterator[SeededIndex]:
@@ -35,11 +35,11 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 
 class SeededDataset(BaseDataset):
-    """A data set that takes a :class:`SeededIndex` as well as a plain one.
+    """Base class of datasets that accept a :class:`SeededIndex` or a plain index.
 
-    An image that cannot be read is replaced by another one of the data set, which
-    follows from the seed; the sample then says so in ``broken``. With a plain index
-    (in validation and testing) it is an error.
+    With a seeded index, a corrupted image is replaced by another one, which the seed
+    determines; ``broken`` of the sample has the message. With a plain index (in
+    validation and testing) a corrupted image is an error.
     """
 
     def prepare_data(self, idx: int | SeededIndex) -> dict | None:

@@ -1,4 +1,4 @@
-"""Small helpers that belong to no single room."""
+"""Helpers that several modules share."""
 
 from .device import check_device
 from .images import enlarge, resize

@@ -1,4 +1,4 @@
-"""Files that are there as a whole, or not at all."""
+"""Atomic writing of files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,19 +9,19 @@ from mmengine.dist import get_rank
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A temporary name that becomes ``path`` when the block ends well.
+    """A temporary file that is renamed to ``path`` when the block succeeds.
 
-    Folders are made as needed, and each rank has a name of its own. What an interrupted
-    block has written is removed, and a file that was there before stays as it was. Who
-    may read the file is up to the user's mask, whatever wrote it: safetensors would
-    keep it from all others.
+    Missing folders are created. Each rank has a temporary file of its own. If the block
+    fails, the temporary file is removed, and an existing file remains unchanged. The
+    permissions are those of the user's umask, whatever library writes the file
+    (safetensors denies them to other users).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.stem}.part{get_rank()}{path.suffix}')
     part.unlink(missing_ok=True)
     part.touch()
-    # To ask for the mask itself would be to set it, for all threads.
+    # The umask cannot be read without setting it, for all threads.
     usual = part.stat().st_mode
     try:
         yield part

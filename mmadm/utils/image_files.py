@@ -71,15 +71,20 @@ def _walk(folder: Path, parents: tuple[str, ...]) -> Iterator[Path]:
             yield path
 
 
+def file_name(folder: str | Path, path: Path) -> str:
+    """Name of a file for pairing: its path below ``folder`` without suffix."""
+    return path.relative_to(folder).with_suffix('').as_posix()
+
+
 def name_files(folder: str | Path, paths: Sequence[Path]) -> dict[str, Path]:
-    """Files by their name for pairing: the path below ``folder`` without suffix.
+    """Files by their :func:`file_name`.
 
     Raises:
         ValueError: two files differ in the suffix alone.
     """
     named: dict[str, Path] = {}
     for path in paths:
-        name = path.relative_to(folder).with_suffix('').as_posix()
+        name = file_name(folder, path)
         if name in named:
             raise ValueError(
                 f'Two files of one name: {named[name]} and {path}. Files are paired by '

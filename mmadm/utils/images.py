@@ -136,6 +136,8 @@ def read_size(path: str | Path) -> tuple[int, int]:
         BrokenImageError: the file is missing, corrupted or refused.
     """
     with _opened(path) as image:
+        if image.format == 'TIFF':  # Pillow's size may have been turned already
+            image = _upright(image)
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
 

@@ -1,4 +1,4 @@
-"""Bicubic resizing with MATLAB's numbers: what super-resolution is scored with."""
+"""Bicubic resizing as MATLAB does it, for scores of super-resolution."""
 
 import functools
 from collections.abc import Sequence
@@ -6,24 +6,24 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def matlab_resize(picture: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """``picture`` at (H, W), as MATLAB's ``imresize(picture, 'bicubic')`` makes it.
+def matlab_resize(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """``image`` at (H, W), as MATLAB's ``imresize(image, 'bicubic')`` returns it.
 
     Where it reduces, the kernel is widened by the factor (antialiasing). Borders are
-    mirrored, weights sum to one, height comes first, and only the end is rounded. The
-    low-resolution images of DIV2K and the numbers of Set5, Set14 and B100 are made so;
-    Pillow gives other values at the borders and rounds in between.
+    mirrored, weights sum to one, height comes first, only the result is rounded. The
+    low-resolution images of DIV2K and the published scores of Set5, Set14 and B100 use
+    it; Pillow has other values at the borders and rounds after the first axis.
 
     Args:
-        picture: (H, W) or (H, W, C), uint8.
+        image: (H, W) or (H, W, C), uint8.
         size: (H, W) of the result.
 
     Returns:
         uint8.
     """
-    values = picture.astype(np.float64)
+    values = image.astype(np.float64)
     for axis, length in enumerate(size):
-        weights, places = _taps(picture.shape[axis], length)
+        weights, places = _taps(image.shape[axis], length)
         values = np.moveaxis(values, axis, 0)
         result = np.zeros((length, *values.shape[1:]))
         for weight, place in zip(weights.T, places.T):
@@ -34,11 +34,11 @@ def matlab_resize(picture: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and indices (new, taps): which old values make each new one."""
+    """Weights and indices (new, taps) of the old values for each new value."""
     scale = new / old
     shrink = min(scale, 1.0)
     width = 4 / shrink
-    # Pixel centres lie at whole numbers; both grids share their outer borders.
+    # Pixel centres are at integers; both grids have the same outer borders.
     centre = (np.arange(new) + 0.5) / scale - 0.5
     left = np.floor(centre - width / 2).astype(int)
     places = left[:, None] + np.arange(int(np.ceil(width)) + 2)

@@ -49,7 +49,7 @@ def test_pictures_are_resized_as_pillow_does(photo_folder, drawn, tmp_path):
     (first, *_) = open_images(tmp_path / 'x.npz').resized(16, 'lanczos')
     pillow = Image.fromarray(drawn[0]).resize((16, 16), Image.Resampling.LANCZOS)
     assert (first == np.array(pillow)).all()
-    with pytest.raises(ValueError, match=r'16 x 16 would distort picture 0.*40 x 48'):
+    with pytest.raises(ValueError, match=r'16 x 16 would distort image 0.*40 x 48'):
         list(open_images(photo_folder).resized(16, 'lanczos'))
 
 

@@ -182,7 +182,7 @@ def test_masks_follow_from_seed_and_name_alone():
 def test_a_broken_file_is_named(mask_file, text, message):
     mask_file.write_text(text)
     with pytest.raises(ValueError, match=message):
-        FixedMask(str(mask_file)).check_paths(['photo_0.png'])
+        FixedMask(str(mask_file)).check_entries([dict(img_path='photo_0.png')])
 
 
 def test_a_changed_mask_is_noticed(mask_file):

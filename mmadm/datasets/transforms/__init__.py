@@ -1,7 +1,7 @@
-"""What mmcv's transforms lack.
+"""Transforms that mmcv does not have.
 
-Geometry comes first (mmcv's ``RandomFlip`` and so on act on ``img`` and
-``gt_seg_map``), the condition is made from the result, packing is last.
+Order of a pipeline: geometry first (mmcv's ``RandomFlip`` and others change ``img`` and
+``gt_seg_map``), then the condition, which is made from the result, and packing last.
 """
 
 from .condition import BicubicCondition, MaskedCondition

@@ -1,4 +1,4 @@
-"""What the model is told about the image."""
+"""Transforms that build the condition from the image."""
 
 from typing import Literal
 
@@ -10,25 +10,28 @@ from mmadm.utils import matlab_resize, resize
 
 from .inference import InferenceCondition
 
-_KERNELS = {
-    'pillow': lambda picture, size: resize(picture, size, 'bicubic'),
-    'matlab': matlab_resize,
-}
+
+def _pillow_bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return resize(image, size, 'bicubic')
+
+
+_KERNELS = {'pillow': _pillow_bicubic, 'matlab': matlab_resize}
 
 
 @TRANSFORMS.register_module()
 class BicubicCondition(BaseTransform):
-    """Super-resolution: the condition is the image, bicubically reduced.
+    """Condition for super-resolution: the image, bicubically reduced.
 
-    With antialiasing, on 8 bits.
+    With antialiasing, rounded to 8 bits. Transforms that change ``img`` have to come
+    before it.
 
     Required keys: ``img``. Added keys: ``condition`` (H/scale, W/scale, 3).
 
     Args:
         scale: how many image pixels become one, in each direction.
-        kernel: 'matlab' makes the low-resolution images of DIV2K and of published
-            scores; 'pillow' is what ADM's authors use. A model that was trained with
-            one loses accuracy with the other.
+        kernel: 'matlab' produces the low-resolution images of DIV2K and of published
+            scores; 'pillow' is used by the authors of ADM. A model that was trained
+            with one loses accuracy with the other.
     """
 
     def __init__(
@@ -56,26 +59,26 @@ class BicubicCondition(BaseTransform):
                 'or a crop of such a size before BicubicCondition.'
             )
         size = (height // self.scale, width // self.scale)
-        results['condition'] = self.reduce(results['img'], size)
-        return results
+        return set_condition(results, self.reduce(results['img'], size))
 
     def for_inference(self, before: list) -> list:
-        """The small image is given; what was done to the large one falls away."""
+        """The input is already reduced: nothing is done to the large image."""
         return [InferenceCondition(self.scale)]
 
 
 @TRANSFORMS.register_module()
 class MaskedCondition(BaseTransform):
-    """Inpainting: the condition is the image with its holes in black.
+    """Condition for inpainting: the image with its holes in black.
 
-    As the authors' network sees it : 2 x - 1 of black is -1, and which
-    pixels are holes it has to see for itself.
+    As in the authors' code: 2 x - 1 of black is -1, and the network has to recognise
+    by itself which pixels are holes. Transforms that change ``img`` have to come before
+    it.
 
     Required keys: ``img``, ``mask``. Added keys: ``condition`` (H, W, 3).
 
     Args:
-        with_mask: give the mask as a fourth channel, 255 = hole, so that black pixels
-            are not taken for holes. The condition encoder then needs 4 channels.
+        with_mask: add the mask as a fourth channel, 255 = hole, so that black pixels
+            are not confused with holes. The condition encoder then needs 4 channels.
     """
 
     def __init__(self, with_mask: bool = False) -> None:
@@ -86,5 +89,15 @@ class MaskedCondition(BaseTransform):
         condition = results['img'] * (1 - results['mask'])
         if self.with_mask:
             condition = np.concatenate([condition, results['mask'] * 255], axis=2)
-        results['condition'] = condition
-        return results
+        return set_condition(results, condition)
+
+
+def set_condition(results: dict, condition: np.ndarray) -> dict:
+    """Add ``condition``, which was made from ``img``, and remember this image.
+
+    :class:`~mmadm.datasets.transforms.PackDiffusionInputs` refuses results whose image
+    was flipped, cropped or otherwise replaced afterwards: condition and image would no
+    longer show the same.
+    """
+    results.update(condition=condition, condition_source=results['img'])
+    return results

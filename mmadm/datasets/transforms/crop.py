@@ -1,4 +1,4 @@
-"""Crops of image and map together."""
+"""Crops image and map together."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from mmadm.registry import TRANSFORMS
 
 
 def check_pair(results: dict) -> None:
-    """Image and map must have one size before they are cut or resized together.
+    """Check that image and map have one size before they are cropped or resized.
 
     Raises:
-        ValueError: they have not.
+        ValueError: their sizes differ.
     """
     image, map_ = results['img'], results.get('gt_seg_map')
     if map_ is not None and map_.shape[:2] != image.shape[:2]:
@@ -28,7 +28,7 @@ def _size(array: np.ndarray) -> str:
 
 
 def crop(results: dict, top: int, left: int, height: int, width: int) -> dict:
-    """Cut the window out of ``img`` and ``gt_seg_map``."""
+    """Crop the window from ``img`` and ``gt_seg_map``."""
     check_pair(results)
     for key in ('img', 'gt_seg_map'):
         if key in results:
@@ -39,7 +39,7 @@ def crop(results: dict, top: int, left: int, height: int, width: int) -> dict:
 
 @TRANSFORMS.register_module()
 class RandomCrop(BaseTransform):
-    """A window of fixed size at a random place.
+    """Crops a window of fixed size at a random position.
 
     Args:
         size: (H, W) of the window, or one number for both.
@@ -68,7 +68,7 @@ class RandomCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropToMultiple(BaseTransform):
-    """Cut the bottom and right, so that both sides are multiples of ``divisor``.
+    """Crops bottom and right, so that both sides are multiples of ``divisor``.
 
     Args:
         divisor: for super-resolution, the scale.

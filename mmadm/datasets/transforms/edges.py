@@ -1,4 +1,4 @@
-"""Boundaries that several people drew."""
+"""Loads edge annotations of several annotators."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -9,11 +9,11 @@ from mmadm.utils.bsds import read_boundaries
 
 @TRANSFORMS.register_module()
 class LoadBoundaries(BaseTransform):
-    """Read a ``.mat`` file of BSDS500: all annotators' maps, and their mean.
+    """Reads a ``.mat`` file of BSDS500: the maps of all annotators, and their mean.
 
     Required keys: ``edges_path``, ``img``. Added keys: ``gt_edges`` (A, H, W), uint8,
-    1 on a boundary, which the score compares with; ``gt_seg_map`` (H, W), uint8, their
-    mean in 0..255, which is what a model generates.
+    1 on a boundary, for scoring; ``gt_seg_map`` (H, W), uint8, their mean in 0..255,
+    which is what a model generates.
     """
 
     def transform(self, results: dict) -> dict:
@@ -35,28 +35,28 @@ class LoadBoundaries(BaseTransform):
         return results
 
     def for_inference(self, before: list) -> list:
-        """There is nothing to read."""
+        """Nothing: there is no ground truth."""
         return before
 
 
 def mean_map(edges: np.ndarray) -> np.ndarray:
-    """Share of annotators who drew each pixel, (A, H, W) of 0/1 to (H, W) of 0..255."""
+    """Fraction of annotators who drew a pixel, (A, H, W) of 0/1 to (H, W) of 0..255."""
     return np.rint(edges.mean(axis=0) * 255).astype(np.uint8)
 
 
 @TRANSFORMS.register_module()
 class SaturateEdges(BaseTransform):
-    """What enough annotators agree on is an edge; what fewer drew stays grey.
+    """Sets pixels that enough annotators drew to 255; others keep their grey value.
 
     Args:
-        threshold: the share of annotators that makes a full edge; 0.3 is the authors'.
+        threshold: fraction of annotators for a full edge; the authors use 0.3.
     """
 
     def __init__(self, threshold: float = 0.3) -> None:
         self.threshold = threshold
 
     def transform(self, results: dict) -> dict:
-        """Set what reaches the threshold in ``gt_seg_map`` to 255."""
+        """Set values of ``gt_seg_map`` from the threshold on to 255."""
         edges = results['gt_seg_map']
         sure = edges >= self.threshold * 255
         results['gt_seg_map'] = np.where(sure, 255, edges).astype(np.uint8)

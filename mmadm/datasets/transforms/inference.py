@@ -1,4 +1,6 @@
-"""What takes the place of transforms where there is no truth."""
+"""Transforms that replace others where there is no ground truth."""
+
+import warnings
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -8,23 +10,23 @@ from mmadm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class InferenceCondition(BaseTransform):
-    """The picture is not the truth, but already what the truth would be reduced to.
+    """Takes the input image as the condition, such as the small image to be enlarged.
 
-    Required keys: ``img``. Added keys: ``condition``, the picture; ``img``, black, of
-    the answer's size.
+    Required keys: ``img``. Added keys: ``condition``, the image; ``img`` becomes a
+    black image of the output's size.
 
     Args:
-        scale: how many pixels of the answer there are for one of the picture, in each
-            direction.
+        scale: how many pixels of the output there are for one pixel of the input, in
+            each direction.
     """
 
     def __init__(self, scale: int) -> None:
         self.scale = scale
 
     def transform(self, results: dict) -> dict:
-        """Exchange the two."""
-        picture = results['condition'] = results['img']
-        height, width, channels = picture.shape
+        """Set the condition and the size of the output."""
+        image = results['condition'] = results['img']
+        height, width, channels = image.shape
         size = (height * self.scale, width * self.scale, channels)
         results['img'] = np.zeros(size, np.uint8)
         return results
@@ -32,30 +34,38 @@ class InferenceCondition(BaseTransform):
 
 @TRANSFORMS.register_module()
 class InferenceMask(BaseTransform):
-    """The hole is the user's.
+    """Takes the mask that the user gives, instead of drawing one.
+
+    An empty mask, or one that covers the whole image, is reported by a warning.
 
     Required keys: ``img``; ``mask`` (H, W), bool. Changed keys: ``mask`` (H, W, 1),
     uint8, 1 = hole.
     """
 
     def transform(self, results: dict) -> dict:
-        """Look at the mask.
+        """Check the mask.
 
         Raises:
-            ValueError: there is none, or it has not the picture's size.
+            ValueError: there is no mask, or its size is not that of the image.
         """
         name, size = results['name'], results['img'].shape[:2]
         if 'mask' not in results:
             raise ValueError(
-                f'This model fills holes, but there is no mask for the image {name}. '
-                'Give a mask of its size, white where the hole is.'
+                f'This model is for inpainting, but there is no mask for the image '
+                f'{name}. Give a mask of its size, white where the hole is.'
             )
         mask = results['mask']
         if mask.shape != size:
             raise ValueError(
-                f'Picture and mask of different size: {name} is {size[0]}x{size[1]}, '
-                f'its mask is {"x".join(map(str, mask.shape))}. Draw the mask for this '
-                'picture.'
+                f'Image and mask of different size: {name} is {size[0]}x{size[1]}, '
+                f'its mask is {"x".join(map(str, mask.shape))}. Give a mask of '
+                'the size of this image.'
+            )
+        if mask.all() or not mask.any():
+            covered = 'the whole image' if mask.all() else 'nothing'
+            warnings.warn(
+                f'The mask of {name} covers {covered}. White (255, or 1) is the hole.',
+                stacklevel=2,
             )
         results['mask'] = mask.astype(np.uint8)[..., None]
         return results

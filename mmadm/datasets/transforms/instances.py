@@ -1,4 +1,4 @@
-"""Annotated objects as one map."""
+"""Combines annotated objects into one map."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -8,7 +8,7 @@ from mmadm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class UnionOfInstances(BaseTransform):
-    """Where any annotated object is: a saliency map out of COCO's instances.
+    """Draws the union of all annotated objects: a saliency map from COCO's instances.
 
     Required keys: ``img``, ``instances`` (polygons or run lengths as in COCO's JSON),
     ``ann_size``. Added keys: ``gt_seg_map`` (H, W), uint8, 255 on an object.
@@ -18,7 +18,7 @@ class UnionOfInstances(BaseTransform):
         """Add the map.
 
         Raises:
-            ValueError: the image has not the annotated size, or a mask is broken.
+            ValueError: the image has not the annotated size, or a mask is corrupted.
         """
         height, width = results['ann_size']
         if results['img'].shape[:2] != (height, width):
@@ -40,7 +40,7 @@ class UnionOfInstances(BaseTransform):
         return results
 
     def for_inference(self, before: list) -> list:
-        """There is nothing to draw."""
+        """Nothing: there is no ground truth."""
         return before
 
 

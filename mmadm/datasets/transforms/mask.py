@@ -1,4 +1,4 @@
-"""Which pixels are to be painted: ``mask`` (H, W, 1), uint8, 1 = hole."""
+"""Transforms that add the mask of inpainting: ``mask`` (H, W, 1), uint8, 1 = hole."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -21,42 +21,43 @@ _ADVICE = (
 
 @TRANSFORMS.register_module()
 class RandomMask(BaseTransform):
-    """Another hole each time, for training.
+    """Draws a new random mask each time, for training.
 
     Required keys: ``img``. Added keys: ``mask``.
 
     Args:
         kind: LaMa's 'thin', 'medium' or 'thick' (for images of about 256 pixels), or
-            'free_form', what ADM's authors train with.
+            'free_form', which the authors of ADM train with.
     """
 
     def __init__(
         self, kind: Literal['thin', 'medium', 'thick', 'free_form'] = 'free_form'
     ) -> None:
         check_kind(kind)
-        self.draw = MASKS[kind]
+        self.kind = kind
 
     def transform(self, results: dict) -> dict:
         """Add the mask."""
-        # NumPy's global state is what the data set seeds.
+        # The dataset seeds NumPy's global generator.
         rng = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
-        results['mask'] = self.draw(results['img'].shape[:2], rng)[..., None]
+        results['mask'] = MASKS[self.kind](results['img'].shape[:2], rng)[..., None]
         return results
 
     def for_inference(self, before: list) -> list:
-        """The user draws."""
+        """The mask of the user."""
         return [*before, InferenceMask()]
 
 
 @TRANSFORMS.register_module()
 class FixedMask(BaseTransform):
-    """The hole that a file has for this image, for validation and test.
+    """Takes the fixed mask of an image from a file, for validation and test.
 
     Required keys: ``img``, ``img_path``. Added keys: ``mask``.
 
     Args:
-        ann_file: written by ``tools/dataset_converters/inpainting_masks.py``; images
-            are found in it by their file name without suffix.
+        ann_file: written by ``tools/dataset_converters/inpainting_masks.py``; masks
+            are found by the path of the image below its folder, or else by its file
+            name, without suffix.
     """
 
     def __init__(self, ann_file: str) -> None:
@@ -64,21 +65,41 @@ class FixedMask(BaseTransform):
 
     @cached_property
     def masks(self) -> dict[str, dict]:
-        """The entries of the file, which is read when it is needed."""
+        """The entries of the file, read at the first use."""
         return read_masks(self.ann_file)
 
-    def check_paths(self, paths: Sequence[str]) -> None:
-        """Notice missing masks before the first image is read.
+    def check_entries(self, entries: Sequence[dict]) -> None:
+        """Report missing masks before the first image is read.
+
+        Args:
+            entries: of the dataset, with ``img_path`` and ``name``.
 
         Raises:
-            ValueError: an image has none.
+            ValueError: an image has no mask, or two images have the same one.
         """
-        missing = [path for path in paths if Path(path).stem not in self.masks]
+        users: dict[str, str] = {}
+        missing = []
+        for entry in entries:
+            path, key = entry['img_path'], self._key(entry)
+            if key not in self.masks:
+                missing.append(path)
+            elif key in users:
+                raise ValueError(
+                    f'Two images have the same mask in {self.ann_file}: {users[key]} '
+                    f'and {path}. {_ADVICE}'
+                )
+            users[key] = path
         if missing:
             raise ValueError(
-                f'No mask in {self.ann_file} for {len(missing)} of {len(paths)} '
+                f'No mask in {self.ann_file} for {len(missing)} of {len(entries)} '
                 f'images, for instance {missing[:3]}. {_ADVICE}'
             )
+
+    def _key(self, entry: dict) -> str:
+        """The name of an image in the file."""
+        stem = Path(entry['img_path']).stem
+        name = entry.get('name', stem)
+        return name if name in self.masks else stem
 
     def transform(self, results: dict) -> dict:
         """Add the mask.
@@ -87,8 +108,8 @@ class FixedMask(BaseTransform):
             ValueError: there is no mask for the image, or one of another size.
         """
         path = results['img_path']
-        self.check_paths([path])
-        entry = self.masks[Path(path).stem]
+        self.check_entries([results])
+        entry = self.masks[self._key(results)]
         size = results['img'].shape[:2]
         if tuple(entry['size']) != size:
             raise ValueError(
@@ -99,5 +120,5 @@ class FixedMask(BaseTransform):
         return results
 
     def for_inference(self, before: list) -> list:
-        """The user draws."""
+        """The mask of the user."""
         return [*before, InferenceMask()]

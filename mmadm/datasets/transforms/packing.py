@@ -1,4 +1,4 @@
-"""The last transform: arrays to what the model takes."""
+"""The last transform: packs arrays into the inputs of the model."""
 
 import numpy as np
 import torch
@@ -21,12 +21,13 @@ _META_KEYS = (
 
 @TRANSFORMS.register_module()
 class PackDiffusionInputs(BaseTransform):
-    """Choose what is generated and what it is generated from.
+    """Packs the image to be generated, and the condition it is generated from.
 
     Args:
-        image: key of the array to generate: ``img``, or ``gt_seg_map`` for tasks whose
-            answer is a map.
-        condition: key of the array to generate it from, None for unconditional models.
+        image: key of the array to be generated: ``img``, or ``gt_seg_map`` for tasks
+            whose output is a map.
+        condition: key of the array that is the condition, None for unconditional
+            models.
     """
 
     def __init__(self, image: str = 'img', condition: str | None = None) -> None:
@@ -37,8 +38,14 @@ class PackDiffusionInputs(BaseTransform):
         """Results to ``inputs`` (uint8, (C, H, W)) and a ``DiffusionSample``.
 
         Optional keys: ``mask``; ``gt_edges`` (A, H, W), one map per annotator;
-        ``target_shape``, the answer's (H, W) where it is not that of the truth.
+        ``target_shape``, the (H, W) of the output where it differs from that of the
+        ground truth.
+
+        Raises:
+            ValueError: ``img`` was changed after the condition was made from it, or
+                the maps of the annotators no longer belong to it.
         """
+        _check_geometry(results, self.condition)
         inputs = {'image': to_tensor(results[self.image])}
         if self.condition is not None:
             inputs['condition'] = to_tensor(results[self.condition])
@@ -48,13 +55,31 @@ class PackDiffusionInputs(BaseTransform):
         sample = DiffusionSample(metainfo=meta)
         sample.gt_img = inputs['image']
         if self.condition is not None:
-            # A picture; further channels, such as a mask, are for the network alone.
+            # Three channels to look at; others, such as a mask, are for the network.
             sample.condition = inputs['condition'][:3]
         if 'mask' in results:
             sample.mask = to_tensor(results['mask'])
         if 'gt_edges' in results:
             sample.gt_edges = torch.from_numpy(results['gt_edges'])
         return dict(inputs=inputs, data_samples=sample)
+
+
+def _check_geometry(results: dict, condition: str | None) -> None:
+    source = results.get('condition_source')
+    if condition == 'condition' and source is not None and source is not results['img']:
+        raise ValueError(
+            f'The image {results.get("img_path")} was changed after its condition had '
+            'been made from it: they no longer show the same. Put transforms that '
+            'flip, crop, resize or change the image before the one that makes the '
+            'condition.'
+        )
+    edges, map_ = results.get('gt_edges'), results.get('gt_seg_map')
+    if edges is not None and (results.get('flip') or edges.shape[1:] != map_.shape[:2]):
+        raise ValueError(
+            f'The map of {results.get("img_path")} was flipped, cropped or resized, '
+            'but not gt_edges, the maps of the annotators. Use LoadBoundaries only for '
+            'tests, with transforms that do not change the map.'
+        )
 
 
 def to_tensor(array: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""New sizes of image and map together; Pillow's antialiased filters."""
+"""Resizes image and map, with the antialiased filters of Pillow."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,10 @@ from .crop import check_pair, crop
 
 @TRANSFORMS.register_module()
 class ResizeTo(BaseTransform):
-    """Image and map at one size, whatever their shape was.
+    """Resizes image and map to one size, without keeping their aspect ratio.
 
-    Both bilinear, as the authors do for saliency: the map becomes grey at its borders.
+    Both bilinear, as in the authors' code for saliency: the borders of the map become
+    grey.
 
     Args:
         size: (H, W).
@@ -36,9 +37,9 @@ class ResizeTo(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeInput(BaseTransform):
-    """The image alone at the network's size; the truth keeps its own, for tests.
+    """Resizes the image only, for tests; the ground truth keeps its size.
 
-    The answer has the network's size too; scoring enlarges it to that of the truth.
+    The prediction has the size of the image; scoring enlarges it to the ground truth.
 
     Added keys: ``target_shape``.
 
@@ -59,13 +60,13 @@ class ResizeInput(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(BaseTransform):
-    """A window of random area and shape, brought to one size.
+    """Crops a window of random area and aspect ratio, and resizes it.
 
-    Image bilinear, map nearest: what is an edge stays one.
+    The image bilinear; the map by nearest neighbour, so that it keeps its values.
 
     Args:
         size: (H, W) of the result.
-        scale: smallest and largest share of the area.
+        scale: smallest and largest fraction of the area.
         ratio: smallest and largest width / height of the window.
     """
 
@@ -94,7 +95,7 @@ class RandomResizedCrop(BaseTransform):
         return results
 
     def _window(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of a window that fits; after ten vain draws, the largest allowed."""
+        """(H, W) of a window that fits; after ten failed draws, the largest allowed."""
         for _ in range(10):
             area = np.random.uniform(*self.scale) * height * width
             ratio = np.exp(np.random.uniform(*np.log(self.ratio)))
