@@ -1,4 +1,4 @@
-"""Training images per second: from PNG files, from memory, with workers ahead.
+"""Training images per second: from PNG files, from memory, with and without workers.
 
 python benchmarks/data_loading.py --workers 0 2
 """
@@ -24,7 +24,7 @@ from mmadm.datasets.transforms import LoadImages, PackDiffusionInputs, RandomCro
 
 
 class InMemory(CIFAR10Images):
-    """CIFAR-10's data set, with drawn images: 32 x 32, uint8."""
+    """The dataset of CIFAR-10, with random images: 32 x 32, uint8."""
 
     def load_data_list(self) -> list[dict]:
         """A thousand images."""
@@ -32,7 +32,9 @@ class InMemory(CIFAR10Images):
         return [dict(img=image, img_shape=(32, 32)) for image in images]
 
 
-def rate(dataset: SeededDataset, workers: int, batch_size: int, batches: int) -> float:
+def images_per_second(
+    dataset: SeededDataset, workers: int, batch_size: int, batches: int
+) -> float:
     """Images per second, after the first batch."""
     loader = DataLoader(
         dataset,
@@ -72,10 +74,11 @@ def main() -> None:
         }
         for name, (dataset, batch_size) in sources.items():
             for workers in args.workers:
-                rates = [
-                    rate(dataset, workers, batch_size, 12) for _ in range(args.repeats)
+                speeds = [
+                    images_per_second(dataset, workers, batch_size, 12)
+                    for _ in range(args.repeats)
                 ]
-                print(f'{name:30} {workers} workers {np.median(rates):9.0f} images/s')
+                print(f'{name:30} {workers} workers {np.median(speeds):9.0f} images/s')
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
 # Edges on BSDS500 (Table I): the augmented pairs of train and val, windows of 320 x 320
-# to train; the 200 test images at their own size, scored against every annotator.
+# for training; the 200 test images at their own size, scored against every annotator.
 #
-# tools/dataset_converters/bsds500.py makes the augmented pairs; the test reads the
-# official files. Validation scores some test images, as is usual here: train and val
-# are both trained with.
+# tools/dataset_converters/bsds500.py creates the augmented pairs; the test reads the
+# official files. Validation scores some test images, as is usual for BSDS500: train and
+# val are both used for training.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 

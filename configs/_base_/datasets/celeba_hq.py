@@ -1,8 +1,8 @@
-# CelebA-HQ at 256 x 256 (Table I, "Unconditional generation"): 30,000 images to train,
-# seeds to sample from. tools/dataset_converters/celeba_hq.py makes the images.
+# CelebA-HQ at 256 x 256 (Table I, "Unconditional generation"): 30,000 images for
+# training, seeds for sampling. tools/dataset_converters/celeba_hq.py writes the images.
 #
-# Validation draws a few images for the log and scores nothing. The test is the paper's
-# score, the FID of 30,000 samples against all 30,000 images.
+# Validation generates a few images for the log, without scores. The test computes the
+# score of the paper, the FID of 30,000 samples against all 30,000 images.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 

@@ -1,9 +1,9 @@
-# Inpainting of CelebA-HQ at 256 x 256 (Table I): LaMa's split, 26,000 images to train,
-# 2,000 to test. The holes of training are the authors', those of the test are LaMa's
-# medium masks, drawn once and kept in a file.
+# Inpainting of CelebA-HQ at 256 x 256 (Table I): LaMa's split, 26,000 images for
+# training, 2,000 for the test. Training uses the authors' masks, the test LaMa's medium
+# masks, drawn once and stored in a file.
 #
-# tools/dataset_converters/celeba_hq.py --split lama makes images and lists,
-# inpainting_masks.py beside it the files of masks.
+# tools/dataset_converters/celeba_hq.py --split lama creates images and lists,
+# tools/dataset_converters/inpainting_masks.py the files of masks.
 from mmcv.transforms import CenterCrop, RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 
@@ -80,7 +80,7 @@ test_dataloader = dict(
     ),
 )
 val_evaluator = dict(type=ImageFidelity)
-# Which of the two distances the paper's 5.25 is, it does not say.
+# The paper does not say which of the two distances its 5.25 is.
 test_evaluator = [
     dict(
         type=InceptionMetrics,

@@ -1,8 +1,8 @@
-# CIFAR-10 (Sec. V-A): 50,000 images to train, seeds to sample from.
+# CIFAR-10 (Sec. V-A): 50,000 images for training, seeds for sampling.
 #
-# Validation draws a few images for the log and scores nothing. The test is the paper's
-# score, the FID of 50,000 samples; docs/en/user_guides/evaluation_fid.md says how its
-# two files are obtained. Training needs neither.
+# Validation generates a few images for the log, without scores. The test computes the
+# score of the paper, the FID of 50,000 samples. Its two files are described in
+# docs/en/user_guides/evaluation_fid.md; training does not need them.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 

@@ -1,4 +1,4 @@
-# COCO's objects as saliency: the union of an image's instances is its map. Images
+# Saliency on COCO: the map of an image is the union of its instances. Images
 # without instances are left out. Sizes and scores are those of DUTS.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate

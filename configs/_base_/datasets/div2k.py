@@ -1,9 +1,10 @@
-# 4x super-resolution of DIV2K (Table I): crops of 512 x 512 to train, the 100 whole
-# validation images to test, as Table III scores them: RGB, no border left out.
+# 4x super-resolution of DIV2K (Table I): crops of 512 x 512 for training,
+# the 100 whole validation images for the test, scored as in Table III: RGB, no border
+# left out.
 #
-# The condition is MATLAB's bicubic, which made DIV2K's own low-resolution images; the
-# authors reduce with Pillow (kernel='pillow'). tools/dataset_converters/div2k.py cuts
-# the sub-images of training. Validation looks at the middle of some images.
+# The condition is reduced with MATLAB's bicubic filter, as the low-resolution images of
+# DIV2K are; the authors use Pillow (kernel='pillow'). tools/dataset_converters/div2k.py
+# creates the sub-images for training. Validation uses the centre of some images.
 from mmcv.transforms import CenterCrop, RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 

@@ -1,6 +1,7 @@
-# Saliency on DUTS (Table I): 10,553 pairs to train, 5,019 to test, all at 384 x 384 for
-# the network. Masks keep their size in the test: answers are enlarged to it and scored
-# as grey maps; the authors' script scores binary ones at 384 x 384 (bin384).
+# Saliency on DUTS (Table I): 10,553 pairs for training, 5,019 for the test, all at
+# 384 x 384 for the network. Masks keep their size in the test: predictions are enlarged
+# to it and scored as grey maps; the authors' script scores binary maps at 384 x 384
+# (bin384).
 #
 # tools/dataset_converters/duts.py checks the pairs. Validation scores the first 200.
 from mmcv.transforms import RandomFlip

@@ -1,4 +1,4 @@
-# Images to be reconstructed. Which, and how they are cut, is said by the task's config.
+# Images for a first stage. The config of the task sets the folder and the crop.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 

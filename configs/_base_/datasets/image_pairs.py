@@ -1,4 +1,4 @@
-# Two folders, images and maps, that pair up by name: the map is generated.
+# Folders of images and maps, which are paired by name: the map is generated.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 

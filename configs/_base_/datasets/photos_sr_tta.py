@@ -1,4 +1,5 @@
-# Test-time augmentation for super-resolution: the answer and its mirror's, averaged.
+# Test-time augmentation for super-resolution: the mean of the predictions
+# for the image and for its mirror image.
 from mmcv.transforms import RandomFlip, TestTimeAug
 
 from mmadm.datasets.transforms import (

@@ -1,5 +1,5 @@
-# 4x super-resolution of Set5, the classical way: luma, 4 pixels of border left out. For
-# tests only.
+# 4x super-resolution of Set5 in the classical protocol: luma, without 4 pixels of the
+# border. For tests only.
 #
 # Set14: test_dataloader.dataset.data_prefix.img_path=Set14/HR
 # B100, the part val of BSDS500: test_dataloader.dataset.data_root=data/BSDS500/data and
