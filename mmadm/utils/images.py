@@ -34,6 +34,8 @@ _TURNS = {
 }
 # Channels of a grey image may differ by so much: JPEG and scanners are not exact.
 _GREY_TOLERANCE = 8
+# A drawing has few colours, a photograph has many.
+_MAX_STROKE_COLOURS = 8
 
 
 class BrokenImageError(ValueError):
@@ -67,8 +69,8 @@ def read_grey(path: str | Path) -> np.ndarray:
 
     Opened as by :func:`read_image`. Coloured files are refused. Indices of a coloured
     palette are the map where they are 0 and 1, or 0 and 255; it then has 0 and 255.
-    Transparent pixels count as 0; where all visible pixels of a transparent file have
-    one colour, its opacity is the map.
+    Transparent pixels count as 0. Of strokes on a transparent layer, in one grey value
+    or in a few colours, the opacity is the map.
 
     Raises:
         BrokenImageError: the file is missing, corrupted or refused, or it is no map.
@@ -223,13 +225,22 @@ def _has_transparency(image: Image.Image) -> bool:
 
 
 def _over_black(rgba: Image.Image) -> Image.Image:
-    """Composited on black; of a drawing in a single colour, the opacity."""
+    """Composited on black; of strokes in one colour or a few, the opacity."""
     colours, alpha = np.array(rgba.convert('RGB')), np.array(rgba.getchannel('A'))
-    visible = colours[alpha > 0]
-    if alpha.min() < 255 and (visible == visible[:1]).all():
+    # Programs do not keep the exact colour of pixels that are nearly transparent.
+    strokes = colours[alpha > 127]
+    is_one = not len(strokes) or np.ptp(strokes, axis=0).max() <= _GREY_TOLERANCE
+    is_few = _is_coloured(strokes) and len(_coarse(strokes)) <= _MAX_STROKE_COLOURS
+    if alpha.min() < 255 and (is_one or is_few):
         return Image.fromarray(alpha)
     black = Image.new('RGBA', rgba.size, 'black')
     return Image.alpha_composite(black, rgba).convert('RGB')
+
+
+def _coarse(colours: np.ndarray) -> np.ndarray:
+    """The different colours of (N, 3), in 16 steps per channel."""
+    codes = colours // 16 @ np.array([256, 16, 1])
+    return np.flatnonzero(np.bincount(codes))
 
 
 def _is_coloured(colours: np.ndarray) -> bool:

@@ -83,9 +83,23 @@ def test_strokes_on_a_transparent_layer_are_the_mask(tmp_path, colour):
     assert np.array_equal(read_map(tmp_path / 'a.png'), hole(255))
 
 
+def test_strokes_in_two_colours_are_the_mask_and_a_photo_with_a_hole_is_none(tmp_path):
+    """In one convention the hole of a photo is transparent, here it is opaque."""
+    layer = np.zeros((20, 30, 4), np.uint8)
+    layer[2:5] = (250, 10, 10, 255)
+    layer[9:12] = (10, 10, 250, 255)
+    layer[12] = (3, 90, 250, 20)  # the soft border of a brush
+    Image.fromarray(layer).save(tmp_path / 'a.png')
+    assert np.array_equal(read_mask(tmp_path / 'a.png'), layer[..., 3] > 127)
+    Image.fromarray(np.dstack([draw_photo(0, 20, 30), hole(255)])).save(
+        tmp_path / 'a.png'
+    )
+    with pytest.raises(BrokenImageError, match='Map in colours'):
+        read_mask(tmp_path / 'a.png')
+
+
 def test_transparent_pixels_of_a_map_count_as_nothing(tmp_path):
-    white, grey = hole(255), np.full((20, 30), 90, np.uint8)
-    Image.fromarray(np.dstack([grey, white])).save(tmp_path / 'soft.png')
+    white = hole(255)
     two = np.dstack([*[np.where(np.arange(30) < 15, 255, 0) + 0 * white] * 3, white])
     Image.fromarray(two.astype(np.uint8)).save(tmp_path / 'two.png')
     expected = (white > 0) & (np.arange(30) < 15)
