@@ -18,7 +18,6 @@ __all__ = [
     'ImageSource',
     'InferenceDataset',
     'JoinedDataset',
-    'Pictures',
     'ScikitImagePhotos',
     'SeedDataset',
     'SeededDataset',

@@ -190,7 +190,7 @@ def _is_deep(image: Image.Image) -> bool:
     """Whether a file that was just opened has more than 8 bits per channel.
 
     Pillow calls 16-bit colours 'RGB' as well and would keep their upper 8 bits; only
-    the layout of the bytes in the file, or the largest value of a PPM, tells.
+    the layout of the bytes in the file, or the largest value of a PPM, shows it.
     """
     if image.mode.startswith(('I', 'F')):
         return True
