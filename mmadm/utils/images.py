@@ -195,7 +195,8 @@ def _is_deep(image: Image.Image) -> bool:
     if image.mode.startswith(('I', 'F')):
         return True
     for decoder, *_, layout in image.tile:
-        if decoder.startswith('ppm') and layout[-1] > 255:
+        largest = layout[-1] if isinstance(layout, tuple) else None
+        if decoder.startswith('ppm') and isinstance(largest, int) and largest > 255:
             return True
         if ';16' in str(layout) and 'BGR;16' not in str(layout):  # BGR;16 is 565
             return True

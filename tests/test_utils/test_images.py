@@ -200,6 +200,15 @@ def test_sixteen_bits_in_a_ppm_are_refused(tmp_path, channels):
             read(tmp_path / f'a.{suffix}')
 
 
+def test_plain_text_formats_are_read(tmp_path):
+    (tmp_path / 'a.pbm').write_text('P1 3 1 0 1 0')  # 1 is black
+    (tmp_path / 'a.ppm').write_text('P3 1 1 255 7 8 9')
+    (tmp_path / 'a.pgm').write_text('P2 2 1 15 0 15')
+    assert read_mask(tmp_path / 'a.pbm').tolist() == [[True, False, True]]
+    assert read_image(tmp_path / 'a.ppm', 'color').tolist() == [[[7, 8, 9]]]
+    assert read_grey(tmp_path / 'a.pgm').tolist() == [[0, 255]]
+
+
 def test_a_bitmap_of_565_bits_is_read(tmp_path):
     pixels = np.full((4, 4), 0b11111_000000_00000, '<u2').tobytes()
     info = struct.pack('<IiiHHIIiiII', 40, 4, 4, 1, 16, 3, len(pixels), 0, 0, 0, 0)
