@@ -88,7 +88,8 @@ def test_strokes_in_two_colours_are_the_mask_and_a_photo_with_a_hole_is_none(tmp
     layer = np.zeros((20, 30, 4), np.uint8)
     layer[2:5] = (250, 10, 10, 255)
     layer[9:12] = (10, 10, 250, 255)
-    layer[12] = (3, 90, 250, 20)  # the soft border of a brush
+    layer[12] = (12, 9, 250, 140)  # the soft border of a brush
+    layer[13] = (3, 90, 250, 20)
     Image.fromarray(layer).save(tmp_path / 'a.png')
     assert np.array_equal(read_mask(tmp_path / 'a.png'), layer[..., 3] > 127)
     Image.fromarray(np.dstack([draw_photo(0, 20, 30), hole(255)])).save(
