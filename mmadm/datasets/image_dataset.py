@@ -91,11 +91,17 @@ def read_names(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is empty.
+        ValueError: the file is empty, or not a text file.
     """
     if not path.is_file():
         raise FileNotFoundError(f'List of images not found: {path}. {_ADVICE}')
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    try:
+        lines = path.read_text('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'List of images is not a text file: {path} ({error}). {_ADVICE}'
+        ) from error
+    names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise ValueError(f'List of images is empty: {path}. {_ADVICE}')
     return names

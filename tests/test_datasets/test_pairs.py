@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import RandomFlip
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 from scipy.io import savemat
@@ -111,6 +112,17 @@ def test_the_kernel_of_the_condition_is_chosen():
 # A list of names
 
 
+def test_a_list_of_windows_is_read_and_one_that_is_no_text_is_named(
+    photo_folder, tmp_path
+):
+    (tmp_path / 'list.txt').write_bytes(b'\xef\xbb\xbfphoto_3.png\r\n')
+    options = dict(data_prefix=dict(img_path='photos'), ann_file='list.txt')
+    assert len(ImageDataset(str(tmp_path), **options)) == 1
+    (tmp_path / 'list.txt').write_bytes(b'\x89PNG\xff\xfe')
+    with pytest.raises(ValueError, match=r'not a text file: .*list\.txt'):
+        ImageDataset(str(tmp_path), **options)
+
+
 def test_a_list_chooses_images_and_their_order(photo_folder, tmp_path):
     (tmp_path / 'list.txt').write_text('photo_3.png\n\nphoto_1.png\n')
     dataset = ImageDataset(
@@ -169,6 +181,14 @@ def test_every_annotator_arrives_and_their_mean_is_the_truth(tmp_path):
     rows = sample.gt_img[0, :, 0]
     assert [rows[5], rows[10], rows[20], rows[0]] == [255, 170, 85, 0]
     assert sample.condition.shape == (3, 40, 48)
+
+
+def test_annotations_that_no_longer_belong_to_the_map_are_left_out(tmp_path):
+    maps = np.zeros((2, 40, 48), np.uint8)
+    maps[:, 5] = 1
+    for transform in (RandomCrop(32), RandomFlip(prob=1.0)):
+        sample = edges_of(tmp_path, maps, transform)[0]['data_samples']
+        assert 'gt_edges' not in sample and 'gt_img' in sample
 
 
 def test_what_enough_annotators_drew_is_saturated():

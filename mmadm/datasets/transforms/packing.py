@@ -37,13 +37,13 @@ class PackDiffusionInputs(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Results to ``inputs`` (uint8, (C, H, W)) and a ``DiffusionSample``.
 
-        Optional keys: ``mask``; ``gt_edges`` (A, H, W), one map per annotator;
+        Optional keys: ``mask``; ``gt_edges`` (A, H, W), one map per annotator (left out
+        if the map was flipped or cropped after it was loaded, as in training);
         ``target_shape``, the (H, W) of the output where it differs from that of the
         ground truth.
 
         Raises:
-            ValueError: ``img`` was changed after the condition was made from it, or
-                the maps of the annotators no longer belong to it.
+            ValueError: ``img`` was changed after the condition was made from it.
         """
         _check_geometry(results, self.condition)
         inputs = {'image': to_tensor(results[self.image])}
@@ -59,7 +59,7 @@ class PackDiffusionInputs(BaseTransform):
             sample.condition = inputs['condition'][:3]
         if 'mask' in results:
             sample.mask = to_tensor(results['mask'])
-        if 'gt_edges' in results:
+        if 'gt_edges' in results and _fits_map(results):
             sample.gt_edges = torch.from_numpy(results['gt_edges'])
         return dict(inputs=inputs, data_samples=sample)
 
@@ -73,13 +73,12 @@ def _check_geometry(results: dict, condition: str | None) -> None:
             'flip, crop, resize or change the image before the one that makes the '
             'condition.'
         )
-    edges, map_ = results.get('gt_edges'), results.get('gt_seg_map')
-    if edges is not None and (results.get('flip') or edges.shape[1:] != map_.shape[:2]):
-        raise ValueError(
-            f'The map of {results.get("img_path")} was flipped, cropped or resized, '
-            'but not gt_edges, the maps of the annotators. Use LoadBoundaries only for '
-            'tests, with transforms that do not change the map.'
-        )
+
+
+def _fits_map(results: dict) -> bool:
+    """Whether the map was neither flipped nor cropped after loading ``gt_edges``."""
+    size = results['gt_seg_map'].shape[:2]
+    return results['gt_edges'].shape[1:] == size and not results.get('flip')
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
