@@ -4,8 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG := configs/adm/adm_sr_demo.py
 WORK := work_dirs/adm_sr_demo
+# Tests of single functions and classes, under a minute on two cores.
+FAST := tests/test_diffusion tests/test_utils tests/test_registry.py tests/test_vocabulary.py \
+    tests/test_apis/test_step_sweep.py tests/test_datasets/test_matlab_resize.py \
+    $(addprefix tests/test_models/test_, adm.py ema.py heads.py golden_heads.py \
+    golden_losses.py losses.py sliding.py)
 
-.PHONY: install zoo test lint demo docs clean
+.PHONY: install zoo test test-fast lint demo docs clean
 
 # Stamp files: an environment is updated only when its requirements change.
 $(VENV)/.runtime: setup.py requirements/mminstall.txt requirements/runtime.txt
@@ -22,6 +27,9 @@ install: $(VENV)/.runtime
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n auto
+
+test-fast: $(VENV)/.tests
+	$(BIN)/python -m pytest -n 2 $(FAST)
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .
