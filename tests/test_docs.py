@@ -1,4 +1,4 @@
-"""The documentation says what is so: its code runs, what it names exists."""
+"""The documentation is true: its code runs, and what it names exists."""
 
 import argparse
 import ast
@@ -60,7 +60,7 @@ def files_of(text: str) -> dict[str, str]:
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch) -> Iterator[Path]:
-    """An importable folder as working directory; nothing registered there stays."""
+    """A working directory that is importable; its registered classes are removed."""
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -113,7 +113,7 @@ def test_python_blocks_run_in_order(page, scratch):
         ),
     ],
 )
-def test_a_wrong_block_is_noticed(scratch, code, error):
+def test_a_wrong_block_is_found(scratch, code, error):
     with pytest.raises(error):
         run_block(code, {})
 
@@ -131,7 +131,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 @functools.cache
 def options_of(script: Path) -> set[str]:
-    """The options that a script's parser knows; a launcher's are its program's."""
+    """The options of a script's parser; a launcher has those of its program."""
     if script.suffix == '.sh':
         task = script.stem.split('_')[-1]
         return options_of(script.with_name(f'{task}.py'))
@@ -149,13 +149,14 @@ def check_command(words: list[str], written: set[str] = frozenset()) -> None:
     """Program, files, options, make targets and config keys of a line exist."""
     assert words[0] in _COMMANDS, words
     files = [Path(w) for w in words[1:] if w.endswith(('.py', '.sh', '.txt'))]
-    # What lies below data/ is the user's.
+    # Files below data/ are the user's.
     files = [p for p in files if str(p) not in written and p.parts[0] != 'data']
     for path in files:
         assert (ROOT / path).is_file(), f'{path} in: {" ".join(words)}'
     if words[0] == 'make':
-        targets = re.findall(r'^(\w+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
-        assert set(words[1:]) <= set(targets), words
+        makefile = (ROOT / 'Makefile').read_text()
+        targets = re.findall(r'^([\w-]+):', makefile, re.MULTILINE)
+        assert {word for word in words[1:] if '=' not in word} <= {*targets}, words
     if words[0] in ('python', 'bash') and files and files[0].parts[0] != 'configs':
         given = {word.split('=')[0] for word in words if word.startswith('--')}
         assert given <= options_of(ROOT / files[0]), ' '.join(words)
@@ -203,12 +204,12 @@ def test_every_tool_is_shown_with_its_command():
         '--cfg-options model.head.base_chanels=8',
     ],
 )
-def test_a_wrong_command_is_noticed(line):
+def test_a_wrong_command_is_found(line):
     with pytest.raises((AssertionError, ValueError)):
         check_command(shlex.split(line))
 
 
-def test_the_new_task_of_the_guide_is_the_tested_one():
+def test_the_new_task_of_the_guide_is_tested():
     from tests.test_tools.test_cli import NEW_TASK
 
     text = (DOCS / 'advanced_guides' / 'new_task.md').read_text()
@@ -247,7 +248,7 @@ def test_relative_links_lead_somewhere(page):
     assert missing_links(page) == []
 
 
-def test_a_wrong_link_is_noticed(tmp_path):
+def test_a_wrong_link_is_found(tmp_path):
     page = tmp_path / 'page.md'
     page.write_text('# One\n[a](no.md) [b](page.md#two) [c](#one) [d](page.md#one)\n')
     assert missing_links(page) == ['no.md#', 'page.md#two']
@@ -278,9 +279,9 @@ def _names_of(node: ast.stmt) -> Iterator[str]:
 
 
 def unknown_in(row: str) -> list[str]:
-    """What a row names in backquotes and does not exist.
+    """Names in backquotes of a row that do not exist.
 
-    Paths lie below the repository's root; a name is defined in a file of its row.
+    Paths are relative to the repository; a name is defined in a file of its row.
     """
     tokens = _TOKEN.findall(row)
     paths = [ROOT / t for t in tokens if '/' in t and t.endswith('.py')]
@@ -316,7 +317,7 @@ def test_what_the_paper_page_names_exists():
         ('| `mmadm/diffusion/vp.py`: `VPProcess.reverse_sde`, `eta=1` |', []),
     ],
 )
-def test_a_wrong_name_is_noticed(row, unknown):
+def test_a_wrong_name_is_found(row, unknown):
     assert unknown_in(row) == unknown
 
 
