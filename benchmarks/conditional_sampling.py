@@ -1,10 +1,10 @@
-"""Conditional sampling: the condition's features once, or at every step.
+"""Conditional sampling: the condition is encoded once, or at every step.
 
     python benchmarks/conditional_sampling.py
     python benchmarks/conditional_sampling.py --arch base --base-channels 128 --size 256
 
-With cost c of the encoder and u of the head, N calls should be (N (c + u)) / (c + N u)
-times faster. All three are measured here, in the same turns.
+With cost c of the encoder and u of the head, N steps should be (N (c + u)) / (c + N u)
+times faster. All three are measured in the same turns.
 """
 
 import torch
@@ -42,18 +42,17 @@ def main() -> None:
 
     @torch.no_grad()
     def sample(name: str, every_step: bool) -> None:
-        features = model.encode_condition(condition)
+        once = model.denoiser(condition)
 
         def denoise(x_t, t):
-            now = model.encode_condition(condition) if every_step else features
-            return model.denoise(x_t, torch.full((1,), t, device=x_t.device), now)
+            return (model.denoiser(condition) if every_step else once)(x_t, t)
 
         noise = SampleNoise([0], (3, side, side), args.device)
         sampler, process = model.sampler, model.process
         results[name] = sampler(denoise, process, noise, num_steps=args.steps)
 
     @torch.no_grad()
-    def call_head() -> None:
+    def run_head() -> None:
         x = torch.randn(1, 3, side, side, device=args.device)
         model.denoise(x, torch.ones(1, device=args.device), features)
 
@@ -64,7 +63,7 @@ def main() -> None:
             'at every step': lambda: sample('every', True),
             'once': lambda: sample('once', False),
             'encoder alone (c)': lambda: model.encode_condition(condition.clone()),
-            'head alone (u)': call_head,
+            'head alone (u)': run_head,
         },
         args.repeats,
         args.device,
@@ -72,11 +71,11 @@ def main() -> None:
     print_table(timings, 'at every step')
     c, u = (timings[name].median for name in ('encoder alone (c)', 'head alone (u)'))
     n = args.steps
-    # The slow way encodes once more than N times: its features are not used.
+    # This variant encodes N + 1 times: the first features are not used.
     slow = timings['at every step'].median - c
     gain = slow / timings['once'].median
     formula = n * (c + u) / (c + n * u)
-    print(f'faster by {gain:.2f}; the formula says {formula:.2f}')
+    print(f'faster by {gain:.2f}; by the formula {formula:.2f}')
     print(f'equal samples: {torch.equal(results["every"], results["once"])}')
 
 

@@ -1,12 +1,12 @@
-"""Unconditional sampling against diffusers, with as many parameters and calls.
+"""Unconditional sampling against diffusers, with equal numbers of parameters and steps.
 
     python -m pip install diffusers
     python benchmarks/diffusers_sampling.py
     python benchmarks/diffusers_sampling.py --device cuda --width 160 --batch-size 256
 
-diffusers' ``UNet2DModel`` with its DDIM scheduler; our single-decoder head with the
-same rule; and ADM with two decoders. The widths of ours are those whose number of
-parameters is nearest to that of ``UNet2DModel``; blocks, attention and calls are equal.
+diffusers' ``UNet2DModel`` with its DDIM scheduler, our single-decoder head with the
+same rule, and ADM with two decoders. Our heads have the width whose number of
+parameters is nearest to that of ``UNet2DModel``; blocks, attention and steps are equal.
 """
 
 import torch
@@ -28,7 +28,7 @@ except ImportError as error:
 
 
 class Peer:
-    """diffusers' loop, without a progress bar and pictures."""
+    """diffusers' sampling loop, without progress bar and conversion to images."""
 
     def __init__(self, width: int, blocks: int, device: str) -> None:
         self.unet = UNet2DModel(
@@ -63,7 +63,7 @@ class Peer:
 
 
 class Ours:
-    """A model of ours of about as many parameters."""
+    """One of our models with about as many parameters."""
 
     def __init__(self, parameters: int, blocks: int, device: str, **options) -> None:
         head = dict(options.pop('head'), num_blocks=blocks)
@@ -79,14 +79,14 @@ class Ours:
 
 
 def _nearest(head: dict, parameters: int) -> dict:
-    """``head`` in the width that has about so many parameters."""
+    """``head`` in the width with the nearest number of parameters."""
 
     def difference(width: int) -> float:
         try:
             with torch.device('meta'):
                 made = dict(head)
                 unet = made.pop('type')(base_channels=width, **made)
-        except ValueError:  # a width that the heads of attention do not divide
+        except ValueError:  # a width that is no multiple of the attention heads
             return float('inf')
         return abs(count(unet) - parameters)
 
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument('--blocks', type=int, default=2, help='per level')
     parser.add_argument('--size', type=int, default=32, help='side of the images')
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--steps', type=int, default=10, help='calls')
+    parser.add_argument('--steps', type=int, default=10, help='function evaluations')
     args = parser.parse_args()
     set_up(args)
 
@@ -125,7 +125,7 @@ def main() -> None:
             variant.unet(x, torch.ones(1, device=args.device))
         macs = counter.get_total_flops() / 2e9
         parameters = count(variant.unet) / 1e6
-        print(f'{name}: {parameters:.2f} M parameters, {macs:.3f} GMACs a call')
+        print(f'{name}: {parameters:.2f} M parameters, {macs:.3f} GMACs per step')
 
     work = args.batch_size, args.size, args.steps
     with torch.no_grad():

@@ -1,10 +1,10 @@
-"""Conditional heads of equal widths: the authors' relation layers, or a lean fusion.
+"""Conditional heads of equal widths: relation layers against concatenation.
 
     python benchmarks/heads.py
     python benchmarks/heads.py --base-channels 128 --size 80
 
-Both are d, d, 2d, 4d wide at 1/1 to 1/8 of the size, and get the same features. Counted
-are one call of each head, and one step of training.
+Both have widths d, d, 2d, 4d at 1/1 to 1/8 of the size, and get the same features. One
+evaluation of each head and one step of training are measured.
 """
 
 import torch
@@ -20,9 +20,9 @@ WIDTHS = (128, 256, 512, 1024)
 def make_heads(base_channels: int) -> dict[str, nn.Module]:
     shared = dict(base_channels=base_channels, condition_channels=WIDTHS)
     return {
-        # Named by the width behind each level.
+        # Widths after each level.
         'relation layers': RelationUNet(channel_mult=(1, 2, 4, 4), **shared),
-        # Named by the width of each level.
+        # Widths of each level.
         'concatenation': DualDecoderUNet(
             channel_mult=(1, 1, 2, 4),
             num_blocks=2,
@@ -58,14 +58,14 @@ def main() -> None:
         print(f'{name}: {parameters / 1e6:.2f} M parameters, {macs:.2f} GMACs')
 
     @torch.no_grad()
-    def call(head: nn.Module) -> None:
+    def evaluate(head: nn.Module) -> None:
         head.eval()(x, c_noise, features)
 
     def train(head: nn.Module) -> None:
         head.train().zero_grad()
         sum(output.square().mean() for output in head(x, c_noise, features)).backward()
 
-    for title, step in (('one call', call), ('one step of training', train)):
+    for title, step in (('one evaluation', evaluate), ('one step of training', train)):
         print(f'\n{title}')
         variants = {
             name: lambda head=head, step=step: step(head)

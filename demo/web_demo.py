@@ -110,7 +110,7 @@ def make_predict(inferencers: dict, max_pixels: int) -> Callable[..., Images]:
                 num_steps=to_integer(num_steps),
                 seed=to_integer(seed),
                 sampler=sampler or None,
-                trajectory=inferencer.model.inference.has_trajectory,
+                trajectory=inferencer.model.sampling_mode.has_trajectory,
                 should_stop=should_stop,
             )
         shown = ('predictions', 'visualization', 'trajectory')

@@ -1,6 +1,6 @@
-"""Weights and inputs that are formulas, so that the authors' outputs need no files.
+"""Weights and inputs from formulas, so that the authors' outputs need no files.
 
-The weights follow from the names that the authors gave them.
+The weights follow from the authors' names of them.
 """
 
 import math
@@ -17,7 +17,7 @@ PARAMETERS = {'frequencies': 'W', 'gain': 'g', 'response': 'complex_weight'}
 
 
 def formula(key: str, shape: torch.Size) -> Tensor:
-    """The weights that belong to a name of the authors'."""
+    """The weights of one of the authors' names."""
     code = zlib.crc32(key.encode())
     phase = (code % 10000) / 10000 * 2 * math.pi
     frequency = 0.5 + ((code >> 16) % 1000) / 1000
@@ -48,7 +48,7 @@ def waves(
 def authors_weights(
     module: nn.Module, names: Mapping[str, str], **parameters: str
 ) -> dict[str, Tensor]:
-    """A state dict of the authors' for a network of ours, in the order of ours.
+    """The authors' state dict for one of our networks, in our order.
 
     Args:
         module: our network.
@@ -69,7 +69,7 @@ def authors_weights(
 
 
 def load_block(module: nn.Module, names: Mapping[str, str]) -> nn.Module:
-    """A block of ours with the authors' weights, in evaluation mode."""
+    """One of our blocks with the authors' weights, in evaluation mode."""
     weights = authors_weights(module, names).values()
     module.load_state_dict(dict(zip(module.state_dict(), weights, strict=True)))
     return module.eval()

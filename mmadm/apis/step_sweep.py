@@ -133,7 +133,9 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
         sampled separately have none of the whole image.
     """
     model = unwrap_model(runner.model)
-    if not (is_main_process() and samples(model) and model.inference.has_trajectory):
+    if not (
+        is_main_process() and samples(model) and model.sampling_mode.has_trajectory
+    ):
         return False
     data = pseudo_collate([runner.test_dataloader.dataset[index]])
     data = model.data_preprocessor(data)

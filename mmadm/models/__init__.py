@@ -1,4 +1,4 @@
-"""Networks, the model that joins them with the mathematics, and its preprocessor."""
+"""Networks, the diffusion model that uses them, and its data preprocessor."""
 
 from .adm import ADM
 from .augmentation import LabelledAugmentation

@@ -1,4 +1,4 @@
-"""The model: introduces the mathematics of ADM to the networks."""
+"""The diffusion model: joins the mathematics of ADM and the networks."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from mmadm.diffusion import (
 )
 from mmadm.diffusion.samplers import Callback, Denoiser, NoiseSource
 from mmadm.registry import MODELS, SAMPLERS, build
-from mmadm.structures import DiffusionSample
-from mmadm.utils import SampleNoise
+from mmadm.structures import DiffusionSample, training_seeds
+from mmadm.utils import SampleNoise, mix_seed
 
 from .autoencoders import PixelStage
 from .data_preprocessor import DiffusionPreprocessor
-from .inference import make_inference
 from .losses import ADMLoss
+from .windows import Layout, make_mode
 
-#: Borders between the times for which errors are logged apart.
+#: Errors are logged separately for the intervals of time between these.
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: Of ``test_cfg``: read at each run; the others choose how images are sampled.
+#: Entries of ``test_cfg`` that are read at each run; the others define the mode.
 _RUN_OPTIONS = ('num_steps', 'seed')
 
 
@@ -34,8 +34,8 @@ _RUN_OPTIONS = ('num_steps', 'seed')
 class ADM(BaseModel):
     """Diffusion model with Analytical image Attenuation: Algorithm 1 and 2.
 
-    Conditional when it has a condition encoder. Knows no task: what is generated and
-    from what is a matter of the data set.
+    It is conditional when it has a condition encoder. It knows no task: the data set
+    decides what is generated, and from which condition.
 
     Args:
         head: network (x_t, c_noise, features) -> raw outputs.
@@ -43,13 +43,13 @@ class ADM(BaseModel):
         preconditioner: turns raw outputs into phi and eps.
         weighting: lambda_1 and lambda_2.
         loss: distance of Eq. (10).
-        sampler: Algorithm 2 or a relative.
+        sampler: Algorithm 2 or another sampler.
         condition_encoder: network condition -> feature maps of several levels.
-        first_stage: the space of the diffusion; kept frozen.
-        data_preprocessor: 8 bits to networks and back.
+        first_stage: maps images to the space of the diffusion, and back; frozen.
+        data_preprocessor: converts between 8 bits and the tensors of the networks.
         test_cfg: ``num_steps`` (the sampler's own if missing) and ``seed``; ``mode``
             'whole', 'slide' or 'slide_chains', and the options of the class in
-            :mod:`mmadm.models.inference`.
+            :mod:`mmadm.models.windows`.
     """
 
     def __init__(
@@ -76,37 +76,58 @@ class ADM(BaseModel):
         self.first_stage = build(MODELS, first_stage).requires_grad_(False)
         self.test_cfg = _checked_test_cfg(test_cfg)
         options = {k: v for k, v in self.test_cfg.items() if k not in _RUN_OPTIONS}
-        self.inference = make_inference(**options)
+        self.sampling_mode = make_mode(**options)
         self._check_divisor()
-        self._check_condition_channels()
-        self.inference.check(self.data_preprocessor.cell)
+        self._check_condition()
+        self._check_features()
+        self.sampling_mode.check(self.data_preprocessor.cell)
 
     def _check_divisor(self) -> None:
         divisor, factor = self.data_preprocessor.size_divisor, self.first_stage.factor
         if divisor % factor:
             raise ValueError(
                 f'The first stage reduces images {factor} times, but size_divisor='
-                f'{divisor} lets sizes through that it cannot divide. Set size_divisor '
-                f'of the data preprocessor to a multiple of {factor}.'
+                f'{divisor} allows sizes that are not divisible by {factor}. Set '
+                f'size_divisor of the data preprocessor to a multiple of {factor}.'
             )
 
-    def _check_condition_channels(self) -> None:
-        """Widths of encoder and head, where both tell them."""
+    def _check_condition(self) -> None:
+        """Range and channels of the condition, against the parts that use it."""
+        preprocessor = self.data_preprocessor
+        adds_condition = getattr(self.first_stage, 'adds_condition', False)
+        if adds_condition and not preprocessor.unit_condition:
+            raise ValueError(
+                f'{type(self.first_stage).__name__} adds the condition to the image '
+                'and expects it in [-1, 1], but the data preprocessor has mean='
+                f'{preprocessor.mean.flatten().tolist()}, std='
+                f'{preprocessor.std.flatten().tolist()}. Leave both at 127.5.'
+            )
+        expected = getattr(self.condition_encoder, 'in_channels', None)
+        if expected is not None and len(preprocessor.mean) not in (1, expected):
+            raise ValueError(
+                f'The condition encoder takes {expected} channels, but mean and std of '
+                f'the data preprocessor have {len(preprocessor.mean)}. Give one mean '
+                'and std per channel of the condition (a mask is one more channel), or '
+                'a single one for all.'
+            )
+
+    def _check_features(self) -> None:
+        """Widths of encoder and head, where both have them."""
         encoder = self.condition_encoder
-        given = () if encoder is None else getattr(encoder, 'out_channels', None)
+        found = () if encoder is None else getattr(encoder, 'out_channels', None)
         expected = getattr(self.head, 'condition_channels', None)
-        if isinstance(given, Sequence) and expected is not None:
-            given, expected = tuple(given), tuple(expected)
-            if given != expected:
+        if isinstance(found, Sequence) and expected is not None:
+            found, expected = tuple(found), tuple(expected)
+            if found != expected:
                 name = encoder and type(encoder).__name__
                 raise ValueError(
                     f'The head expects condition features of widths {expected}, but '
-                    f'condition_encoder={name} gives {given}. Set condition_channels='
-                    f'{given} of the head, or change the encoder.'
+                    f'condition_encoder={name} gives {found}. Set condition_channels='
+                    f'{found} of the head, or change the encoder.'
                 )
 
     def train(self, mode: bool = True) -> 'ADM':
-        """Switch the trained parts; the first stage stays in evaluation mode."""
+        """Set the mode; the first stage stays in evaluation mode."""
         super().train(mode)
         self.first_stage.eval()
         return self
@@ -121,9 +142,9 @@ class ADM(BaseModel):
 
         Args:
             inputs: 'image' and 'condition', as the data preprocessor gives them.
-            data_samples: what is known of each sample.
-            mode: 'loss' (Algorithm 1), 'predict' (Algorithm 2), or 'tensor': one call
-                of the networks at t = 1, for profiling.
+            data_samples: metadata of each sample.
+            mode: 'loss' (Algorithm 1), 'predict' (Algorithm 2), or 'tensor': one
+                evaluation of the networks at t = 1, for profiling.
         """
         if mode == 'loss':
             return self.loss(data_samples=data_samples, **inputs)
@@ -148,28 +169,27 @@ class ADM(BaseModel):
         Args:
             image: (N, C, H, W) in [-1, 1]; None where there are moments.
             condition: (N, C', H', W'), normalised for the condition encoder.
-            data_samples: where they have a ``seed``, what the first stage draws, time
-                and noise follow from it.
-            moments: what the first stage said of the images, (N, 2 Z, h, w).
-            augment_labels: what was done to the images, for the head, (N, L).
+            data_samples: their ``seed``, where they have one, decides all random
+                numbers: latents, time, attenuation parameters and noise.
+            moments: the first stage's moments of the images, (N, 2 Z, h, w).
+            augment_labels: the augmentation of each image, for the head, (N, L).
 
         Returns:
-            ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), what the loss
-            adds to them, and for each quarter of the time axis that occurs, the
-            unweighted errors.
+            ``loss_image`` and ``loss_noise`` (the two terms of Eq. 10), extra terms of
+            the loss, and the unweighted errors for each quarter of the time axis that
+            occurs in the batch.
         """
         process = self.process
-        given = image if moments is None else moments
-        drawn = torch.randint(2**62, (len(given),)).tolist()
-        seeds = [sample.get('seed', d) for sample, d in zip(data_samples, drawn)]
-        noise = SampleNoise(seeds, given.shape[1:], given.device, given.dtype)
+        source = image if moments is None else moments
+        seeds = training_seeds(data_samples)
+        noise = SampleNoise(seeds, source.shape[1:], source.device, source.dtype)
         with torch.no_grad():
             if moments is None:
                 x0 = self.first_stage.encode(image, condition, noise)
             else:
                 x0 = self.first_stage.latent(moments, noise)
             # Autocast may leave less than full precision; targets need it.
-            x0 = x0.to(given.dtype)
+            x0 = x0.to(source.dtype)
         # On the CPU too: errors are sorted by time, and coefficients computed in
         # float64, without waiting for the device.
         t_host = process.training_time(noise.uniform())
@@ -200,15 +220,18 @@ class ADM(BaseModel):
         data_samples: Sequence[DiffusionSample],
         callback: Callback | None = None,
     ) -> list[DiffusionSample]:
-        """Answer each sample with a ``pred_img``, by Algorithm 2.
+        """Give each sample its ``pred_img``, by Algorithm 2.
 
-        Images of one size are sampled together; the answer to a sample depends on its
-        ``sample_idx`` and the seed, not on its neighbours.
+        Images of one size are sampled together; a prediction depends on the seed and
+        the sample's ``sample_idx``, not on the rest of the batch.
 
         Args:
             condition: (C', H', W') each; empty for unconditional generation.
-            data_samples: tell ``target_shape`` and ``sample_idx``; get ``pred_img``.
+            data_samples: have ``target_shape`` and ``sample_idx``; get ``pred_img``.
             callback: see :data:`mmadm.diffusion.samplers.Callback`.
+
+        Raises:
+            ValueError: a prediction has NaN or infinite values.
         """
         groups = defaultdict(list)
         for i, sample in enumerate(data_samples):
@@ -228,26 +251,44 @@ class ADM(BaseModel):
         condition: Tensor | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W), about [-1, 1], of padded ``size``; float32."""
-        factor = self.first_stage.factor
-        height, width = self.data_preprocessor.padded(size)
+        """Images (N, C, H, W), about [-1, 1], of padded ``size``; float32.
+
+        An image is NaN where an output of the networks was NaN or infinite at any step.
+        """
+        preprocessor, factor = self.data_preprocessor, self.first_stage.factor
+        height, width = preprocessor.padded(size)
         shape = (self.head.in_channels, height // factor, width // factor)
         seed = self.test_cfg.get('seed', 0)
-        seeds = [seed + sample.sample_idx for sample in data_samples]
+        seeds = [mix_seed(seed, sample.sample_idx) for sample in data_samples]
+        cell = preprocessor.cell
+        layout = Layout(
+            size=(height, width),
+            cell=cell,
+            state=cell // factor,
+            condition=cell // preprocessor.condition_scale,
+        )
+        mode = self.sampling_mode
 
         def make_noise() -> SampleNoise:
-            return SampleNoise(seeds, shape, self.data_preprocessor.device)
+            return SampleNoise(seeds, shape, preprocessor.device)
 
-        return self.inference(self, (height, width), make_noise, condition, callback)
+        def images(
+            noise: NoiseSource, condition: Tensor | None, callback: Callback | None
+        ) -> Tensor:
+            denoise = mode.denoiser(self.denoiser, condition, layout)
+            return self._run(denoise, noise, condition, callback)
 
-    def run(
+        return mode.sample(images, make_noise, condition, layout, callback)
+
+    def _run(
         self,
         denoise: Denoiser,
         noise: NoiseSource,
         condition: Tensor | None,
-        callback: Callback | None = None,
+        callback: Callback | None,
     ) -> Tensor:
-        """One chain of the sampler, decoded; float32."""
+        """One run of the sampler, decoded; float32."""
+        denoise = _CheckedDenoiser(denoise)
         latent = self.sampler(
             denoise,
             self.process,
@@ -255,7 +296,19 @@ class ADM(BaseModel):
             num_steps=self.test_cfg.get('num_steps'),
             callback=callback,
         )
-        return self.first_stage.decode(latent.float(), condition)
+        # Autocast may leave less than full precision.
+        image = self.first_stage.decode(latent.float(), condition).float()
+        defect = denoise.defect + _defect(image)
+        return image + defect.to(image).view(-1, 1, 1, 1)
+
+    def denoiser(self, condition: Tensor | None) -> Denoiser:
+        """(x_t, t) -> (phi, eps) for one condition, which is encoded here, once."""
+        features = self.encode_condition(condition)
+
+        def denoise(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
+            return self.denoise(x_t, torch.tensor([t]), features)
+
+        return denoise
 
     def encode_condition(self, condition: Tensor | None) -> tuple[Tensor, ...] | None:
         """Feature maps of the condition, None for an unconditional model."""
@@ -276,7 +329,7 @@ class ADM(BaseModel):
         augment_labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """phi and eps for ``x_t`` at times t, (N,) or (1,); networks in float32."""
-        # Heads without augmentation need not know of labels.
+        # Heads without augmentation need not accept labels.
         labels = {} if augment_labels is None else dict(augment_labels=augment_labels)
 
         def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
@@ -285,18 +338,41 @@ class ADM(BaseModel):
         return self.preconditioner(network, self.process, x_t, t)
 
 
+class _CheckedDenoiser:
+    """A denoiser that records which samples had NaN or infinite outputs.
+
+    The image alone does not show it: samplers clip, and an infinite value then looks
+    like a white pixel.
+    """
+
+    def __init__(self, denoise: Denoiser) -> None:
+        self.denoise = denoise
+        #: (N,), see :func:`_defect`; stays on the device.
+        self.defect: Tensor | float = 0.0
+
+    def __call__(self, x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        phi, eps = self.denoise(x_t, t)
+        self.defect = self.defect + _defect(phi) + _defect(eps)
+        return phi, eps
+
+
+def _defect(x: Tensor) -> Tensor:
+    """(N,): 0 for a sample of finite values, else NaN."""
+    return 0 * x.flatten(1).sum(1)
+
+
 def _checked_test_cfg(test_cfg: dict | None) -> dict:
     if test_cfg is not None and not isinstance(test_cfg, dict):
         raise ValueError(
-            f'The test_cfg of a model is a dict, but test_cfg={test_cfg!r}. On the '
-            'command line set its entries: model.test_cfg.num_steps=5, or '
+            f'The test_cfg of a model must be a dict, but test_cfg={test_cfg!r}. On '
+            'the command line set its entries: model.test_cfg.num_steps=5, or '
             'model.test_cfg=None.'
         )
     return dict(test_cfg or {})
 
 
 def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:
-    """Mean error up to t = 0.25, 0.5, ... from the border before; absent if no t is."""
+    """Mean error in each interval of time that occurs, named by its upper border."""
     errors = {}
     for low, high in pairwise(_BUCKETS):
         members = ((t > low) & (t <= high)).nonzero().flatten()

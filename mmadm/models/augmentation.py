@@ -1,4 +1,4 @@
-"""Augmentation without leaks into the samples: the network is told what was done."""
+"""Non-leaking augmentation: the network gets the parameters as labels."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from torch import Tensor
 from mmadm.registry import MODELS
 from mmadm.utils import SampleNoise
 
-# The orthonormal low-pass filter of the Symlet with 12 taps: enlarging by it and
-# reducing again gives back the image.
+# The orthonormal low-pass filter of the Symlet with 12 taps: upsampling by it and then
+# downsampling restores the image.
 _SYM6 = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057),
     *(-0.048311742585633, 0.4910559419267466, 0.787641141030194),
@@ -21,19 +21,19 @@ _SYM6 = (
 )
 _REACH = len(_SYM6) // 2
 _CENTRE = _REACH - 1
-# It is not quite symmetric: fine pixels show what is this far (in fine pixels) ahead.
+# The filter is not quite symmetric: it shifts the image by so many fine pixels.
 _LAG = _CENTRE + 0.5 - sum(i * tap for i, tap in enumerate(_SYM6)) / sum(_SYM6)
 
 
 @MODELS.register_module()
 class LabelledAugmentation(BaseModule):
-    """Random flips, scaling, rotation, stretch and shift; nine numbers tell which.
+    """Random flips, scaling, rotation, stretch and shift, with nine labels.
 
     The augmentation of EDM (Karras et al. 2022, Appendix F.2), which the authors use
-    for CIFAR-10. The head gets the label in training (its ``augment_dim`` is
+    for CIFAR-10. The head gets the labels in training (its ``augment_dim`` is
     ``num_labels``) and none in sampling, so samples are not augmented.
 
-    The label: x-flip, y-flip, scale, cos - 1 and sin of the rotation, two components
+    The labels: x-flip, y-flip, scale, cos - 1 and sin of the rotation, two components
     of the stretch, shift in x and y; scale, stretch and shift in standard deviations.
 
     Args:
@@ -109,9 +109,9 @@ class LabelledAugmentation(BaseModule):
         return images, torch.stack(labels, dim=1).to(images)
 
     def _warp(self, images: Tensor, to_input: Tensor, shift: Tensor) -> Tensor:
-        """Move pixels: the output shows at p what the input has at A (p - shift).
+        """Move pixels: the output at p is the input at A (p - shift).
 
-        Done at twice the resolution, so that bilinear interpolation does not blur.
+        Works at twice the resolution, so that bilinear interpolation does not blur.
         Beyond its border the image is mirrored.
 
         Args:
@@ -168,7 +168,7 @@ def _flip(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
 
 
 def _framed(images: Tensor) -> Tensor:
-    """Continue the images by their mirror images, as far as the filter reaches."""
+    """Pad the images by reflection, as far as the filter reaches."""
     for dim in (-1, -2):
         first, last = (
             images.narrow(dim, 0, _REACH),

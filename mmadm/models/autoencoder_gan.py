@@ -1,4 +1,4 @@
-"""Training of the first stage."""
+"""Adversarial training of the first stage."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmadm.registry import MODELS, build
-from mmadm.structures import DiffusionSample
+from mmadm.structures import DiffusionSample, training_seeds
 from mmadm.utils import SampleNoise
 
 from .autoencoders import Draw, KLAutoencoder
@@ -24,22 +24,22 @@ from .losses import (
 
 @MODELS.register_module()
 class AutoencoderGAN(BaseModel):
-    """A first stage, trained with LPIPS and against a discriminator.
+    """A first stage that is trained with LPIPS and against a discriminator.
 
     As in latent diffusion (Rombach et al.): 72,793,857 parameters with those of the
-    losses. One backward pass serves both players: the discriminator's weights get no
-    gradient from the autoencoder's loss, and the autoencoder's none from the
+    losses. There is one backward pass for both losses: the discriminator's weights get
+    no gradient from the autoencoder's loss, and the autoencoder's none from the
     discriminator's.
 
     Args:
         autoencoder: the first stage.
         discriminator: logits of image patches.
         reconstruction: distance of image and reconstruction.
-        data_preprocessor: 8 bits to networks and back; its ``size_divisor`` must be a
-            multiple of the autoencoder's ``factor``.
-        kl_weight: how strongly the posterior is drawn to the standard normal one.
+        data_preprocessor: converts between 8 bits and the tensors of the networks; its
+            ``size_divisor`` must be a multiple of the autoencoder's ``factor``.
+        kl_weight: weight of the KL divergence from the standard normal distribution.
         disc_weight: factor of the adaptive weight.
-        disc_start: iteration from which on the discriminator learns and counts.
+        disc_start: iteration from which on the discriminator is trained and used.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class AutoencoderGAN(BaseModel):
         ours, theirs = self.autoencoder.in_channels, self.discriminator.in_channels
         if ours != theirs:
             raise ValueError(
-                f'The autoencoder gives images of {ours} channels, but the '
-                f'discriminator takes {theirs}. Set in_channels of both alike.'
+                f'The autoencoder has images of {ours} channels, but the discriminator '
+                f'takes {theirs}. Set in_channels of both alike.'
             )
 
     def forward(
@@ -76,7 +76,7 @@ class AutoencoderGAN(BaseModel):
 
         Args:
             inputs: 'image', as the data preprocessor gives it.
-            data_samples: what is known of each sample.
+            data_samples: metadata of each sample.
             mode: 'loss', 'predict', or 'tensor': the reconstruction alone.
         """
         if mode == 'loss':
@@ -90,12 +90,12 @@ class AutoencoderGAN(BaseModel):
         raise ValueError(f"Unknown mode={mode!r}. Use 'loss', 'predict' or 'tensor'.")
 
     def loss(self, image: Tensor, draw: Draw, adversarial: bool) -> dict[str, Tensor]:
-        """The losses of both players and what they are made of.
+        """The losses of autoencoder and discriminator, and their terms.
 
         Args:
             image: (N, C, H, W), [-1, 1].
             draw: noise of each sample, for the posterior.
-            adversarial: whether the discriminator takes part yet.
+            adversarial: whether the discriminator is trained and used yet.
 
         Returns:
             ``total_loss`` of the autoencoder, ``disc_loss`` of the discriminator; the
@@ -104,8 +104,8 @@ class AutoencoderGAN(BaseModel):
             ``g_loss`` with its weights ``d_weight`` and ``disc_factor``, and the mean
             logits ``logits_real`` and ``logits_fake``.
         """
-        answer, moments = self.autoencoder(image, draw)
-        distance = self.reconstruction(image, answer)
+        reconstructed, moments = self.autoencoder(image, draw)
+        distance = self.reconstruction(image, reconstructed)
         nll = self.reconstruction.negative_log_likelihood(distance)
         kl = kl_divergence(moments).mean()
         log = dict(
@@ -115,13 +115,15 @@ class AutoencoderGAN(BaseModel):
             rec_loss=distance.mean(),
         )
         g_loss, d_weight = (
-            self._deceive(answer, nll) if adversarial else nll.new_zeros(2)
+            self._generator_loss(reconstructed, nll)
+            if adversarial
+            else nll.new_zeros(2)
         )
         total = nll + self.kl_weight * kl + d_weight * g_loss
 
         disc_factor = nll.new_tensor(float(adversarial))
         real = self.discriminator(image)
-        fake = self.discriminator(answer.detach())
+        fake = self.discriminator(reconstructed.detach())
         disc_loss = disc_factor * hinge_loss(real, fake)
         log |= dict(
             d_weight=d_weight,
@@ -136,7 +138,7 @@ class AutoencoderGAN(BaseModel):
     def parse_losses(
         self, losses: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What is minimised, and the log. Most entries are parts of others."""
+        """The sum to minimise, and the log. Most entries are terms of others."""
         loss = losses['total_loss'] + losses['disc_loss']
         return loss, dict(loss=loss, **losses)
 
@@ -144,26 +146,26 @@ class AutoencoderGAN(BaseModel):
     def predict(
         self, image: Sequence[Tensor], data_samples: Sequence[DiffusionSample]
     ) -> list[DiffusionSample]:
-        """Answer each sample with its reconstruction, from the posterior's mean.
+        """Give each sample its reconstruction, from the posterior's mean.
 
         Args:
             image: (C, H, W) each, [-1, 1].
-            data_samples: tell ``target_shape``; get ``pred_img``.
+            data_samples: have ``target_shape``; get ``pred_img``.
         """
         for x, sample in zip(image, data_samples):
             latent = self.autoencoder.encode(x[None], condition=None)
-            answer = self.autoencoder.decode(latent)[0]
-            sample.pred_img = self.data_preprocessor.to_uint8(answer, sample)
+            decoded = self.autoencoder.decode(latent)[0]
+            sample.pred_img = self.data_preprocessor.to_uint8(decoded, sample)
         return list(data_samples)
 
-    def _deceive(self, answer: Tensor, nll: Tensor) -> tuple[Tensor, Tensor]:
-        """How real the reconstruction looks, and how strongly that counts."""
-        g_loss = -self.discriminator.judge(answer).mean()
+    def _generator_loss(
+        self, reconstructed: Tensor, nll: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The adversarial loss of the reconstruction, and its adaptive weight."""
+        g_loss = -self.discriminator.judge(reconstructed).mean()
         last = self.autoencoder.decoder.conv_out.weight
         return g_loss, self.disc_weight * adaptive_weight(nll, g_loss, last)
 
     def _noise(self, image: Tensor, data_samples: Sequence[DiffusionSample]) -> Draw:
-        """Noise that follows from the samples' seeds, where they have one."""
-        drawn = torch.randint(2**62, (len(image),)).tolist()
-        seeds = [sample.get('seed', d) for sample, d in zip(data_samples, drawn)]
+        seeds = training_seeds(data_samples)
         return SampleNoise(seeds, image.shape[1:], image.device, image.dtype)

@@ -1,4 +1,4 @@
-"""Exponential moving average of what is trained."""
+"""Exponential moving average of the trained weights."""
 
 import copy
 from collections.abc import Iterator
@@ -13,10 +13,12 @@ from mmadm.utils.sharding import accept_whole_weights, is_sharded, part
 
 @MODELS.register_module()
 class TrainableEMA(BaseAveragedModel):
-    """``average <- average + m (weight - average)`` over the trained weights only.
+    """Exponential moving average of the trained weights.
+
+    ``average <- average + m (weight - average)``
 
     Frozen parts (a first stage, say) are shared with the model, not copied: they cost
-    neither memory nor time. Of a sharded model, each process averages its own part. For
+    neither memory nor time. Each process averages its own part of a sharded model. For
     use as ``ema_type`` of MMEngine's ``EMAHook``.
 
     Args:
@@ -26,8 +28,8 @@ class TrainableEMA(BaseAveragedModel):
         update_buffers: average the floating-point buffers of trained parts too, as the
             authors do: the statistics of a batch normalisation belong to its weights.
             False copies them.
-        ramp: k iterations after the start use at least ``(k + 1)^(-ramp)`` as m, so
-            that a young average forgets where it began. The authors use 2/3.
+        ramp: iteration k uses at least ``(k + 1)^(-ramp)`` as m, so that the average
+            soon forgets the initial weights. The authors use 2/3.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class TrainableEMA(BaseAveragedModel):
         nn.Module.__init__(self)
         shared = {id(tensor): tensor for tensor in _frozen_tensors(model)}
         if any(map(is_sharded, model.parameters())):
-            self.module = _namesake(model, shared)
+            self.module = _weights_only_copy(model, shared)
             accept_whole_weights(self.module)
         else:
             self.module = copy.deepcopy(model, shared)
@@ -57,7 +59,7 @@ class TrainableEMA(BaseAveragedModel):
         self.update_buffers = update_buffers
         self.momentum = momentum
         self.ramp = ramp
-        # In a tuple, so that it does not become a part of the average.
+        # In a tuple, so that it does not become a submodule.
         self._paired_with: tuple[nn.Module | None] = (None,)
 
     def update_parameters(self, model: nn.Module) -> None:
@@ -68,17 +70,19 @@ class TrainableEMA(BaseAveragedModel):
         if steps == 0:
             torch._foreach_copy_(self._averages, self._weights)
         elif steps % self.interval == 0:
-            torch._foreach_lerp_(self._averages, self._weights, self._weight_of(steps))
+            torch._foreach_lerp_(
+                self._averages, self._weights, self._momentum_at(steps)
+            )
         for average, buffer in self._copied:
             average.copy_(buffer)
         self.steps += 1
 
-    def _weight_of(self, steps: int) -> float:
-        young = 0.0 if self.ramp is None else (steps + 1) ** -self.ramp
-        return max(self.momentum, young)
+    def _momentum_at(self, steps: int) -> float:
+        early = 0.0 if self.ramp is None else (steps + 1) ** -self.ramp
+        return max(self.momentum, early)
 
     def _pair_up(self, model: nn.Module) -> None:
-        """Lists of what is averaged and what is copied, made once: 600 look-ups."""
+        """List the tensors to average and to copy, once: it takes 600 look-ups."""
         averages, weights = list(self.module.parameters()), list(model.parameters())
         buffers = list(zip(self.module.buffers(), model.buffers()))
         self._copied = [(a, b) for a, b in buffers if a.data_ptr() != b.data_ptr()]
@@ -108,14 +112,14 @@ def _frozen_tensors(model: nn.Module) -> Iterator[Tensor]:
         yield from (p for p in module.parameters(recurse=False) if not p.requires_grad)
 
 
-def _namesake(model: nn.Module, memo: dict[int, Tensor]) -> nn.Module:
-    """Copies of all weights and buffers under their names: averages compute nothing.
+def _weights_only_copy(model: nn.Module, memo: dict[int, Tensor]) -> nn.Module:
+    """A module with copies of all weights and buffers, and no code.
 
-    FSDP refuses to copy what does compute.
+    An average computes nothing, and FSDP refuses to copy a module that does.
 
     Args:
-        model: what is copied.
-        memo: of tensors by their ids, what to take in their place; is filled.
+        model: the model to copy.
+        memo: the copy of each tensor by its id; new copies are added.
     """
 
     def copied(tensor: Tensor | None) -> Tensor | None:
@@ -132,5 +136,5 @@ def _namesake(model: nn.Module, memo: dict[int, Tensor]) -> nn.Module:
         keep = name not in model._non_persistent_buffers_set
         module.register_buffer(name, copied(tensor), persistent=keep)
     for name, child in model.named_children():
-        module.add_module(name, _namesake(child, memo))
+        module.add_module(name, _weights_only_copy(child, memo))
     return module

@@ -1,4 +1,4 @@
-"""LPIPS, the learned perceptual distance; built from files, without network access."""
+"""LPIPS, the learned perceptual distance, built from files without network access."""
 
 import logging
 import warnings
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from mmadm.checkpoints import read_weights
 
-#: Torchvision's names of the ImageNet weights, as torch's hub folder keeps them.
+#: Torchvision's file names of the ImageNet weights in the cache of torch's hub.
 FILES = {
     'vgg': 'vgg16-397923af.pth',
     'alex': 'alexnet-owt-7be5be79.pth',
     'squeeze': 'squeezenet1_1-b8a52dc0.pth',
 }
 
-#: No file: the distance is one of random features. For tests and dry runs.
+#: Instead of a file: random features. For tests and dry runs.
 RANDOM = 'random'
 
 
@@ -31,18 +31,20 @@ def build_lpips(
 
     Zhang et al., *The unreasonable effectiveness of deep features as a perceptual
     metric*. The result takes two batches (N, C, H, W) in [-1, 1], RGB or one channel,
-    and gives (N, 1, 1, 1). It has no dropout, so training and evaluation mode are one.
+    and returns (N, 1, 1, 1). It has no dropout, so training and evaluation mode are
+    equal.
 
     Args:
-        weights: torchvision's file of the network; None looks for it where torch's
-            hub keeps it, 'random' does without.
-        network: whose features are compared: VGG-16, the usual one to train with,
-            AlexNet, the usual one to evaluate with, or SqueezeNet 1.1, the smallest.
+        weights: torchvision's file of the network; None uses the cache of torch's hub,
+            'random' needs no file.
+        network: the network whose features are compared: VGG-16, the usual one for
+            training, AlexNet, the usual one for evaluation, or SqueezeNet 1.1, the
+            smallest.
 
     Raises:
-        FileNotFoundError: the file is not there.
-        ValueError: the file is broken or is another network's, or there is no such
-            network.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is corrupted or belongs to another network, or there is no
+            such network.
     """
     if network not in FILES:
         raise ValueError(
@@ -54,7 +56,7 @@ def build_lpips(
         _check_exists(path, name)
     from lpips import LPIPS
 
-    # On the meta device, because a whole classifier is built on the way.
+    # On the meta device, because lpips builds a whole classifier.
     with warnings.catch_warnings(), torch.device('meta'):
         warnings.simplefilter('ignore', UserWarning)  # lpips' use of torchvision
         lpips = LPIPS(
@@ -76,30 +78,31 @@ def _check_exists(path: Path, name: str) -> None:
         raise FileNotFoundError(
             f'Weights for LPIPS not found: {path}. Put {name} (torchvision, '
             f'https://download.pytorch.org/models/{name}) into that folder, give '
-            "another path, or 'random' for a dry run without a meaning."
+            "another path, or 'random' for a dry run with meaningless distances."
         )
 
 
 def _features(network: nn.Module, path: Path, name: str) -> dict[str, Tensor]:
     """Torchvision's 'features.5.weight' is 'slice2.5.weight' here."""
-    file, wanted = read_weights(path), network.state_dict()
-    names = {key: f'features.{key.split(".", 1)[1]}' for key in wanted}
+    file, expected = read_weights(path), network.state_dict()
+    names = {key: f'features.{key.split(".", 1)[1]}' for key in expected}
     wrong = [
         theirs
         for key, theirs in names.items()
-        if theirs not in file or file[theirs].shape != wanted[key].shape
+        if theirs not in file or file[theirs].shape != expected[key].shape
     ]
     if wrong:
         raise ValueError(
-            f'Not the weights that LPIPS needs: {path} lacks {", ".join(wrong[:3])} or '
-            f"has them in another shape. Use torchvision's {name}."
+            f'These are not the weights that LPIPS needs: {path} lacks '
+            f'{", ".join(wrong[:3])} or has them in another shape. Use '
+            f"torchvision's {name}."
         )
     return {key: file[theirs] for key, theirs in names.items()}
 
 
 def _random(network: nn.Module) -> dict[str, Tensor]:
     print_log(
-        "LPIPS with weights='random': its distances mean nothing. Use it for tests "
+        "LPIPS with weights='random': its distances are meaningless. Use it for tests "
         'and dry runs only.',
         'current',
         level=logging.WARNING,
@@ -113,7 +116,7 @@ def _random(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _heads(network: str) -> dict[str, Tensor]:
-    """The heads that lpips brings: 'lin0.model.1.weight' to '0.model.0.weight'."""
+    """The linear heads of lpips: 'lin0.model.1.weight' to '0.model.0.weight'."""
     folder = Path(find_spec('lpips').origin).parent / 'weights' / 'v0.1'
     heads = read_weights(folder / f'{network}.pth')
     return {f'{key[3]}.model.0.weight': value for key, value in heads.items()}

@@ -65,67 +65,134 @@ def losses_of(model: ADM, data: dict) -> dict:
     return model(**model.data_preprocessor(data, True), mode='loss')
 
 
-def answers(model: ADM, data: dict) -> list[torch.Tensor]:
+def predictions(model: ADM, data: dict) -> list[torch.Tensor]:
     model.eval()
     return [sample.pred_img for sample in model.test_step(copy.deepcopy(data))]
 
 
 @pytest.mark.parametrize('batch', [1, 3])
-def test_a_sample_is_the_same_picture_in_any_batch(batch):
+def test_a_prediction_is_the_same_in_any_batch(batch):
     model, data = make_model(), make_data()
-    together = answers(model, data)
+    together = predictions(model, data)
     for start in range(0, 7, batch):
         members = slice(start, start + batch)
-        for one, other in zip(answers(model, part(data, members)), together[members]):
+        for one, other in zip(
+            predictions(model, part(data, members)), together[members]
+        ):
             assert torch.equal(one, other)
 
 
-def test_pictures_of_several_sizes_in_one_batch_do_not_disturb_each_other():
+def test_images_of_several_sizes_in_one_batch_do_not_affect_each_other():
     model = make_model()
     small, large = make_data(2, (9, 12)), make_data(2, (16, 20))
     mixed = dict(
         inputs={k: small['inputs'][k] + large['inputs'][k] for k in small['inputs']},
         data_samples=small['data_samples'] + large['data_samples'],
     )
-    expected = answers(model, small) + answers(model, large)
-    for one, other in zip(answers(model, mixed), expected):
+    expected = predictions(model, small) + predictions(model, large)
+    for one, other in zip(predictions(model, mixed), expected):
         assert torch.equal(one, other)
 
 
-def test_another_seed_or_sample_gives_another_picture():
+def test_another_seed_or_sample_gives_another_image():
     model, data = make_model(), make_data(1)
-    first = answers(model, data)[0]
+    first = predictions(model, data)[0]
     model.test_cfg['seed'] = 1
-    second = answers(model, data)[0]
+    second = predictions(model, data)[0]
     assert not torch.equal(first, second)
     model.test_cfg['seed'] = 0
     data['data_samples'][0].set_metainfo(dict(sample_idx=1))
-    assert torch.equal(answers(model, data)[0], second), 'noise is seed + sample_idx'
+    assert not torch.equal(predictions(model, data)[0], second)
 
 
-def test_the_condition_changes_the_answer():
+def test_no_two_seeds_share_a_sample():
+    """The sum of seed and index would give 6 predictions, not 12."""
+    model, data = make_model(), make_data(4)
+    same = data['inputs']['condition'][0]
+    data['inputs']['condition'] = [same] * 4
+    seen = set()
+    for seed in range(3):
+        model.test_cfg['seed'] = seed
+        seen |= {image.numpy().tobytes() for image in predictions(model, data)}
+    assert len(seen) == 12
+
+
+def test_a_negative_seed_is_refused():
+    model = make_model(test_cfg=dict(seed=-1))
+    with pytest.raises(ValueError, match=r'at least 0, but got -1, 0'):
+        predictions(model, make_data(1))
+
+
+def spoil(model: ADM, value: float, member: int, step: int) -> None:
+    """Put one value into an output of the head, for one sample and at one step."""
+    steps = []
+
+    def hook(_, args, outputs):
+        steps.append(1)
+        if len(steps) == step:
+            outputs[0][member, 0, 3, 3] = value
+        return outputs
+
+    model.head.register_forward_hook(hook)
+
+
+@pytest.mark.parametrize('clip', [None, 1.0])
+@pytest.mark.parametrize('step', [1, 3])
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_outputs_that_are_not_finite_are_refused_with_the_sample(value, step, clip):
+    """Also where the sampler's clip makes infinity a white pixel."""
+    model = make_model(sampler=dict(type=ADMSampler, num_steps=3, clip=clip))
+    data = make_data(3)
+    data['data_samples'][1].set_metainfo(dict(img_path='photos/b.png'))
+    spoil(model, value, member=1, step=step)
+    with pytest.raises(ValueError, match=r'for photos/b.png has NaN or infinite'):
+        predictions(model, data)
+
+
+class HalfStage(PixelStage):
+    """A first stage that decodes to white images of half precision."""
+
+    def decode(self, latent, condition):
+        return torch.ones_like(latent, dtype=torch.float16)
+
+
+def test_large_images_of_half_precision_are_finite():
+    """The sum of their pixels is beyond the range of float16."""
+    model = make_model(first_stage=dict(type=HalfStage), test_cfg=dict(num_steps=1))
+    (image,) = predictions(model, make_data(1, (160, 144)))
+    assert (image == 255).all()
+
+
+def test_weights_that_are_not_finite_are_never_scored():
+    model = make_model(sampler=dict(type=ADMSampler, clip=1.0))
+    model.condition_encoder.stages[1].refine.weight.data[0, 0, 0, 0] = float('nan')
+    with pytest.raises(ValueError, match=r'for sample 0 has NaN or infinite'):
+        predictions(model, make_data(2))
+
+
+def test_the_condition_changes_the_prediction():
     model, data = make_model(), make_data(1)
-    first = answers(model, data)[0]
+    first = predictions(model, data)[0]
     data['inputs']['condition'][0] = 255 - data['inputs']['condition'][0]
-    assert not torch.equal(first, answers(model, data)[0])
+    assert not torch.equal(first, predictions(model, data)[0])
 
 
-def test_the_condition_is_encoded_once_per_picture_not_once_per_step():
+def test_the_condition_is_encoded_once_per_image_not_once_per_step():
     model, data = make_model(), make_data(2)
     calls = []
     model.condition_encoder.register_forward_hook(lambda *_: calls.append(1))
     model.test_cfg['num_steps'] = 5
-    answers(model, data)
+    predictions(model, data)
     assert len(calls) == 1
 
 
 @pytest.mark.parametrize('steps', [1, 2, 5])
-def test_n_steps_are_n_network_calls(steps):
+def test_n_steps_are_n_function_evaluations(steps):
     model, data = make_model(), make_data(1)
     calls = []
     model.head.register_forward_hook(lambda *_: calls.append(1))
     model.test_cfg['num_steps'] = steps
-    answers(model, data)
+    predictions(model, data)
     assert len(calls) == steps
 
 
@@ -173,7 +240,7 @@ def test_errors_by_time_are_logged_but_not_trained_on():
 
 
 class Recorder(ADMLoss):
-    """Keeps what the loss is given: first for phi, then for eps."""
+    """Keeps predictions and targets: first of phi, then of eps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +252,7 @@ class Recorder(ADMLoss):
 
 
 def record_losses(model: ADM, data: dict) -> tuple[dict, list, torch.Tensor]:
-    """The losses, what they were made of, and the times that were drawn."""
+    """The losses, their predictions and targets, and the drawn times."""
     times = []
     model.head.register_forward_hook(lambda _, args, out: times.append(args[1].exp()))
     model.criterion = Recorder()
@@ -232,10 +299,10 @@ def test_cross_attention_and_other_processes_train_and_sample():
     data = make_data(2)
     total, _ = model.parse_losses(losses_of(model, data))
     assert total.isfinite()
-    assert answers(model, data)[0].shape == (3, 17, 22)
+    assert predictions(model, data)[0].shape == (3, 17, 22)
 
 
-def test_a_residual_model_that_predicts_nothing_answers_with_the_condition():
+def test_a_residual_of_zero_is_the_enlarged_condition():
     stage = ResidualStage()
     condition = torch.rand(1, 3, 8, 10) * 2 - 1
     image = stage.decode(torch.zeros(1, 3, 16, 20), condition)
@@ -260,6 +327,39 @@ def test_the_gain_scales_what_is_diffused():
         ResidualStage(gain=0)
 
 
+RESIDUAL = dict(type=ResidualStage)
+
+
+@pytest.mark.parametrize(
+    'statistics', [dict(mean=(127.0,)), dict(mean=(127.5,) * 3, std=(58.0, 57, 57))]
+)
+def test_a_residual_needs_a_condition_in_the_range_of_the_image(statistics):
+    preprocessor = dict(type=DiffusionPreprocessor, **statistics)
+    with pytest.raises(
+        ValueError, match=r'ResidualStage.*\[-1, 1\].*Leave both at 127'
+    ):
+        make_model(first_stage=RESIDUAL, data_preprocessor=preprocessor)
+
+
+def test_a_residual_needs_a_condition_with_the_channels_of_the_image():
+    encoder = dict(type=ConvEncoder, in_channels=4, channels=(8, 16))
+    model, data = make_model(first_stage=RESIDUAL, encoder=encoder), make_data(1)
+    data['inputs']['condition'] = [torch.zeros(4, 17, 22, dtype=torch.uint8)]
+    for run in (losses_of, predictions):
+        with pytest.raises(ValueError, match=r'has 4 channels and the image 3.*mask'):
+            run(model, data)
+
+
+def test_statistics_for_other_channels_than_the_encoder_takes_are_refused_at_once():
+    with pytest.raises(ValueError, match=r'takes 4 channels.*have 3.*mask'):
+        make_model(
+            encoder=dict(type=ConvEncoder, in_channels=4, channels=(8, 16)),
+            data_preprocessor=dict(
+                type=DiffusionPreprocessor, mean=(120.0,) * 3, std=(60.0,) * 3
+            ),
+        )
+
+
 @pytest.mark.parametrize('patch', [1, 2, 4])
 def test_patches_as_channels_lose_nothing(patch):
     stage, image = PixelStage(patch), torch.randn(2, 3, 8, 12)
@@ -274,26 +374,10 @@ def test_known_pixels_are_pasted_exactly():
     sample.mask = torch.zeros(1, 17, 22, dtype=torch.uint8)
     sample.mask[:, 4:9, 3:11] = 1
     sample.condition = data['inputs']['condition'][0]
-    answer = answers(model, data)[0]
-    known = ~sample.mask.bool().expand_as(answer)
-    assert torch.equal(answer[known], sample.condition[known])
-    assert not torch.equal(answer, sample.condition)
-
-
-def test_eight_bits_are_rounded_never_truncated():
-    model = make_model()
-    levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-    sample = DiffusionSample(metainfo=dict(target_shape=(16, 16)))
-    image = levels.float() / 127.5 - 1
-    assert torch.equal(model.data_preprocessor.to_uint8(image, sample), levels)
-
-
-def test_training_images_of_several_sizes_are_refused_by_name():
-    model = make_model()
-    data = make_data(1, (8, 8))
-    data['inputs']['image'] += make_data(1, (8, 12))['inputs']['image']
-    with pytest.raises(ValueError, match=r'one size.*\(3, 8, 12\).*crop or a resize'):
-        model.data_preprocessor(data, True)
+    prediction = predictions(model, data)[0]
+    known = ~sample.mask.bool().expand_as(prediction)
+    assert torch.equal(prediction[known], sample.condition[known])
+    assert not torch.equal(prediction, sample.condition)
 
 
 def test_features_that_do_not_fit_the_head_are_refused_with_both_sides():
@@ -301,10 +385,10 @@ def test_features_that_do_not_fit_the_head_are_refused_with_both_sides():
         make_model(head=dict(condition_channels=(8, 8)))
 
 
-def test_a_conditional_model_without_condition_says_so():
+def test_a_conditional_model_without_condition_is_an_error():
     model, data = make_model(), make_data(1)
     del data['inputs']['condition']
-    with pytest.raises(ValueError, match=r'gives? no condition'):
+    with pytest.raises(ValueError, match=r'give no condition'):
         losses_of(model, data)
 
 
@@ -314,7 +398,7 @@ def test_a_condition_of_the_wrong_size_is_refused_with_both_sizes():
         model.test_step(data)
 
 
-def test_one_call_of_the_networks_for_profiling():
+def test_one_evaluation_of_the_networks_for_profiling():
     model = make_model(
         head=dict(in_channels=12, out_channels=(12, 12)),
         first_stage=dict(type=PixelStage, patch=2),
@@ -325,18 +409,18 @@ def test_one_call_of_the_networks_for_profiling():
 
 
 def test_padded_images_are_cropped_again():
-    """A first stage that needs multiples of 4 still answers 17 x 22 pixels."""
+    """A first stage that needs multiples of 4 still predicts 17 x 22 pixels."""
     model = make_model(
         head=dict(in_channels=48, out_channels=(48, 48)),
         first_stage=dict(type=PixelStage, patch=4),
         data_preprocessor=dict(type=DiffusionPreprocessor, size_divisor=4),
     )
-    assert answers(model, make_data(1))[0].shape == (3, 17, 22)
+    assert predictions(model, make_data(1))[0].shape == (3, 17, 22)
     with pytest.raises(ValueError, match=r'reduces images 4 times.*size_divisor=1'):
         make_model(first_stage=dict(type=PixelStage, patch=4))
 
 
-def test_flipped_answers_are_flipped_back_before_they_are_averaged():
+def test_flipped_predictions_are_flipped_back_before_they_are_averaged():
     versions = []
     plain = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8)
     for flip in (False, True):
@@ -348,7 +432,7 @@ def test_flipped_answers_are_flipped_back_before_they_are_averaged():
 
 
 class DrawingStage(PixelStage):
-    """A first stage that is random: what it draws is added to the image."""
+    """A random first stage: noise is added to the image."""
 
     def encode(self, image, condition, draw=None):
         return image if draw is None else image + draw(image.shape[1:])

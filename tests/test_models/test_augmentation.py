@@ -1,4 +1,4 @@
-"""The augmentation does what its label says, each image by its own seed."""
+"""The augmentation matches its labels, and each image has its own seed."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_a_right_angle_is_a_rotation_of_the_pixels():
 
 
 def test_labels_are_the_history_of_the_image(spot):
-    """Undoing what the label says brings the spot back."""
+    """The inverse of what the labels describe moves the spot back."""
     image, place = spot
     for seed in range(30):
         augment = LabelledAugmentation(

@@ -1,4 +1,4 @@
-"""The labelled augmentation on its way from the config to the head."""
+"""The labelled augmentation from the config to the head."""
 
 import pytest
 import torch
@@ -86,10 +86,10 @@ def test_the_augmentation_tells_nothing_of_the_time():
 def test_labels_reach_the_head():
     model = make_model()
     for parameter in model.head.parameters():
-        if not parameter.any():  # layers that begin with the answer zero
+        if not parameter.any():  # layers that are initialised with zeros
             torch.nn.init.normal_(parameter, std=0.1)
     data = model.data_preprocessor(make_data(range(8)), training=True)
-    told = model(**data, mode='loss')['loss_noise']
+    with_labels = model(**data, mode='loss')['loss_noise']
     data['inputs']['augment_labels'] = 0 * data['inputs']['augment_labels']
-    untold = model(**data, mode='loss')['loss_noise']
-    assert not torch.allclose(told, untold)
+    without = model(**data, mode='loss')['loss_noise']
+    assert not torch.allclose(with_labels, without)

@@ -65,11 +65,11 @@ def test_it_encodes_as_the_authors_network():
 def test_kl_divergence_is_that_of_torch():
     mean, logvar = torch.randn(2, 4, 3, 5, 6)
     posterior = torch.distributions.Normal(mean, (logvar / 2).exp())
-    truth = torch.distributions.kl_divergence(
+    expected = torch.distributions.kl_divergence(
         posterior, torch.distributions.Normal(0.0, 1.0)
     )
     own = kl_divergence(torch.cat([mean, logvar], dim=1))
-    torch.testing.assert_close(own, truth.flatten(1).sum(1))
+    torch.testing.assert_close(own, expected.flatten(1).sum(1))
 
 
 def test_attention_is_softmax_attention_of_all_positions():
@@ -178,9 +178,9 @@ class TestWindows:
         image = torch.rand(1, 3, 52, 24)
         with torch.no_grad():
             latent = stage.encode(image, None)
-            answer = stage.decode(latent)
-        assert latent.shape == (1, 3, 13, 6) and answer.shape == image.shape
-        assert answer.isfinite().all()
+            decoded = stage.decode(latent)
+        assert latent.shape == (1, 3, 13, 6) and decoded.shape == image.shape
+        assert decoded.isfinite().all()
 
     def test_keep_memory_bounded(self):
         """The attention of the middle sees no more positions than a window has."""
@@ -296,14 +296,14 @@ def test_a_diffusion_trains_on_its_latents_and_leaves_it_as_it_is(stage_file):
     assert all(p.grad is None for p in model.first_stage.parameters())
 
 
-def test_a_diffusion_on_latents_answers_with_images_of_any_size(stage_file):
+def test_a_diffusion_on_latents_predictions_with_images_of_any_size(stage_file):
     model = ready_to_train(stage_file).eval()
-    asked = [
+    samples = [
         DiffusionSample(metainfo=dict(sample_idx=i, target_shape=(18, 21)))
         for i in range(2)
     ]
-    answers = model.predict([], asked)
-    assert [a.pred_img.shape for a in answers] == [(3, 18, 21)] * 2
+    predictions = model.predict([], samples)
+    assert [a.pred_img.shape for a in predictions] == [(3, 18, 21)] * 2
 
 
 def test_its_training_latents_are_samples_that_follow_the_seeds(
@@ -312,7 +312,7 @@ def test_its_training_latents_are_samples_that_follow_the_seeds(
     model, seen = ready_to_train(stage_file), []
     target = model.process.target
     monkeypatch.setattr(
-        model.process, 'target', lambda x0: seen.append(x0) or target(x0)
+        model.process, 'target', lambda x0, noise: seen.append(x0) or target(x0, noise)
     )
     for seeds in ((1, 2), (1, 3), (1, 2)):
         samples = [DiffusionSample(metainfo=dict(seed=seed)) for seed in seeds]

@@ -11,7 +11,7 @@ from mmadm.models import ConvEncoder, RelationUNet, ResNetEncoder, SwinEncoder
 from mmadm.models.condition_encoders.backbone import find_weights
 from mmadm.models.condition_encoders.swin import swin_keys
 
-from .test_adm import answers, losses_of, make_data, make_model
+from .test_adm import losses_of, make_data, make_model, predictions
 
 
 @pytest.fixture(scope='module')
@@ -252,7 +252,7 @@ def test_all_of_swin_is_trained_and_answers_any_size(swin_file):
         if parameter.grad is None or not parameter.grad.any()
     ]
     assert dead == []
-    assert answers(model, make_data(1, (5, 9)))[0].shape == (3, 5, 9)
+    assert predictions(model, make_data(1, (5, 9)))[0].shape == (3, 5, 9)
 
 
 def test_files_that_do_not_fit_are_refused_by_name(swin_file, tmp_path, torchvision):
@@ -266,7 +266,7 @@ def test_files_that_do_not_fit_are_refused_by_name(swin_file, tmp_path, torchvis
         SwinEncoder('tiny', str(tmp_path / 'missing.pth')).init_weights()
 
     torch.save(weights | {'features.1.0.new': torch.ones(1)}, tmp_path / 'more.pth')
-    with pytest.raises(ValueError, match=r"features.1.0.new' is no weight of torchv"):
+    with pytest.raises(ValueError, match=r"1.0.new' is not a weight of torchvision"):
         SwinEncoder('tiny', str(tmp_path / 'more.pth')).init_weights()
 
     with pytest.raises(ValueError, match=r'missing in the file.*stages\.2\.blocks\.'):

@@ -43,12 +43,12 @@ def test_frozen_parts_are_shared_and_trained_ones_copied():
     assert ema.module['norm'].running_mean is not model['norm'].running_mean
 
 
-def test_the_young_average_follows_the_authors_ramp():
+def test_the_early_average_follows_the_authors_ramp():
     """The table of decays at k steps: 8 -> 0.76888, 80 -> 0.94658."""
     ema = TrainableEMA(make_model(), momentum=1 - 0.9996, ramp=2 / 3)
-    assert ema._weight_of(8) == pytest.approx(1 - 0.76888, abs=1e-5)
-    assert ema._weight_of(80) == pytest.approx(1 - 0.94658, abs=1e-5)
-    assert ema._weight_of(10**6) == pytest.approx(1 - 0.9996)
+    assert ema._momentum_at(8) == pytest.approx(1 - 0.76888, abs=1e-5)
+    assert ema._momentum_at(80) == pytest.approx(1 - 0.94658, abs=1e-5)
+    assert ema._momentum_at(10**6) == pytest.approx(1 - 0.9996)
 
 
 def test_it_only_moves_every_interval():

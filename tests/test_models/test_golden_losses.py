@@ -37,7 +37,7 @@ class Terms(NamedTuple):
     l2: Tensor
     l1: Tensor
     both: Tensor
-    image: Tensor  # what phi alone says of the image
+    image: Tensor  # the image that phi alone predicts
     rebuilt: Tensor  # what both outputs together say
     own_extra: Tensor  # mmadm's extra term
 

@@ -26,7 +26,7 @@ from mmadm.models.heads.relation_layers import (
     FullAttention,
     LinearAttention,
     StandardizedBlock,
-    position_code,
+    position_embedding,
 )
 from tests.golden import assert_golden, authors_weights, load_block, waves
 
@@ -143,6 +143,6 @@ def test_a_layer_answers_as_the_authors_layer(row):
         assert_golden(block(*inputs), golden)
 
 
-def test_the_position_code_is_the_authors():
-    code = position_code(16, 3, 4).permute(1, 2, 0)
+def test_the_position_embedding_is_the_authors():
+    code = position_embedding(16, 3, 4).permute(1, 2, 0)
     assert_golden(code, (0.417396, 0.5722642, 108.2887, 0.841471, 0.540302, 0.099833))

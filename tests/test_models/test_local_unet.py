@@ -46,5 +46,5 @@ def test_features_of_a_crop_are_those_of_the_image():
 def test_attention_and_unequal_levels_are_refused():
     with pytest.raises(ValueError, match='has no attention'):
         LocalDualDecoderUNet(attention_levels=(1,))
-    with pytest.raises(ValueError, match='Give as many'):
+    with pytest.raises(ValueError, match='Give one of each per level'):
         ResidualEncoder(channels=(8, 8), num_blocks=(1,))

@@ -64,13 +64,13 @@ def test_one_channel_counts_as_grey(random_lpips):
     torch.testing.assert_close(random_lpips(*grey), random_lpips(*rgb))
 
 
-def test_random_weights_are_said_loudly(monkeypatch):
-    said = []
+def test_random_weights_are_logged_loudly(monkeypatch):
+    logged = []
     monkeypatch.setattr(
-        perceptual, 'print_log', lambda text, *_, level: said.append((level, text))
+        perceptual, 'print_log', lambda text, *_, level: logged.append((level, text))
     )
     build_lpips('random')
-    assert said[0][0] == logging.WARNING and 'mean nothing' in said[0][1]
+    assert logged[0][0] == logging.WARNING and 'meaningless' in logged[0][1]
 
 
 def test_weights_come_from_torchvisions_file(vgg_state, tmp_path, monkeypatch):

@@ -183,16 +183,16 @@ def test_a_relation_layer_is_its_formula():
     shortcut = shortcut.reshape(16, 7, 8) * w['norm.weight'][:, None, None]
     shortcut = shortcut + w['norm.bias'][:, None, None]
 
-    asking, answering = window_means(condition, 2), window_means(features, 3)
-    q = coded(asking) @ w['query.weight'].T + w['query.bias']
-    k = coded(answering) @ w['key.weight'].T + w['key.bias']
-    v = coded(answering) @ w['value.weight'].T + w['value.bias']
+    queries, keys = window_means(condition, 2), window_means(features, 3)
+    q = coded(queries) @ w['query.weight'].T + w['query.bias']
+    k = coded(keys) @ w['key.weight'].T + w['key.bias']
+    v = coded(keys) @ w['value.weight'].T + w['value.bias']
     attended = np.zeros_like(q)
     for head in range(8):
         part = slice(2 * head, 2 * head + 2)
         scores = np.exp(q[:, part] @ k[:, part].T)
         attended[:, part] = scores / scores.sum(1, keepdims=True) @ v[:, part]
-    p = asking + attended.T.reshape(asking.shape)
+    p = queries + attended.T.reshape(queries.shape)
     p = p + conv(np.maximum(conv(p, 'mlp.0'), 0), 'mlp.3')
     expected = shortcut + conv(resize(p, 7, 8), 'proj')
     np.testing.assert_allclose(out, expected, atol=1e-6)
@@ -262,7 +262,7 @@ def test_the_channel_norm_leaves_mean_0_and_variance_1_at_each_position():
 
 
 def spectrum_of(gate: FourierFilter, height: int, width: int) -> Tensor:
-    """What a filter answers to an impulse, without the columns that must be real."""
+    """The impulse response of a filter, without the columns that must be real."""
     impulse = torch.zeros(1, 2, height, width)
     impulse[..., 0, 0] = 1
     return torch.fft.rfft2(gate(impulse))[0, :, :, 1 : width // 2].detach()
@@ -334,6 +334,6 @@ def test_a_relation_layer_refuses_a_width_that_heads_do_not_divide():
 )
 def test_features_of_other_widths_are_refused(features, given):
     head, x = RelationUNet(**TOY), torch.randn(2, 3, 8, 8)
-    message = rf'widths \(4, 6, 10\), but got {given}\. Make condition_channels'
+    message = rf'widths \(4, 6, 10\), but got {given}\. Set condition_channels'
     with pytest.raises(ValueError, match=message):
         head(x, torch.zeros(1), features)

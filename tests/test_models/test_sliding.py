@@ -1,4 +1,4 @@
-"""Large images: window by window, and in one piece at any size."""
+"""Sampling modes: windows that are blended, and the whole image at any size."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from mmadm.diffusion import ADMSampler
 from mmadm.models import ADM, ConvEncoder, DiffusionPreprocessor, PixelStage
 from mmadm.structures import DiffusionSample
 
-from .test_adm import answers, make_data, make_model
+from .test_adm import make_data, make_model, predictions, spoil
 
 SLIDE = dict(mode='slide', crop=8, stride=4)
 CHAINS = dict(SLIDE, mode='slide_chains')
@@ -16,7 +16,7 @@ BOTH = pytest.mark.parametrize('mode', [SLIDE, CHAINS], ids=['slide', 'chains'])
 
 
 class Pixelwise(nn.Module):
-    """A head to which neighbours do not matter."""
+    """A head whose outputs depend on one pixel each."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Pixelwise(nn.Module):
 
 
 class Same(nn.Module):
-    """The condition is its own feature; counts its calls."""
+    """The condition is its own feature map; records the shapes of its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_where_neighbours_do_not_matter_windows_change_nothing(mode, blend, size
 
 @BOTH
 def test_windows_fall_on_whole_pixels_of_a_small_condition(mode):
-    """4x super-resolution in patches of 2: cells of 4 pixels of the answer."""
+    """4x super-resolution in patches of 2: cells of 4 pixels of the prediction."""
     changes = dict(
         sampler=dict(type=ADMSampler, clip=0.9),
         data_preprocessor=dict(
@@ -85,8 +85,8 @@ def test_windows_fall_on_whole_pixels_of_a_small_condition(mode):
     pieces = make_pixelwise(dict(mode, crop=16, stride=12), **changes)
     expected = sample(whole, (52, 24), scale=4)
     assert expected.shape == (2, 3, 52, 24)
-    answer = sample(pieces, (52, 24), scale=4)
-    torch.testing.assert_close(answer, expected, atol=1e-5, rtol=0)
+    prediction = sample(pieces, (52, 24), scale=4)
+    torch.testing.assert_close(prediction, expected, atol=1e-5, rtol=0)
     assert set(pieces.condition_encoder.seen) == {(2, 3, 4, 4)}
 
 
@@ -103,33 +103,33 @@ def test_each_window_of_the_condition_is_encoded_once(mode, batch):
 
 
 @BOTH
-def test_the_picture_does_not_depend_on_how_windows_are_batched(mode):
-    pictures = []
+def test_the_image_does_not_depend_on_how_windows_are_batched(mode):
+    results = []
     for batch in (1, 3, 50):
         model = make_model(test_cfg=dict(mode, batch=batch, num_steps=2))
-        pictures.append(answers(model, make_data(2, (13, 19))))
-    for others in pictures[1:]:
-        for one, other in zip(pictures[0], others):
+        results.append(predictions(model, make_data(2, (13, 19))))
+    for others in results[1:]:
+        for one, other in zip(results[0], others):
             assert (one.int() - other.int()).abs().max() <= 1
 
 
 @BOTH
-def test_the_picture_does_not_depend_on_its_neighbours(mode):
+def test_the_image_does_not_depend_on_the_rest_of_the_batch(mode):
     model = make_model(test_cfg=dict(mode, batch=3, num_steps=2))
     data = make_data(2, (13, 19))
-    together = answers(model, data)
+    together = predictions(model, data)
     alone = dict(
         inputs={key: value[1:] for key, value in data['inputs'].items()},
         data_samples=data['data_samples'][1:],
     )
-    assert (answers(model, alone)[0].int() - together[1].int()).abs().max() <= 1
+    assert (predictions(model, alone)[0].int() - together[1].int()).abs().max() <= 1
 
 
-def test_windows_see_what_lies_in_them_alone():
-    """A true network gives another picture in windows, and the same in one window."""
+def test_windows_see_only_their_part_of_the_image():
+    """A network predicts another image in windows, and the same in one window."""
     data = make_data(1, (13, 19))
     whole, wide, windows = (
-        answers(make_model(test_cfg=dict(options, num_steps=2)), data)[0]
+        predictions(make_model(test_cfg=dict(options, num_steps=2)), data)[0]
         for options in ({}, dict(mode='slide', crop=32, stride=32), SLIDE)
     )
     assert torch.equal(whole, wide)
@@ -138,7 +138,7 @@ def test_windows_see_what_lies_in_them_alone():
 
 
 def make_jumpy(test_cfg: dict) -> ADM:
-    """A model that paints each window in the mean of its condition."""
+    """A model that predicts the mean of the condition in each window."""
     model = make_pixelwise(test_cfg)
     model.head.forward = lambda x, c_noise, features: (
         -features[0].mean((1, 2, 3), keepdim=True).expand_as(x),
@@ -175,13 +175,13 @@ def test_a_constant_image_stays_constant(mode):
 
 
 def test_single_chains_are_kept_in_range_before_they_are_averaged():
-    """Else a window that went astray would outweigh its neighbours."""
+    """Else a window with too large values would dominate the others."""
     condition = torch.full((1, 3, 8, 12), 0.5)
     condition[..., 8:] = 5.0
     # The second window has the mean (0.5 + 5) / 2, which is kept at 1.
-    answer = paint(make_jumpy(dict(CHAINS, blend='mean')), condition)
+    prediction = paint(make_jumpy(dict(CHAINS, blend='mean')), condition)
     expected = torch.tensor([0.5] * 4 + [0.75] * 4 + [1.0] * 4)
-    torch.testing.assert_close(answer, expected.expand(1, 3, 8, 12))
+    torch.testing.assert_close(prediction, expected.expand(1, 3, 8, 12))
 
 
 @BOTH
@@ -191,10 +191,20 @@ def test_known_pixels_are_pasted_in_windows_too(mode):
     item.mask = torch.zeros(1, 17, 22, dtype=torch.uint8)
     item.mask[:, 4:9, 3:11] = 1
     item.condition = data['inputs']['condition'][0]
-    answer = answers(model, data)[0]
-    known = ~item.mask.bool().expand_as(answer)
-    assert torch.equal(answer[known], item.condition[known])
-    assert not torch.equal(answer, item.condition)
+    prediction = predictions(model, data)[0]
+    known = ~item.mask.bool().expand_as(prediction)
+    assert torch.equal(prediction[known], item.condition[known])
+    assert not torch.equal(prediction, item.condition)
+
+
+@BOTH
+def test_outputs_that_are_not_finite_are_refused_in_windows_too(mode):
+    model = make_model(
+        sampler=dict(type=ADMSampler, clip=1.0), test_cfg=dict(mode, num_steps=2)
+    )
+    spoil(model, float('inf'), member=0, step=4)
+    with pytest.raises(ValueError, match=r'for sample 0 has NaN or infinite'):
+        predictions(model, make_data(1, (13, 19)))
 
 
 @BOTH
@@ -202,13 +212,13 @@ def test_unconditional_images_are_drawn_in_windows_too(mode):
     head = dict(condition_channels=None)
     model = make_model(head=head, encoder=None, test_cfg=dict(mode, num_steps=2))
     samples = [DiffusionSample(metainfo=dict(sample_idx=0, target_shape=(13, 19)))]
-    (answer,) = model.eval().predict([], samples)
-    assert answer.pred_img.shape == (3, 13, 19)
+    (prediction,) = model.eval().predict([], samples)
+    assert prediction.pred_img.shape == (3, 13, 19)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 50), (61, 47)])
 @pytest.mark.parametrize('mode', [dict(mode='whole'), dict(mode='slide')])
-def test_any_size_is_answered_at_its_size(size, mode):
+def test_images_of_any_size_keep_their_size(size, mode):
     if mode['mode'] == 'slide':
         mode = dict(mode, crop=16, stride=8, batch=2)
     model = make_model(
@@ -217,10 +227,10 @@ def test_any_size_is_answered_at_its_size(size, mode):
         data_preprocessor=dict(type=DiffusionPreprocessor, size_divisor=4),
         test_cfg=dict(mode, num_steps=1),
     )
-    assert answers(model, make_data(1, size))[0].shape == (3, *size)
+    assert predictions(model, make_data(1, size))[0].shape == (3, *size)
 
 
-def test_the_steps_of_sliding_windows_can_be_watched():
+def test_a_callback_sees_the_steps_of_sliding_windows():
     model, data = make_model(test_cfg=dict(SLIDE, num_steps=3)), make_data(1, (13, 19))
     inputs = model.data_preprocessor(data)
     seen = []
@@ -230,14 +240,16 @@ def test_the_steps_of_sliding_windows_can_be_watched():
         callback=lambda i, t, x_t, x0: seen.append(x0.shape),
     )
     assert seen == [(1, 3, 13, 19)] * 3
-    assert model.inference.has_trajectory
+    assert model.sampling_mode.has_trajectory
 
 
 def test_single_chains_have_no_trajectory_of_the_image():
     model, data = make_model(test_cfg=CHAINS), make_data(1)
     inputs = model.data_preprocessor(data)
-    assert not model.inference.has_trajectory
-    with pytest.raises(ValueError, match=r"each window has.*mode='slide'"):
+    assert not model.sampling_mode.has_trajectory
+    with pytest.raises(
+        ValueError, match=r"each window has a sampling traj.*mode='slide'"
+    ):
         model.predict(
             inputs['inputs']['condition'], inputs['data_samples'], lambda *_: None
         )
@@ -248,7 +260,7 @@ def test_single_chains_have_no_trajectory_of_the_image():
     [
         (dict(mode='slides'), r"mode='slides'.*slide_chains"),
         (dict(mode='slide', crop=8), r"\['crop'\].*needs \['crop', 'stride'\]"),
-        (dict(SLIDE, step=3), r"got \['crop', 'step', 'stride'\].*knows"),
+        (dict(SLIDE, step=3), r"got \['crop', 'step', 'stride'\].*accepts"),
         (dict(crop=8), r"mode='whole' got \['crop'\]"),
         (dict(SLIDE, crop=6), r'crop=6, stride=4.*cells of 4.*multiples of 4'),
         (dict(SLIDE, stride=12), r'crop=8, stride=12.*between 1 and crop'),
@@ -256,7 +268,7 @@ def test_single_chains_have_no_trajectory_of_the_image():
         (dict(SLIDE, batch=0), r'batch=0.*Give 1'),
     ],
 )
-def test_windows_that_make_no_sense_are_refused_at_once(test_cfg, message):
+def test_windows_that_do_not_fit_are_refused_at_once(test_cfg, message):
     with pytest.raises(ValueError, match=message):
         make_model(
             data_preprocessor=dict(type=DiffusionPreprocessor, size_divisor=4),
@@ -264,7 +276,7 @@ def test_windows_that_make_no_sense_are_refused_at_once(test_cfg, message):
         )
 
 
-def test_encoders_say_how_wide_they_are():
+def test_encoders_have_out_channels_which_the_model_compares():
     assert ConvEncoder(channels=(8, 16)).out_channels == (8, 16)
     with pytest.raises(ValueError, match=r'\(8, 16\), but condition_encoder=None'):
         make_model(encoder=None)

@@ -8,7 +8,7 @@ from PIL import Image
 from mmadm.evaluation.fidelity import psnr
 from mmadm.models import ADM, DiffusionPreprocessor, TinyAutoencoderStage
 
-from .test_adm import answers, losses_of, make_data, make_model
+from .test_adm import losses_of, make_data, make_model, predictions
 
 
 def count(network) -> int:
@@ -48,11 +48,11 @@ def test_faces_come_back_and_latents_have_unit_deviation(data_root):
     scores, latents = [], []
     for path in faces:
         face = Image.open(path).convert('RGB').resize((256, 256), Image.BICUBIC)
-        truth = np.array(face)
-        image = torch.from_numpy(truth).permute(2, 0, 1)[None].float() / 127.5 - 1
+        original = np.array(face)
+        image = torch.from_numpy(original).permute(2, 0, 1)[None].float() / 127.5 - 1
         latent = stage.encode(image, None)
-        answer = (stage.decode(latent)[0].permute(1, 2, 0) + 1) * 127.5
-        scores.append(psnr(answer.clamp(0, 255).round().numpy(), truth))
+        decoded = (stage.decode(latent)[0].permute(1, 2, 0) + 1) * 127.5
+        scores.append(psnr(decoded.clamp(0, 255).round().numpy(), original))
         latents.append(latent)
     assert min(scores) > 31.5
     assert latents[0].shape == (1, 32, 32, 32)
@@ -121,10 +121,10 @@ def test_initialising_the_model_reads_the_files(tmp_path):
     assert torch.equal(model.first_stage.encoder[0].weight, expected)
 
 
-def test_a_latent_model_answers_any_size():
+def test_a_latent_model_decodeds_any_size():
     model = make_latent_model()
     model.test_cfg['num_steps'] = 1
-    assert answers(model, make_data(1, (17, 22)))[0].shape == (3, 17, 22)
+    assert predictions(model, make_data(1, (17, 22)))[0].shape == (3, 17, 22)
 
 
 def test_what_does_not_fit_is_refused_with_both_sides(tmp_path):

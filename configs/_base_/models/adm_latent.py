@@ -1,5 +1,5 @@
 # The paper's model of image-conditioned tasks (Sec. V-A): Swin-B encodes the condition,
-# the authors' head answers in the latents of a KL autoencoder that reduces 4 times.
+# the authors' head predicts latents of a KL autoencoder that reduces 4 times.
 from mmadm.diffusion import ADMProcess, ADMSampler, Preconditioner, TimeWeighting
 from mmadm.models import (
     ADM,

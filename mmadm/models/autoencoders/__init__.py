@@ -1,4 +1,4 @@
-"""First stages: the space in which the diffusion runs."""
+"""First stages: from images to the space of the diffusion, and back."""
 
 from .kl import KLAutoencoder
 from .pixel import Draw, PixelStage, ResidualStage

@@ -1,7 +1,7 @@
-"""The first stage of the paper's large images: an autoencoder with a normal posterior.
+"""The paper's first stage for large images: an autoencoder with a normal posterior.
 
-Its parts have the names of latent diffusion's ``kl-f4``, so published weights fit as
-they are.
+Its layers have the names of latent diffusion's ``kl-f4``, so published weights load
+unchanged.
 """
 
 from collections import OrderedDict
@@ -18,22 +18,22 @@ from mmadm.utils.tiling import Window, blend, windows
 
 from .pixel import Draw
 
-#: What the logarithm of the posterior's variance is kept within.
+#: Bounds of the posterior's log-variance.
 _LOGVAR = (-30.0, 20.0)
 
-#: How fast ``scale_factor`` follows the batches of training.
+#: Momentum with which ``scale_factor`` follows the batches of training.
 _SCALE_MOMENTUM = 0.01
 
 
 @MODELS.register_module()
 class KLAutoencoder(nn.Module):
-    """Convolutional autoencoder whose code is a normal distribution per position.
+    """Convolutional autoencoder with a normal posterior at each position of its code.
 
     Rombach et al., *High-resolution image synthesis with latent diffusion models*; the
     defaults are ``kl-f4``, with 55,312,063 parameters. As ``first_stage`` of
-    :class:`mmadm.models.ADM` it gives latents ``scale_factor`` times the code, which
-    brings them to a standard deviation of about one. ``scale_factor`` is a buffer and
-    so a part of the weights; training lets it follow the latents it sees.
+    :class:`mmadm.models.ADM` its latents are ``scale_factor`` times the code, so that
+    their standard deviation is about one. ``scale_factor`` is a buffer, so it is stored
+    with the weights; in training it follows the standard deviation of the code.
 
     Args:
         in_channels: channels of the image.
@@ -42,13 +42,13 @@ class KLAutoencoder(nn.Module):
             but the first halves height and width.
         num_blocks: residual blocks per level (the decoder has one more).
         latent_channels: channels of the code.
-        scale_factor: where no weights say another.
+        scale_factor: initial value; loaded weights replace it.
         tile: images with more pixels per side are encoded and decoded in overlapping
-            windows of this size, blended: over the whole, attention would take time
-            that grows with the square of the area. None for no windows.
+            windows of this size, which are blended: the time of attention over the
+            whole image grows with the square of the area. None for no windows.
         checkpoint: file with weights: a checkpoint of the first stage's training, or
-            what the converters write. It is read when training starts
-            (``init_weights``): a trained diffusion holds the weights itself.
+            the output of a converter. It is read when training starts
+            (``init_weights``): a trained diffusion model contains the weights.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class KLAutoencoder(nn.Module):
         self.checkpoint = checkpoint
 
     def init_weights(self) -> None:
-        """Read the file, if there is one.
+        """Read the weights from ``checkpoint``, if it is given.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it holds other weights than those of the network.
+            ValueError: its weights do not fit the network.
         """
         if self.checkpoint is None:
             return
@@ -96,7 +96,7 @@ class KLAutoencoder(nn.Module):
                 'as checkpoint of the KLAutoencoder.'
             )
         weights = read_weights(self.checkpoint)
-        # A checkpoint of the training holds the discriminator too.
+        # A checkpoint of the training contains the discriminator too.
         prefix = 'autoencoder.'
         own = {k: v for k, v in weights.items() if k.startswith(prefix)} or weights
         own = {key.removeprefix(prefix): value for key, value in own.items()}
@@ -104,7 +104,7 @@ class KLAutoencoder(nn.Module):
         self.load_state_dict(own)
 
     def forward(self, image: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
-        """What training needs.
+        """Encode, draw from the posterior and decode: the pass of training.
 
         Args:
             image: (N, C, H, W), [-1, 1].
@@ -116,7 +116,7 @@ class KLAutoencoder(nn.Module):
         moments = self.moments(image)
         code = sample_posterior(moments, draw)
         if self.training:
-            self._follow(code.detach())
+            self._update_scale(code.detach())
         return self._decode(code), moments
 
     def encode(
@@ -128,7 +128,7 @@ class KLAutoencoder(nn.Module):
     def moments(self, image: Tensor) -> Tensor:
         """Mean and log-variance of the posterior, (N, 2 Z, H/f, W/f).
 
-        They follow from the image alone, so they can be computed once and kept.
+        They depend on the image alone, so they can be computed once and cached.
 
         Raises:
             ValueError: the image has other channels, or sides that are no multiples of
@@ -139,8 +139,8 @@ class KLAutoencoder(nn.Module):
         if self._fits(size):
             return self._encode(image)
         pieces = self._windows(size)
-        answers = (self._encode(p.scaled(self.factor).cut(image)) for p in pieces)
-        return blend(answers, pieces, size)
+        outputs = (self._encode(p.scaled(self.factor).cut(image)) for p in pieces)
+        return blend(outputs, pieces, size)
 
     def latent(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
         """A scaled sample of the posterior, (N, Z, h, w); without noise its mean."""
@@ -164,21 +164,21 @@ class KLAutoencoder(nn.Module):
         if self._fits(size):
             return self._decode(code)
         pieces = self._windows(size)
-        answers = (self._decode(piece.cut(code)) for piece in pieces)
+        outputs = (self._decode(piece.cut(code)) for piece in pieces)
         pieces = [piece.scaled(self.factor) for piece in pieces]
-        return blend(answers, pieces, [side * self.factor for side in size])
+        return blend(outputs, pieces, [side * self.factor for side in size])
 
-    def _follow(self, code: Tensor) -> None:
-        """Move the scale towards that of a batch, unless it is no number."""
-        wanted = (1 / code.float().std()).to(self.scale_factor)
-        wanted = torch.where(wanted.isfinite(), wanted, self.scale_factor)
-        self.scale_factor.lerp_(wanted, _SCALE_MOMENTUM)
+    def _update_scale(self, code: Tensor) -> None:
+        """Move the scale towards that of a batch, unless that is NaN or infinite."""
+        target = (1 / code.float().std()).to(self.scale_factor)
+        target = torch.where(target.isfinite(), target, self.scale_factor)
+        self.scale_factor.lerp_(target, _SCALE_MOMENTUM)
 
     def _fits(self, size: Sequence[int]) -> bool:
         return self.tile is None or max(size) * self.factor <= self.tile
 
     def _windows(self, size: Sequence[int]) -> list[Window]:
-        """Of the code; a quarter of each overlaps with the next."""
+        """Windows of the code; each overlaps with the next by a quarter."""
         crop = self.tile // self.factor
         return windows(size, crop, stride=max(1, crop * 3 // 4))
 
@@ -215,7 +215,7 @@ class KLAutoencoder(nn.Module):
 
 
 def sample_posterior(moments: Tensor, draw: Draw | None) -> Tensor:
-    """``mean + exp(logvar / 2) xi``, or the mean where nothing draws."""
+    """``mean + exp(logvar / 2) xi``, or the mean without ``draw``."""
     mean, logvar = moments.chunk(2, dim=1)
     if draw is None:
         return mean
@@ -225,7 +225,7 @@ def sample_posterior(moments: Tensor, draw: Draw | None) -> Tensor:
 def make_encoder(
     in_channels: int, widths: list[int], num_blocks: int, out_channels: int
 ) -> nn.Sequential:
-    """Image to the raw moments; coarser from level to level."""
+    """Network from the image to the raw moments; each level is coarser."""
     levels = [
         make_level(before, width, num_blocks, **_downsample(width, i < len(widths) - 1))
         for i, (before, width) in enumerate(zip([widths[0], *widths], widths))
@@ -245,7 +245,7 @@ def make_encoder(
 def make_decoder(
     in_channels: int, widths: list[int], num_blocks: int, out_channels: int
 ) -> nn.Sequential:
-    """Code to image; level 0 is the finest and so the last."""
+    """Network from the code to the image; level 0, the finest, is the last."""
     levels = [
         (str(i), make_level(before, width, num_blocks, **_upsample(width, i > 0)))
         for i, (before, width) in enumerate(zip([*widths[1:], widths[-1]], widths))
@@ -265,14 +265,14 @@ def make_decoder(
 def make_level(
     in_channels: int, channels: int, num_blocks: int, **resample: nn.Module
 ) -> nn.Sequential:
-    """Residual blocks of one resolution and the way to the next one."""
+    """Residual blocks of one resolution and the layer that changes it."""
     before = [in_channels] + [channels] * (num_blocks - 1)
     blocks = nn.Sequential(*(ResBlock(width, channels) for width in before))
     return nn.Sequential(OrderedDict(block=blocks, **resample))
 
 
 def make_middle(channels: int) -> nn.Sequential:
-    """The only place with attention."""
+    """Blocks of the lowest resolution, the only ones with attention."""
     return nn.Sequential(
         OrderedDict(
             block_1=ResBlock(channels, channels),
@@ -283,7 +283,7 @@ def make_middle(channels: int) -> nn.Sequential:
 
 
 class ResBlock(nn.Module):
-    """Two normalised convolutions around a shortcut."""
+    """Two normalised convolutions with a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Each position looks at all others; one head."""
+    """Self-attention over all positions with one head."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -318,8 +318,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         h = self.norm(x)
-        # (N, 1 head, positions, C). Only where the channels of a position lie together
-        # does attention work without a table of all pairs of positions.
+        # (N, 1 head, positions, C), contiguous: other strides make attention build a
+        # table of all pairs of positions.
         q, k, v = (
             layer(h).flatten(2).mT.contiguous()[:, None]
             for layer in (self.q, self.k, self.v)
@@ -329,11 +329,11 @@ class Attention(nn.Module):
 
 
 def _start_linear(network: nn.Module) -> None:
-    """Begin with branches of zero and convolutions that keep the variance.
+    """Initialise residual branches with zero, and convolutions to keep the variance.
 
-    A deep linear network learns strong directions first. With torch's own weights,
-    each convolution makes its input fainter, and colours, faint against brightness,
-    are learned only after thousands of steps.
+    A deep linear network learns strong directions first. With torch's defaults, each
+    convolution reduces the variance of its input, and colours, which vary less than
+    brightness, are learned only after thousands of steps.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -347,7 +347,7 @@ def _start_linear(network: nn.Module) -> None:
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """32 groups; where they do not divide the width, groups of four channels.
+    """Group normalisation: 32 groups, or groups of four channels.
 
     A group of one channel would lose its mean, and the image its colours.
     """
@@ -356,14 +356,14 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 def _downsample(channels: int, wanted: bool) -> dict[str, nn.Module]:
-    """Stride 2, padded at the bottom and right alone."""
+    """A convolution of stride 2, padded at the bottom and right only."""
     pad, conv = nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2)
     layers = nn.Sequential(OrderedDict(pad=pad, conv=conv))
     return dict(downsample=layers) if wanted else {}
 
 
 def _upsample(channels: int, wanted: bool) -> dict[str, nn.Module]:
-    """Each position twice in both directions, then a convolution."""
+    """Nearest-neighbour upsampling and a convolution."""
     nearest, conv = nn.Upsample(scale_factor=2), nn.Conv2d(channels, channels, 3, 1, 1)
     layers = nn.Sequential(OrderedDict(nearest=nearest, conv=conv))
     return dict(upsample=layers) if wanted else {}

@@ -1,4 +1,4 @@
-"""First stages without weights: the space in which the diffusion runs."""
+"""First stages without weights: the diffusion runs on pixels or on residuals."""
 
 from collections.abc import Callable
 
@@ -13,18 +13,17 @@ Draw = Callable[[tuple[int, ...]], Tensor]
 
 @MODELS.register_module()
 class PixelStage(nn.Module):
-    """The diffusion runs on the pixels themselves.
+    """First stage of raw pixels: the diffusion runs on the image itself.
 
     Args:
-        patch: patches of this side become the channels of one position, which makes
-            the head ``patch**2`` times cheaper and loses nothing; the head then has
-            ``patch**2`` times the image's channels.
-        gain: how strong the image is beside the noise. With small values the noise
-            hides the image at most times, so that predictions of few steps stay near
-            the mean of all that is possible (lower error); larger ones let the sampler
-            choose details. The preconditioner needs the standard deviation of what is
-            diffused, ``gain`` times that of the data, as ``sigma_data``, and the
-            sampler ``clip=gain``.
+        patch: the pixels of a patch of this side become the channels of one position.
+            This is lossless, and makes the head ``patch**2`` times cheaper; the head
+            then has ``patch**2`` times the image's channels.
+        gain: scale of the image relative to the noise. With small values the noise
+            hides the image at most times, so samples of few steps stay near the mean of
+            all possible images (lower error); large values let the sampler choose
+            details. ``sigma_data`` of the preconditioner is then ``gain`` times the
+            standard deviation of the data, and ``clip`` of the sampler is ``gain``.
     """
 
     def __init__(self, patch: int = 1, gain: float = 1.0) -> None:
@@ -35,45 +34,58 @@ class PixelStage(nn.Module):
                 'Give 1, less for smoother predictions or more for more detail.'
             )
         self.gain = gain
-        #: Pixels per position of what is diffused, in each direction.
+        #: Pixels per position of the diffused state, in each direction.
         self.factor = patch
 
     def encode(
         self, image: Tensor, condition: Tensor | None, draw: Draw | None = None
     ) -> Tensor:
-        """Image (N, C, H, W), [-1, 1], to what is diffused; nothing is drawn."""
+        """Image (N, C, H, W), [-1, 1], to the diffused state; nothing is drawn."""
         return F.pixel_unshuffle(self.gain * image, self.factor)
 
     def decode(self, latent: Tensor, condition: Tensor | None) -> Tensor:
-        """What was sampled to an image (N, C, H, W), [-1, 1]."""
+        """A sampled state to an image (N, C, H, W), [-1, 1]."""
         return F.pixel_shuffle(latent, self.factor) / self.gain
 
 
 @MODELS.register_module()
 class ResidualStage(PixelStage):
-    """The diffusion runs on what the condition lacks: image - resized condition.
+    """First stage of residuals: the diffusion runs on image - resized condition.
 
-    For restoration tasks, where the condition is a poor version of the image: the
-    network need not learn to repeat it. Expects a condition in [-1, 1] with the
-    image's channels; it is resized bicubically to the image's size.
+    For restoration tasks, where the condition is a degraded version of the image: the
+    network need not learn to reproduce it. The condition is in [-1, 1], has the image's
+    channels, and is resized bicubically to the image's size.
 
     Args:
         patch: see :class:`PixelStage`.
-        gain: see :class:`PixelStage`; of the residual.
+        gain: see :class:`PixelStage`; scale of the residual.
     """
+
+    #: :class:`mmadm.models.ADM` then requires conditions in [-1, 1].
+    adds_condition = True
 
     def encode(
         self, image: Tensor, condition: Tensor, draw: Draw | None = None
     ) -> Tensor:
-        """Image and condition to their difference."""
+        """Image and condition to their scaled difference.
+
+        Raises:
+            ValueError: the condition has other channels than the image.
+        """
         residual = image - _enlarged(condition, image)
         return super().encode(residual, condition)
 
     def decode(self, latent: Tensor, condition: Tensor) -> Tensor:
-        """The difference and the condition to the image."""
+        """The scaled difference and the condition to the image."""
         residual = super().decode(latent, condition)
         return _enlarged(condition, residual) + residual
 
 
 def _enlarged(condition: Tensor, image: Tensor) -> Tensor:
+    if condition.shape[1] != image.shape[1]:
+        raise ValueError(
+            f'ResidualStage adds the condition to the image, but the condition has '
+            f'{condition.shape[1]} channels and the image {image.shape[1]}. Pack a '
+            'condition of the same channels (without a mask), or use PixelStage.'
+        )
     return F.interpolate(condition, image.shape[-2:], mode='bicubic')

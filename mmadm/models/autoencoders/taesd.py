@@ -1,4 +1,4 @@
-"""A small first stage with published weights: latents without training one."""
+"""The tiny autoencoders of the TAESD family as first stage."""
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +16,18 @@ _WIDTH = 64
 
 @MODELS.register_module()
 class TinyAutoencoderStage(BaseModule):
-    """The diffusion runs on the latents of a tiny autoencoder of the TAESD family.
+    """A tiny autoencoder of the TAESD family with published weights.
 
-    TAESD (O. Boer Bohan, https://github.com/madebyollin/taesd, MIT licence) has nothing
-    but convolutions, about a million parameters each way, and imitates the first stage
-    of a large latent diffusion model. The defaults are those of TAEF2, the one for
-    FLUX.2; its latents of photographs have a standard deviation of about one when
-    scaled by 1.16.
+    TAESD (O. Boer Bohan, https://github.com/madebyollin/taesd, MIT licence) consists of
+    convolutions, has about a million parameters in each direction, and approximates the
+    first stage of a large latent diffusion model. The defaults are those of TAEF2, the
+    one for FLUX.2; its latents of photographs have a standard deviation of about one
+    when scaled by 1.16.
 
     Args:
         encoder: file with the encoder's weights (``taef2_encoder.pth``); read, like the
-            decoder's, when training starts (``init_weights``): a trained model holds
-            them. Without a file the stage knows nothing.
+            decoder's, when training starts (``init_weights``): a trained model contains
+            them. Without a file the weights are random.
         decoder: file with the decoder's weights (``taef2_decoder.pth``).
         latent_channels: 32 in TAEF2, 16 in TAEF1 and TAESD3, 4 in TAESD.
         mix_groups: groups of the norm in the channel mixing of the coarsest blocks; 0
@@ -61,11 +61,11 @@ class TinyAutoencoderStage(BaseModule):
         self.files = {'encoder': encoder, 'decoder': decoder}
 
     def init_weights(self) -> None:
-        """Read the files.
+        """Read the weights from the files.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it holds other weights than those of the network.
+            ValueError: its weights do not fit the network.
         """
         for name, path in self.files.items():
             if path is not None:
@@ -76,7 +76,7 @@ class TinyAutoencoderStage(BaseModule):
     def encode(
         self, image: Tensor, condition: Tensor | None, draw: Draw | None = None
     ) -> Tensor:
-        """Image (N, 3, H, W), RGB, [-1, 1], to latents (N, Z, H/8, W/8), undrawn.
+        """Image (N, 3, H, W), RGB, [-1, 1], to latents (N, Z, H/8, W/8).
 
         Raises:
             ValueError: the image is not in colour, or its sides no multiples of 8.
@@ -110,8 +110,8 @@ class TinyAutoencoderStage(BaseModule):
             )
 
 
-# The positions within the sequences are those of the published files, in which layers
-# without weights count.
+# The indices within the sequences are those of the published files. Layers without
+# weights count.
 
 
 def _make_encoder(latent_channels: int, mix_groups: int) -> nn.Sequential:
@@ -156,14 +156,14 @@ def _up() -> list[nn.Module]:
 
 
 class _SoftClamp(nn.Module):
-    """Keeps what a sampler got wrong within +-3."""
+    """Keeps latents within +-3, where a sampler has exceeded it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 3 * torch.tanh(x / 3)
 
 
 class _Block(nn.Module):
-    """Three convolutions on top of the input; before them, channels may be mixed."""
+    """Three convolutions with a residual connection; optional channel mixing."""
 
     def __init__(self, mix_groups: int = 0) -> None:
         super().__init__()

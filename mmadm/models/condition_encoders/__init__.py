@@ -1,4 +1,4 @@
-"""Condition encoders: an image to feature maps of several levels."""
+"""Condition encoders: networks from the condition to multi-level features."""
 
 from .conv_encoder import ConvEncoder
 from .residual_encoder import ResidualEncoder

@@ -1,4 +1,4 @@
-"""What condition encoders share that are backbones of MMPretrain."""
+"""Base class and helpers of condition encoders with pretrained backbones."""
 
 import warnings
 from abc import abstractmethod
@@ -16,15 +16,15 @@ _SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 
 class PretrainedEncoder(BaseModule):
-    """A backbone of MMPretrain as a condition encoder.
+    """Base class of condition encoders with a pretrained backbone.
 
     Args:
-        backbone: gives one feature map per level.
+        backbone: returns one feature map per level.
         in_channels: channels of the condition.
         out_channels: width of each level.
-        weights: file of ``weights``, or a name of MMPretrain's model zoo; read when
-            training starts (``init_weights``), so that a trained model needs no file.
-        frozen: keep the backbone as it is, in evaluation mode.
+        weights: a file, or a name of MMPretrain's model zoo; read when training starts
+            (``init_weights``), so that a trained model needs no file.
+        frozen: do not train the backbone, and keep it in evaluation mode.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class PretrainedEncoder(BaseModule):
         self.train()
 
     def train(self, mode: bool = True) -> 'PretrainedEncoder':
-        """Switch the backbone, unless it is frozen."""
+        """Set the mode of the backbone, unless it is frozen."""
         return super().train(mode and not self.frozen)
 
     def init_weights(self) -> None:
-        """Pretrained weights where they are given, else random ones.
+        """Load the pretrained weights if there are any, else initialise randomly.
 
         Raises:
-            FileNotFoundError: no such file, nor a way to get it.
-            ValueError: the weights are not those of the backbone.
+            FileNotFoundError: there is no such file, and it cannot be downloaded.
+            ValueError: the weights do not fit the backbone.
         """
         if self.weights is None:
             super().init_weights()
@@ -67,7 +67,7 @@ class PretrainedEncoder(BaseModule):
 
     @abstractmethod
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What a published file holds, in the layout of the backbone."""
+        """Weights of a published file with the names and shapes of the backbone."""
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) to one map per level, shallow to deep.
@@ -90,9 +90,9 @@ def check_condition(condition: Tensor, encoder: nn.Module) -> None:
 
 
 def build_backbone(backbone_type: type[nn.Module], *args, **kwargs) -> nn.Module:
-    """A backbone of MMPretrain on the default device, the meta device included.
+    """A backbone on the default device, which may be the meta device.
 
-    MMPretrain reads the rates of its blocks from a tensor, which needs numbers.
+    MMPretrain reads the drop path rates from a tensor, which needs values.
     """
     device = torch.get_default_device()
     with torch.device('cpu'):
@@ -101,15 +101,15 @@ def build_backbone(backbone_type: type[nn.Module], *args, **kwargs) -> nn.Module
 
 
 def find_weights(weights: str) -> Path:
-    """The file of published weights.
+    """The path of published weights.
 
     Args:
-        weights: its path, or a name of MMPretrain's model zoo, such as
-            ``'swin-base_16xb64_in1k'``: then the file is looked for where torch's hub
-            keeps files, and fetched if it is not there.
+        weights: a path, or a name of MMPretrain's model zoo, such as
+            ``'swin-base_16xb64_in1k'``. The file of a name is searched in the cache of
+            torch's hub, and downloaded if it is not there.
 
     Raises:
-        FileNotFoundError: there is no such file or name, or it cannot be fetched.
+        FileNotFoundError: there is no such file or name, or it cannot be downloaded.
     """
     if weights.endswith(_SUFFIXES) or Path(weights).is_file():
         return Path(weights)
@@ -121,15 +121,15 @@ def find_weights(weights: str) -> Path:
             torch.hub.download_url_to_file(url, str(path))
         except OSError as error:
             raise FileNotFoundError(
-                f'Weights {weights!r} are not at hand and cannot be fetched: '
-                f'{path.name} ({error}). Get {url} elsewhere, put it into '
+                f'Weights {weights!r} are not cached and cannot be downloaded: '
+                f'{path.name} ({error}). Download {url} elsewhere, put it into '
                 f'{path.parent}, or give the path of a file.'
             ) from error
     return path
 
 
 def _published(name: str) -> str:
-    """Address of the weights of that name."""
+    """URL of the weights of that name."""
     with quiet():
         from mmpretrain.apis import ModelHub, list_models
     if name not in list_models():
@@ -143,7 +143,7 @@ def _published(name: str) -> str:
 
 
 def only_luma(weights: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
-    """Weights for conditions of one channel: the first convolution, averaged over RGB.
+    """Weights for conditions of one channel: the first convolution averaged over RGB.
 
     Args:
         weights: a state dict.
@@ -154,14 +154,14 @@ def only_luma(weights: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """MMPretrain's import warns of compiled operators, which nothing here needs."""
+    """Without MMPretrain's warnings of compiled operators, which are not needed."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)
         yield
 
 
 def _without_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of a classifier of MMPretrain only the backbone."""
+    """Only the backbone of a classifier of MMPretrain."""
     inside = {
         key.removeprefix('backbone.'): tensor
         for key, tensor in weights.items()

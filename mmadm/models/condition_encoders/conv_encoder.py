@@ -12,7 +12,7 @@ from .backbone import check_condition
 
 
 class _Stage(nn.Module):
-    """Enter the level (halving the resolution if asked), then refine it."""
+    """Two convolutions; the first one may halve the resolution."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -27,9 +27,9 @@ class _Stage(nn.Module):
 
 @MODELS.register_module()
 class ConvEncoder(BaseModule):
-    """Feature maps at strides 1, 2, 4, ... of the condition, any size.
+    """Small convolutional encoder: features at strides 1, 2, 4, ..., any size.
 
-    A stand-in for Swin where the data or the machine are small.
+    An alternative to Swin for small data sets and machines.
 
     Args:
         in_channels: channels of the condition.

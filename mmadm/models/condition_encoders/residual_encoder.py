@@ -1,4 +1,4 @@
-"""A convolutional condition encoder without normalisation, for restoration."""
+"""Convolutional condition encoder without normalisation, for restoration."""
 
 from collections.abc import Sequence
 
@@ -27,11 +27,11 @@ class _PlainBlock(nn.Module):
 
 @MODELS.register_module()
 class ResidualEncoder(BaseModule):
-    """Feature maps at strides 1, 2, 4, ...: residual blocks without normalisation.
+    """Residual blocks without normalisation: features at strides 1, 2, 4, ...
 
     Lim et al., *Enhanced Deep Residual Networks for Single Image Super-Resolution*
-    (EDSR). Each output depends on a bounded neighbourhood and on nothing else, so that
-    crops in training and whole images in testing look alike.
+    (EDSR). The receptive field is bounded, so that crops in training and whole images
+    in testing are processed alike.
 
     Args:
         in_channels: channels of the condition.
@@ -51,8 +51,8 @@ class ResidualEncoder(BaseModule):
         if len(channels) != len(num_blocks):
             raise ValueError(
                 'Each level of ResidualEncoder has a width and a number of blocks, but '
-                f'channels={tuple(channels)}, num_blocks={tuple(num_blocks)}. Give as '
-                'many of one as of the other.'
+                f'channels={tuple(channels)}, num_blocks={tuple(num_blocks)}. Give one '
+                'of each per level.'
             )
         self.in_channels = in_channels
         #: Width of each level.

@@ -1,4 +1,4 @@
-"""A residual network as condition encoder."""
+"""ResNet as condition encoder."""
 
 from torch import Tensor
 
@@ -21,9 +21,9 @@ class ResNetEncoder(PretrainedEncoder):
             or a name of MMPretrain's, such as ``'resnet50_8xb32_in1k'``.
         in_channels: channels of the condition. With weights and one channel, the first
             convolution is averaged over RGB.
-        norm_eval: normalise with the weights' statistics, not with those of the batch,
+        norm_eval: normalise with the stored statistics, not with those of the batch,
             which is small in diffusion training.
-        frozen: keep the weights.
+        frozen: do not train the weights.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ResNetEncoder(PretrainedEncoder):
         super().__init__(backbone, in_channels, widths, weights, frozen)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Torchvision and MMPretrain agree; the classifier is left out."""
+        """The weights without classifier; both sources use the same names."""
         weights = {
             key: tensor
             for key, tensor in weights.items()

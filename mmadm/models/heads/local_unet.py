@@ -1,4 +1,6 @@
-"""A head whose outputs depend on a bounded neighbourhood, for restoration."""
+"""A head with a bounded receptive field, for restoration."""
+
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -10,40 +12,41 @@ from .unet import Decoder, DualDecoderUNet, Encoder
 
 
 class LocalBlock(ResBlock):
-    """A residual block that normalises each position by itself."""
+    """A residual block that normalises each position separately."""
 
     norm = LayerNorm2d
 
 
 class LocalEncoder(Encoder):
-    """The encoder, of local blocks."""
+    """Encoder of local blocks."""
 
     block = LocalBlock
 
 
 class LocalDecoder(Decoder):
-    """A decoder of local blocks: no attention, no gate, no norm before the output."""
+    """Decoder of local blocks without attention, gate and output normalisation."""
 
     block = LocalBlock
     bottom_attention = (False, False)
 
     def decoupling(self, channels: int) -> nn.Module:
-        """A residual convolution."""
+        """A residual convolution without gate."""
         return Decouple(channels, gate=nn.Identity())
 
     def output_norm(self, channels: int) -> nn.Module:
-        """Strong and faint detail stay strong and faint."""
+        """None, which keeps differences in contrast."""
         return nn.Identity()
 
 
 @MODELS.register_module()
 class LocalDualDecoderUNet(DualDecoderUNet):
-    """:class:`DualDecoderUNet` that looks at no more than a bounded neighbourhood.
+    """:class:`DualDecoderUNet` with a bounded receptive field.
 
-    Group normalisation and attention take in the whole image, so a network that is
-    trained on crops sees other statistics in whole images. Here layers are normalised
-    position by position and nothing attends: what is learnt on crops holds for images
-    of any size. For super-resolution, denoising and other restoration tasks.
+    Group normalisation and attention depend on the whole image, so a network that is
+    trained on crops gets other statistics in whole images. Here each position is
+    normalised separately and there is no attention, so that crops and images of any
+    size are processed alike. For super-resolution, denoising and other restoration
+    tasks.
 
     Args:
         attention_levels: must stay empty.
@@ -53,7 +56,7 @@ class LocalDualDecoderUNet(DualDecoderUNet):
     encoder_type = LocalEncoder
     decoder_type = LocalDecoder
 
-    def __init__(self, attention_levels=(), **kwargs) -> None:
+    def __init__(self, attention_levels: Sequence[int] = (), **kwargs) -> None:
         if attention_levels:
             raise ValueError(
                 'LocalDualDecoderUNet has no attention, but attention_levels='

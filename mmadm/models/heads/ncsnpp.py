@@ -1,4 +1,4 @@
-"""The head in the manner of NCSN++ (Song et al., 2021), which the authors offer too."""
+"""The NCSN++ head (Song et al., 2021), which the authors offer too."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,13 +12,13 @@ from mmadm.registry import MODELS
 from .layers import FourierEmbedding, SelfAttention, group_norm
 from .unet import Decoder, DualDecoderUNet, Encoder
 
-# The factor that keeps the variance of a sum of two.
+# This factor keeps the variance of a sum of two.
 KEEP = 0.5**0.5
 EPS = 1e-6
 
 
 class SmoothResample(nn.Module):
-    """Half or double resolution by the binomial filter [1, 3, 3, 1].
+    """Resampling by 2 with the binomial filter [1, 3, 3, 1].
 
     An odd size is rounded up by repeating its last line.
 
@@ -36,7 +36,7 @@ class SmoothResample(nn.Module):
     def forward(
         self, x: Tensor, size: torch.Size | None = None, padding: int = 1
     ) -> Tensor:
-        """(N, C, H, W) to (N, C, H', W'); ``size`` crops what is doubled."""
+        """(N, C, H, W) to (N, C, H', W'); ``size`` crops a doubled resolution."""
         channels = x.shape[1]
         kernel = self.kernel.expand(channels, 1, -1, -1)
         if self.up:
@@ -46,7 +46,7 @@ class SmoothResample(nn.Module):
 
 
 class ScaledAttention(SelfAttention):
-    """Self-attention with one head, of unchanged variance."""
+    """Self-attention with one attention head, scaled to keep the variance."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, head_channels=channels)
@@ -58,9 +58,9 @@ class ScaledAttention(SelfAttention):
 
 
 class ScaledBlock(nn.Module):
-    """Two normalised convolutions around a shortcut; time is added between them.
+    """Two normalised convolutions with a shortcut; the time is added between them.
 
-    Takes the arguments of :class:`ResBlock`.
+    Args: as in :class:`ResBlock`.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ScaledBlock(nn.Module):
 
 
 class ImageResidual(nn.Module):
-    """A 3x3 convolution and half the resolution: the image, carried down."""
+    """The image for the next level: a 3x3 convolution and half the resolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -117,11 +117,11 @@ class ImageResidual(nn.Module):
         return self.down(self.conv(_even(x)), padding=0)
 
 
-class ResidualEncoder(Encoder):
-    """The way down, into which the image itself is fed at each level.
+class ScaledEncoder(Encoder):
+    """Encoder of scaled blocks; the image itself enters at each level.
 
-    The authors' second decoder sees the entry of a level as it was before the image
-    joined it; so the outputs are pairs, one for each decoder.
+    In the authors' code, the second decoder sees the entry of a level before the image
+    is added; so the outputs are pairs, one for each decoder.
     """
 
     block = ScaledBlock
@@ -137,7 +137,7 @@ class ResidualEncoder(Encoder):
     def forward(
         self, x: Tensor, embedding: Tensor, features: Sequence[Tensor]
     ) -> list[tuple[Tensor, Tensor]]:
-        """All outputs, shallow to deep; the last one is the bottom."""
+        """All outputs, shallow to deep; the last one is the deepest."""
         skips: list[tuple[Tensor, Tensor]] = []
         image = x
         for i, (entry, *blocks) in enumerate(self.levels):
@@ -154,7 +154,7 @@ class ResidualEncoder(Encoder):
 
 
 class ScaledDecoder(Decoder):
-    """The way up, of scaled blocks."""
+    """Decoder of scaled blocks."""
 
     block = ScaledBlock
     attend_each = False
@@ -168,16 +168,17 @@ class ScaledDecoder(Decoder):
 class NCSNppUNet(DualDecoderUNet):
     """NCSN++ with one encoder and a decoder for each output ("SongUNet").
 
-    It differs from :class:`DualDecoderUNet` in random Fourier features of the time,
-    which is added instead of scaling; smooth resampling; sums of kept variance; one
-    head of attention, on the way up only at the end of a level; and the image, which
-    enters at each level. The authors offer it, and none of their configs uses it.
+    Differences from :class:`DualDecoderUNet`: the time enters as random Fourier
+    features, which are added instead of scaling; resampling is smooth; sums keep their
+    variance; attention has one head, and in the decoder only the last block of a level
+    has it; the image enters at each level. The authors offer this head, but none of
+    their configs uses it.
 
     Args:
         kwargs: as in :class:`DualDecoderUNet`.
     """
 
-    encoder_type = ResidualEncoder
+    encoder_type = ScaledEncoder
     decoder_type = ScaledDecoder
     embedding_settings = dict(code=FourierEmbedding, code_width=2)
 
@@ -188,7 +189,7 @@ class NCSNppUNet(DualDecoderUNet):
     def decode(
         self, skips: Sequence[tuple[Tensor, Tensor]], embedding: Tensor
     ) -> tuple[Tensor, ...]:
-        """Encoder outputs, as each decoder sees them, to raw outputs."""
+        """The encoder outputs for each decoder to raw outputs."""
         bottom, _ = skips[-1]
         return tuple(
             decoder(bottom, self.tune(own), embedding)

@@ -13,20 +13,20 @@ GROUPS = 8
 
 
 class StandardizedConv(nn.Conv2d):
-    """3x3 convolution whose filters have mean 0 and variance 1 each."""
+    """3x3 convolution whose filters are standardised to mean 0 and variance 1."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H, W)."""
-        # Layer normalisation in one kernel; var_mean takes 40 % of a head's time.
+        # One kernel; var_mean would take 40 % of the time of a head.
         filters = F.layer_norm(self.weight, self.weight.shape[1:], eps=1e-5)
         return F.conv2d(x, filters, self.bias, padding=1)
 
 
 class StandardizedBlock(nn.Module):
-    """Two standardised convolutions around a shortcut; time scales the first.
+    """Two standardised convolutions with a shortcut; the time modulates the first.
 
     Args:
         in_channels: input width.
@@ -72,12 +72,12 @@ class LayerNorm2d(nn.Module):
 
 
 class FullAttention(nn.Module):
-    """Softmax attention among all positions, with a residual connection.
+    """Multi-head self-attention over all positions, with a residual connection.
 
     Args:
         channels: width.
-        num_heads: heads.
-        head_channels: width of one head.
+        num_heads: attention heads.
+        head_channels: width of one attention head.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class FullAttention(nn.Module):
 
 
 class LinearAttention(FullAttention):
-    """Attention whose cost is linear in the number of positions.
+    """Self-attention whose cost is linear in the number of positions.
 
-    The keys gather all values into one (head_channels x head_channels) matrix, which
-    each query then reads.
+    Keys and values are multiplied to one (head_channels x head_channels) matrix, by
+    which each query is then multiplied.
 
     Args:
         channels: width.
@@ -125,15 +125,14 @@ class LinearAttention(FullAttention):
 
 @MODELS.register_module()
 class FourierFilter(nn.Module):
-    """A learned response per channel and frequency (DiffusionEdge).
+    """A gate with a learned response per channel and frequency (DiffusionEdge).
 
     On maps of another size, the response to a frequency (in cycles per pixel) is
-    interpolated linearly between those it was learned for.
+    interpolated linearly between the learned ones.
 
     Args:
         channels: width.
-        size: height and width of the maps it is learned on, (10, 10) for images of
-            320 x 320.
+        size: (H, W) of the maps in training, (10, 10) for images of 320 x 320.
     """
 
     def __init__(self, channels: int, size: tuple[int, int] = (10, 10)) -> None:
@@ -146,7 +145,7 @@ class FourierFilter(nn.Module):
         """(N, C, H, W) to the same."""
         size = tuple(x.shape[-2:])
         response = self.response if size == self.size else self._at(*size)
-        # The Fourier transform knows no bfloat16.
+        # The Fourier transform does not support bfloat16.
         spectrum = torch.fft.rfft2(x.float(), norm='ortho')
         spectrum = spectrum * torch.view_as_complex(response.float().contiguous())
         return torch.fft.irfft2(spectrum, s=size, norm='ortho').to(x)
@@ -162,41 +161,41 @@ class FourierFilter(nn.Module):
         return torch.einsum('yh,xw,chwz->cyxz', rows, columns, self.response)
 
 
-def position_code(
+def position_embedding(
     channels: int, height: int, width: int, device: torch.device | None = None
 ) -> Tensor:
-    """Sines and cosines of row and column, counted from 1, (channels, H, W).
+    """Sinusoidal embedding of row and column, counted from 1, (channels, H, W).
 
-    The first half of the channels tells the row, the second the column; each half holds
-    pairs [sin, cos] of frequencies ``10000^(-4k / channels)``.
+    The first half of the channels encodes the row, the second the column; each half
+    holds pairs [sin, cos] of frequencies ``10000^(-4k / channels)``.
     """
     half = channels // 2
     frequencies = 10000 ** (-torch.arange(0, half, 2, device=device) / half)
 
-    def code(length: int) -> Tensor:
+    def embed(length: int) -> Tensor:
         place = torch.arange(1, length + 1, device=device)
         angle = place * frequencies[:, None]
         return torch.stack([angle.sin(), angle.cos()], dim=1).flatten(0, 1)
 
-    rows = code(height)[:, :, None].expand(-1, -1, width)
-    columns = code(width)[:, None, :].expand(-1, height, -1)
+    rows = embed(height)[:, :, None].expand(-1, -1, width)
+    columns = embed(width)[:, None, :].expand(-1, height, -1)
     return torch.cat([rows, columns])
 
 
 class RelationLayer(nn.Module):
-    """The condition asks windows of the noisy features (Sec. V-A, Fig. 4).
+    """Cross-attention from the condition to the noisy features (Sec. V-A, Fig. 4).
 
-    Means over windows of the condition are the queries, those of the features keys and
-    values; the answer has the windows' resolution. The full resolution passes through
-    a shortcut that joins both.
+    The queries are means over windows of the condition, the keys and values are means
+    over windows of the features. The full resolution passes through a shortcut that
+    joins condition and features.
 
     Args:
         condition_channels: width of the condition.
         feature_channels: width of the noisy features.
         channels: output width e, a multiple of 8 and of ``num_heads``.
-        windows: sides of a window of the condition and of the features.
+        windows: side of the condition's windows and of the features' windows.
         num_heads: attention heads.
-        dropout: share of activations dropped in the MLP.
+        dropout: fraction of activations dropped in the MLP.
     """
 
     def __init__(
@@ -241,24 +240,24 @@ class RelationLayer(nn.Module):
         joined = self.join(torch.cat([_resize(condition, size), features], dim=1))
         shortcut = self.norm(features + joined)
 
-        asking = _window_means(condition, self.windows[0])
-        answering = _window_means(features, self.windows[1])
-        x = asking + self._ask(asking, answering)
+        queries = _window_means(condition, self.windows[0])
+        keys = _window_means(features, self.windows[1])
+        x = queries + self._attend(queries, keys)
         x = x + self.mlp(x)
         return shortcut + self.proj(_resize(x, size))
 
-    def _ask(self, asking: Tensor, answering: Tensor) -> Tensor:
+    def _attend(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention without the usual scale."""
         q, kv = (
-            (m + position_code(*m.shape[1:], m.device).to(m)).flatten(2).mT
-            for m in (asking, answering)
+            (m + position_embedding(*m.shape[1:], m.device).to(m)).flatten(2).mT
+            for m in (queries, keys)
         )
         q, k, v = (
             y.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for y in (self.query(q), self.key(kv), self.value(kv))
         )
         out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        return out.transpose(2, 3).flatten(1, 2).view_as(asking)
+        return out.transpose(2, 3).flatten(1, 2).view_as(queries)
 
 
 def _conv_norm(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -269,12 +268,12 @@ def _conv_norm(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def _resize(x: Tensor, size: torch.Size) -> Tensor:
-    """Corner pixels stay at the corners."""
+    """Bilinear, with corner pixels at the corners."""
     return F.interpolate(x, size, mode='bilinear', align_corners=True)
 
 
 def _window_means(x: Tensor, side: int) -> Tensor:
-    """Means over windows; zeros fill those that reach over the right or lower edge."""
+    """Means over windows; beyond the right and lower border there are zeros."""
     height, width = x.shape[-2:]
     x = F.pad(x, (0, -width % side, 0, -height % side))
     return F.avg_pool2d(x, side)

@@ -1,4 +1,4 @@
-"""The authors' conditional head: relation layers between condition and noisy image."""
+"""The authors' conditional head, with relation layers."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ from .relation_layers import (
 
 
 class Downsample(nn.Conv2d):
-    """Half the resolution; an odd size is rounded up by repeating its last line."""
+    """A convolution of stride 2; an odd size is padded by repeating its last line."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 4, stride=2, padding=1)
@@ -42,7 +42,7 @@ class Downsample(nn.Conv2d):
 
 
 class DownLevel(nn.Module):
-    """One level of the shared way down."""
+    """One level of the shared encoder."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class DownLevel(nn.Module):
     def forward(
         self, x: Tensor, embedding: Tensor, condition: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Input of the next level, and the two skips of this one."""
+        """Input of the next level, and the two skip connections of this one."""
         first = self.block0(x, embedding)
         x = self.relation(first, condition)
         second = self.attention(self.block1(x, embedding))
@@ -78,7 +78,7 @@ class DownLevel(nn.Module):
 
 
 class UpLevel(nn.Module):
-    """One level of a decoder's way up."""
+    """One level of a decoder."""
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class UpLevel(nn.Module):
         condition: Tensor,
         skips: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """Twice the size of the skips, except in the last level."""
+        """A map of twice the size of the skip connections, except in the last level."""
         first, second = skips
-        # Where the way down rounded up, the way up has a line too many.
+        # One line less where the encoder rounded an odd size up.
         x = x[..., : first.shape[-2], : first.shape[-1]]
         x = self.block0(torch.cat([x, second], dim=1), embedding)
         x = self.relation(x, condition)
@@ -118,7 +118,7 @@ class UpLevel(nn.Module):
 
 
 class Middle(nn.Module):
-    """The lowest resolution: attention between two blocks."""
+    """The level of lowest resolution: attention between two blocks."""
 
     def __init__(self, channels: int, embed_channels: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Middle(nn.Module):
 
 
 class RelationDecoder(nn.Module):
-    """One way up, with its own decoupling and its own relation layers."""
+    """A decoder with its own decoupling and its own relation layers."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class RelationDecoder(nn.Module):
         skips: Sequence[tuple[Tensor, Tensor]],
         stem: Tensor,
     ) -> Tensor:
-        """The encoder's results, shallow to deep, to one raw output of the head."""
+        """The encoder's outputs, shallow to deep, to one raw output of the head."""
         x = self.decouple(x)
         for level, condition, pair in zip(self.levels, conditions[::-1], skips[::-1]):
             x = level(x, embedding, condition, pair)
@@ -173,10 +173,11 @@ class RelationDecoder(nn.Module):
 
 @MODELS.register_module()
 class RelationUNet(BaseModule):
-    """``phi_theta, eps_theta = Net_theta(x_t, t, condition)``, the authors' network.
+    """The authors' conditional U-Net: ``phi, eps = Net_theta(x_t, t, condition)``.
 
-    At each level, down and up, a relation layer lets the condition ask the noisy
-    features. It takes images of any size, and condition features of any resolution.
+    Each level of encoder and decoders has a relation layer between the condition and
+    the noisy features. It takes images of any size, and condition features of any
+    resolution.
 
     Args:
         in_channels: channels of ``x_t``.
@@ -185,9 +186,10 @@ class RelationUNet(BaseModule):
         base_channels: "feature channels" of Table I, a multiple of 8.
         channel_mult: width after each level in ``base_channels`` (Table I).
         condition_channels: width of the condition's features, one per level.
-        condition_windows: side of the windows of the condition, one per level.
-        feature_windows: likewise of the noisy features. For super-resolution, whose
-            condition is smaller than the image, the authors take (4, 2, 1, 1).
+        condition_windows: side of the condition's windows, one per level.
+        feature_windows: side of the noisy features' windows, one per level. For
+            super-resolution, where the condition is smaller than the image, the authors
+            use (4, 2, 1, 1).
         gate: config of the module that decouples, without its width:
             :class:`SpatialAttention` or, as in DiffusionEdge, :class:`FourierFilter`.
         dropout: dropout in the MLPs of the relation layers.
@@ -261,7 +263,7 @@ class RelationUNet(BaseModule):
             features: the condition's feature maps, one per level.
 
         Raises:
-            ValueError: image or features have other widths than the head.
+            ValueError: image or features have other channels than the head.
         """
         check_channels(x, self.in_channels)
         check_features(features, self.condition_channels)
@@ -282,7 +284,7 @@ class RelationUNet(BaseModule):
 
 @MODELS.register_module()
 class SingleDecoderRelationUNet(RelationUNet):
-    """One decoder for one output; the other is derived from ``x_t`` (Table V, VI).
+    """Relation U-Net with one decoder; the other output follows from ``x_t``.
 
     Args:
         out_channels: channels of the one output.
@@ -294,7 +296,7 @@ class SingleDecoderRelationUNet(RelationUNet):
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    """As the authors group: at least four channels, where blocks take fewer."""
+    """The authors' groups: at least four channels each, unlike in the blocks."""
     return nn.GroupNorm(min(channels // 4, GROUPS), channels)
 
 

@@ -1,4 +1,4 @@
-"""The head of ADM: a U-Net with one encoder and two decoders (Fig. 4)."""
+"""The heads of ADM: U-Nets with one encoder and two decoders (Fig. 4), or one."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from .layers import (
 
 
 class Encoder(nn.Module):
-    """The shared way down; condition features join at the entry of each level."""
+    """The shared encoder; condition features enter at the start of each level."""
 
     block: type[nn.Module] = ResBlock
 
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
     def forward(
         self, x: Tensor, embedding: Tensor, features: Sequence[Tensor]
     ) -> list[Tensor]:
-        """All outputs, shallow to deep; the last one is the bottom."""
+        """All outputs, shallow to deep; the last one is the deepest."""
         skips: list[Tensor] = []
         for i, (entry, *blocks) in enumerate(self.levels):
             x = entry(x) if i == 0 else entry(x, embedding)
@@ -79,11 +79,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One way up, with its own decoupling of what the encoder found."""
+    """A decoder with its own decoupling of the encoder's features."""
 
     block: type[nn.Module] = ResBlock
-    bottom_attention = (True, False)  # of the two blocks at the bottom
-    attend_each = True  # of the attending levels: each block, or the last one
+    #: Whether each of the two deepest blocks has attention.
+    bottom_attention = (True, False)
+    #: Whether each block of an attention level has attention, or only the last one.
+    attend_each = True
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class Decoder(nn.Module):
         self.out = output_conv(channels, out_channels)
 
     def decoupling(self, channels: int) -> nn.Module:
-        """What takes this decoder's part from the encoder's deepest output."""
+        """The module that adapts the encoder's deepest output to this decoder."""
         return Decouple(channels)
 
     def output_norm(self, channels: int) -> nn.Module:
@@ -157,7 +159,7 @@ class Decoder(nn.Module):
 
 @MODELS.register_module()
 class DualDecoderUNet(BaseModule):
-    """``phi_theta, eps_theta = Net_theta(x_t, t)``: one encoder, a decoder for each.
+    """U-Net with one encoder and two decoders: ``phi, eps = Net_theta(x_t, t)``.
 
     Takes images of any size. Conditional when ``condition_channels`` is given.
 
@@ -173,8 +175,8 @@ class DualDecoderUNet(BaseModule):
         fusion: config of the fusion module, without its widths.
         dropout: dropout in the residual blocks.
         augment_dim: length of the augmentation labels, 0 for none.
-        skip_scale: skip tuning, factor of the deepest skip connection; that of the
-            shallowest is 1, and between them it falls evenly.
+        skip_scale: factor of the deepest skip connection ("skip tuning"); the factor of
+            the shallowest is 1, and it decreases linearly in between.
         init_cfg: initialisation, for instance from a checkpoint.
     """
 
@@ -204,7 +206,7 @@ class DualDecoderUNet(BaseModule):
         widths = [head_width(base_channels) * mult for mult in channel_mult]
         if not widths or min(*widths, num_blocks) < 1:
             raise ValueError(
-                'The head needs a level, and each level a width and a block, but '
+                'The head needs at least one level with a width and a block, but '
                 f'channel_mult={tuple(channel_mult)}, num_blocks={num_blocks}. Give '
                 'positive numbers.'
             )
@@ -237,7 +239,7 @@ class DualDecoderUNet(BaseModule):
         if not all(0 <= level < levels for level in attention_levels):
             raise ValueError(
                 f'The head has levels 0 to {levels - 1}, but attention_levels='
-                f'{tuple(attention_levels)}. Name levels that exist.'
+                f'{tuple(attention_levels)}. Use levels that exist.'
             )
 
     def forward(
@@ -267,7 +269,7 @@ class DualDecoderUNet(BaseModule):
         return tuple(decoder(skips[-1], tuned, embedding) for decoder in self.decoders)
 
     def tune(self, skips: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The skip connections, weakened by ``skip_scale``."""
+        """The skip connections, scaled by ``skip_scale``."""
         if self.skip_scale == 1:
             return skips
         drop = (1 - self.skip_scale) / (len(skips) - 1)
@@ -276,7 +278,7 @@ class DualDecoderUNet(BaseModule):
 
 @MODELS.register_module()
 class SingleDecoderUNet(DualDecoderUNet):
-    """One decoder for one output; the other is derived from ``x_t`` (Table V, VI).
+    """U-Net with one decoder; the other output follows from ``x_t`` (Table V, VI).
 
     Used with a preconditioner that solves for the missing one. Table I's CIFAR-10
     setting has the paper's 90M parameters in this form.
@@ -292,7 +294,7 @@ class SingleDecoderUNet(DualDecoderUNet):
 
 @MODELS.register_module()
 class ConvBranchUNet(DualDecoderUNet):
-    """One decoder and a branch of two convolutions for eps (Table V, "U-Net+conv").
+    """U-Net with one decoder and two convolutions for eps (Table V, "U-Net+conv").
 
     The paper writes "stride 2" for these convolutions, which would give a smaller
     output than the input; they have stride 1 here.

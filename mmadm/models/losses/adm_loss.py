@@ -14,7 +14,7 @@ DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-#: How strongly the reconstruction counts at time t, in the authors' three versions.
+#: Weight of the reconstruction at time t, in the authors' three versions.
 RECONSTRUCTION: dict[str, Callable[[Tensor], Tensor]] = {
     'log': lambda t: -t.log() / 2,
     'linear': lambda t: 1 - t,
@@ -24,7 +24,9 @@ RECONSTRUCTION: dict[str, Callable[[Tensor], Tensor]] = {
 
 @MODELS.register_module()
 class ADMLoss(nn.Module):
-    """``lambda_1 |phi_theta - phi|^2 + lambda_2 |eps_theta - eps|^2``, Eq. (10).
+    """Weighted distances of both outputs, Eq. (10).
+
+    ``lambda_1 |phi_theta - phi|^2 + lambda_2 |eps_theta - eps|^2``
 
     Args:
         distance: 'l2' (the paper), 'l1', or 'l1_l2', the mean of both, which the
@@ -36,15 +38,15 @@ class ADMLoss(nn.Module):
 
     def __init__(self, distance: str = 'l2', reduction: str = 'mean') -> None:
         super().__init__()
-        self.distance = _chosen('distance', distance, DISTANCES)
-        self.reduction = _chosen('reduction', reduction, ('mean', 'sum'))
+        self.distance = _checked_choice('distance', distance, DISTANCES)
+        self.reduction = _checked_choice('reduction', reduction, ('mean', 'sum'))
 
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """One term of Eq. (10).
 
         Args:
             pred: predicted phi or eps, (N, C, H, W).
-            target: the truth, shaped alike.
+            target: the true phi or eps, shaped alike.
             weight: (N,), or (N, P) with one weight for each parameter of phi.
 
         Returns:
@@ -59,7 +61,7 @@ class ADMLoss(nn.Module):
     def extra(
         self, reconstruct: Callable[[], Tensor], x0: Tensor, t: Tensor
     ) -> dict[str, Tensor]:
-        """Further terms, by name; the paper has none.
+        """Extra terms, by name; the paper has none.
 
         Args:
             reconstruct: computes the image that both outputs together predict.
@@ -73,8 +75,8 @@ class ADMLoss(nn.Module):
 class AuthorsLoss(ADMLoss):
     """Eq. (10) and the extra term of the authors' code, ``w(t) |x0_theta - x0|``.
 
-    Their code multiplies all errors with all times of a batch by accident; here each
-    image has the weight of its own time, as was meant.
+    By mistake, their code multiplies all errors with all times of a batch; here each
+    image has the weight of its own time, as intended.
 
     Args:
         distance: see :class:`ADMLoss`.
@@ -91,7 +93,9 @@ class AuthorsLoss(ADMLoss):
         reconstruction: str = 'log',
     ) -> None:
         super().__init__(distance, reduction)
-        self.reconstruction = _chosen('reconstruction', reconstruction, RECONSTRUCTION)
+        self.reconstruction = _checked_choice(
+            'reconstruction', reconstruction, RECONSTRUCTION
+        )
 
     def extra(
         self, reconstruct: Callable[[], Tensor], x0: Tensor, t: Tensor
@@ -103,7 +107,7 @@ class AuthorsLoss(ADMLoss):
         return dict(loss_reconstruction=term.mean())
 
 
-def _chosen(name: str, value: str, choices: Iterable[str]) -> str:
+def _checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
     if value not in choices:
         raise ValueError(f'Unknown {name}={value!r}. Use one of {sorted(choices)}.')
     return value

@@ -1,4 +1,4 @@
-"""The discriminator of a first stage's training, and how strongly it counts."""
+"""The discriminator of the first stage's training, and its adaptive weight."""
 
 import torch
 import torch.nn.functional as F
@@ -39,11 +39,11 @@ class PatchDiscriminator(nn.Module):
         self.apply(_init)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W), [-1, 1], to logits (N, 1, H', W'): high for real patches."""
+        """(N, C, H, W), [-1, 1], to logits (N, 1, H', W'), high for real patches."""
         return self.main(image)
 
     def judge(self, image: Tensor) -> Tensor:
-        """The same, with weights that get no gradient: only the image does."""
+        """The logits, with gradient for the image but not for the weights."""
         fixed = {name: weight.detach() for name, weight in self.named_parameters()}
         return torch.func.functional_call(self, fixed, (image,))
 
@@ -64,15 +64,15 @@ def adaptive_weight(likelihood: Tensor, adversarial: Tensor, weight: Tensor) -> 
     """``|grad likelihood| / (|grad adversarial| + 1e-4)``, at most 1e4.
 
     Esser et al., *Taming transformers for high-resolution image synthesis*: so both
-    terms pull alike at the decoder's last layer.
+    terms have equal gradients at the decoder's last layer.
 
     Args:
         likelihood: negative log-likelihood, one number.
         adversarial: the generator's term, one number.
         weight: weights of the last layer, by which both are differentiated.
     """
-    wanted, given = (
+    likelihood_norm, adversarial_norm = (
         torch.autograd.grad(term, weight, retain_graph=True)[0].float().norm()
         for term in (likelihood, adversarial)
     )
-    return (wanted / (given + 1e-4)).clamp(0, 1e4)
+    return (likelihood_norm / (adversarial_norm + 1e-4)).clamp(0, 1e4)

@@ -1,4 +1,4 @@
-"""What a first stage is trained for, but for the discriminator."""
+"""The first stage's reconstruction loss and KL divergence."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,13 @@ from mmadm.utils.perceptual import build_lpips
 
 @MODELS.register_module()
 class ReconstructionLoss(nn.Module):
-    """``|x - y| + (x - y)^2 + w LPIPS(x, y)`` per pixel.
+    """Loss of a reconstruction: ``|x - y| + (x - y)^2 + w LPIPS(x, y)`` per pixel.
 
     Args:
-        lpips_weight: w; 0 for no LPIPS, and then no weights are needed.
+        lpips_weight: w; 0 for no LPIPS, which then needs no file.
         lpips_network: 'vgg' (latent diffusion's), 'alex' or 'squeeze'.
-        lpips_weights: its file, see :func:`mmadm.utils.perceptual.build_lpips`.
+        lpips_weights: file of the network, see
+            :func:`mmadm.utils.perceptual.build_lpips`.
     """
 
     def __init__(
@@ -26,11 +27,11 @@ class ReconstructionLoss(nn.Module):
         super().__init__()
         self.lpips_weight = lpips_weight
         self.lpips = build_lpips(lpips_weights, lpips_network) if lpips_weight else None
-        # log of the variance of what is seen given the code; no optimizer has it.
+        # Log-variance of the image given the code; a constant, as in latent diffusion.
         self.logvar = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
-        """Both (N, C, H, W), [-1, 1], to (N, C, H, W); an image's LPIPS is spread."""
+        """Both (N, C, H, W), [-1, 1], to (N, C, H, W); LPIPS is added to each pixel."""
         error = image - reconstruction
         distance = error.abs() + error**2
         if self.lpips is not None:
@@ -43,7 +44,7 @@ class ReconstructionLoss(nn.Module):
 
 
 def kl_divergence(moments: Tensor) -> Tensor:
-    """From the posterior to the standard normal distribution.
+    """KL divergence of the posterior from the standard normal distribution.
 
     Args:
         moments: mean and log-variance, (N, 2 Z, h, w).

@@ -19,7 +19,7 @@ from mmadm.models import (
     NCSNppUNet,
     SingleDecoderRelationUNet,
 )
-from mmadm.models.inference import WholeImage
+from mmadm.models.windows import WholeImage
 from mmadm.registry import MODELS
 from tests.golden import assert_golden, authors_weights, waves
 
@@ -229,7 +229,7 @@ def test_diffusion_edge_also_answers_whole_images():
     whole = load_config(str(path), {'model.test_cfg': None})
     with torch.device('meta'):
         model = MODELS.build(whole.model)
-    assert isinstance(model.inference, WholeImage)
+    assert isinstance(model.sampling_mode, WholeImage)
 
 
 def test_a_conditional_model_of_one_decoder(trainer_file, tmp_path):
