@@ -59,7 +59,7 @@ class StandardizedBlock(nn.Module):
 
 
 class LayerNorm2d(nn.Module):
-    """Normalises over the channels of each position; a gain, no bias."""
+    """Layer normalisation over the channels of each position; a gain, no bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -67,6 +67,7 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
+        # Faster on CPUs than means and variances over dim 1, in both memory formats.
         x = F.layer_norm(x.movedim(1, -1), self.gain.shape, self.gain)
         return x.movedim(-1, 1)
 
