@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Seconds to match edge maps: the package's solver against SciPy's, on the same maps.
+"""Time to match edge maps: the package's solver and SciPy's, on the same maps.
 
-Both solve the same problem to the optimum; their numbers of matches are compared. The
-runs take turns, so that a busy machine slows both, and medians of CPU time are given.
+Both solve the same problem exactly; their numbers of matches are compared. The runs
+alternate, so that a busy machine slows both, and medians of CPU time are printed.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from scipy.spatial import KDTree
 from mmadm.evaluation.edge import thresholds
 from mmadm.evaluation.edge.matching import match
 from mmadm.evaluation.edge.thinning import thin
-from mmadm.evaluation.folders import read_grey
 from mmadm.utils.bsds import read_boundaries
+from mmadm.utils.images import read_grey
 
 
 def match_with_scipy(a: np.ndarray, b: np.ndarray, tolerance: float) -> int:
-    """The number of pairs; each row has a column of its own to stay unmatched."""
+    """Number of pairs; each row may stay unmatched, in a column of its own."""
     rows, columns = sorted((np.argwhere(a), np.argwhere(b)), key=len)
     if len(rows) == 0:
         return 0
@@ -40,9 +40,9 @@ def match_with_scipy(a: np.ndarray, b: np.ndarray, tolerance: float) -> int:
     return np.count_nonzero(matched < len(columns))
 
 
-def seconds(work: Callable, *args) -> tuple[float, int]:
+def seconds(function: Callable, *args) -> tuple[float, int]:
     start = time.process_time()
-    result = work(*args)
+    result = function(*args)
     return time.process_time() - start, result
 
 
@@ -58,12 +58,12 @@ def main() -> None:
     match(np.ones((4, 4), bool), np.ones((4, 4), bool), 2)  # compiles
     for path in sorted(args.pred_dir.glob('*.png'))[: args.images]:
         edges = read_grey(path) / 255
-        truths = read_boundaries(args.gt_dir / f'{path.stem}.mat') != 0
+        gts = read_boundaries(args.gt_dir / f'{path.stem}.mat') != 0
         tolerance = 0.0075 * math.hypot(*edges.shape)
         for level in thresholds(args.thresholds):
             found = thin(edges >= level)
-            for truth in truths:
-                pair = found, truth, tolerance
+            for gt in gts:
+                pair = found, gt, tolerance
                 our_time, pairs = seconds(match, *pair)
                 scipy_time, number = seconds(match_with_scipy, *pair)
                 assert len(pairs) == number, (path.name, level)

@@ -42,7 +42,7 @@ ALLOWED = {
         {'evaluation', 'registry', 'utils'},
         {
             *('torch', 'mmengine', 'numpy', 'scipy', 'skimage', 'PIL', 'cv2'),
-            *('numba', 'torch_fidelity', 'lpips', 'pycocotools'),
+            *('numba', 'torch_fidelity', 'lpips', 'pycocotools', 'torchvision'),
         },
     ),
     'engine': (
@@ -61,7 +61,7 @@ ALLOWED = {
             *('apis', 'checkpoints', 'engine', 'registry', 'structures', 'utils'),
             *('diffusion.grids', 'diffusion.presets', 'visualization'),
         },
-        {'torch', 'mmengine', 'numpy', 'PIL', 'rich', 'safetensors'},
+        {'torch', 'mmengine', 'numpy', 'cv2', 'PIL', 'rich', 'safetensors'},
     ),
     'checkpoints': (
         {'checkpoints', 'utils', 'version'},

@@ -208,27 +208,43 @@ def _part(name: str, module: nn.Module, macs: int, runs: str = 'once') -> Part:
     )
 
 
+def _submodule_macs(counts: dict[str, dict], name: str) -> int:
+    """Multiply-accumulates of a module, also if its own ``forward`` was not called.
+
+    The counter knows the modules that were called; of one that was not, such as a
+    decoder of which only parts are used, those of its parts are added.
+    """
+    if name in counts:
+        return _total(counts, name)
+    below = [key for key in counts if key.startswith(f'{name}.')]
+    outermost = [
+        key for key in below if not any(key.startswith(f'{k}.') for k in below)
+    ]
+    return sum(_total(counts, key) for key in outermost)
+
+
 def _head_parts(head: nn.Module, counts: dict[str, dict]) -> list[Part]:
-    """The part that the decoders share, then each decoder."""
-    root = type(head).__name__
-    decoders = [
-        _part(
-            f'decoder {i + 1}',
-            decoder,
-            _total(counts, f'{root}.decoders.{i}'),
-            'each',
-        )
+    """The part that the outputs share, then each decoder, and a branch if there is."""
+    modules = {
+        f'decoder {i + 1}': (f'decoders.{i}', decoder)
         for i, decoder in enumerate(head.decoders)
+    }
+    if hasattr(head, 'branch'):
+        modules['branch'] = 'branch', head.branch
+    root = type(head).__name__
+    parts = [
+        _part(name, module, _submodule_macs(counts, f'{root}.{path}'), 'each')
+        for name, (path, module) in modules.items()
     ]
     whole = _part('head without decoders', head, _total(counts), 'each')
     shared = Part(
         whole.name,
-        whole.parameters - sum(d.parameters for d in decoders),
-        whole.trained - sum(d.trained for d in decoders),
-        whole.macs - sum(d.macs for d in decoders),
+        whole.parameters - sum(part.parameters for part in parts),
+        whole.trained - sum(part.trained for part in parts),
+        whole.macs - sum(part.macs for part in parts),
         'each',
     )
-    return [shared, *decoders]
+    return [shared, *parts]
 
 
 def _image_channels(network: nn.Module) -> int:

@@ -25,12 +25,13 @@ from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import check_device, enlarge
 from mmadm.utils.images import read_size
-from mmadm.visualization import DiffusionVisualizer, columns, draw_trajectory
+from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.images import captioned, row
 from mmadm.visualization.visualizer import save
 
 from .launch import load_config
 from .step_sweep import check_steps
+from .trajectory import sample_trajectory
 
 #: Default of ``max_pixels``: 4096 x 4096 pixels need about 1 GB.
 MAX_PIXELS = 4096 * 4096
@@ -227,7 +228,7 @@ class ADMInferencer(BaseInferencer):
             samples, condition = data['data_samples'], data['inputs']['condition']
             for i, sample in enumerate(samples):
                 own = condition[i : i + 1]
-                sample.trajectory = draw_trajectory(self.model, own, sample)
+                sample.trajectory = sample_trajectory(self.model, own, sample)
             return samples
 
     @contextmanager

@@ -17,8 +17,9 @@ from mmadm.diffusion.grids import MAX_STEPS
 from mmadm.engine import ShowDirHook
 from mmadm.utils import unwrap_model
 from mmadm.utils.files import atomic_write
-from mmadm.visualization.trajectory import draw_trajectory
 from mmadm.visualization.visualizer import save
+
+from .trajectory import sample_trajectory
 
 
 def load_into(runner: Runner, path: str | Path) -> None:
@@ -141,5 +142,5 @@ def write_trajectory(runner: Runner, path: str | Path, index: int = 0) -> bool:
     data = model.data_preprocessor(data)
     (sample,) = data['data_samples']
     model.eval()
-    save(draw_trajectory(model, data['inputs']['condition'], sample), path)
+    save(sample_trajectory(model, data['inputs']['condition'], sample), path)
     return True

@@ -1,20 +1,22 @@
-"""Benchmark scores."""
+"""Metrics of the benchmarks."""
 
 from .dump import DumpSamples
 from .dump_images import DumpCocoRle, DumpImages
 from .edge import EdgeMetric
 from .fidelity import ImageFidelity, psnr, ssim
 from .frechet import FeatureStatistics, StreamingMoments, frechet_distance
+from .frechet_metric import FrechetDistance
 from .generative import (
     InceptionMetrics,
     inception_score,
     kernel_distance,
     precision_recall,
-    score_images,
 )
 from .inception import InceptionFeatures
 from .reference import Reference, measure_reference
 from .saliency import SaliencyMetric
+from .sample_set import score_images
+from .squeezenet_features import SqueezeNetFeatures
 
 __all__ = [
     'DumpCocoRle',
@@ -22,11 +24,13 @@ __all__ = [
     'DumpSamples',
     'EdgeMetric',
     'FeatureStatistics',
+    'FrechetDistance',
     'ImageFidelity',
     'InceptionFeatures',
     'InceptionMetrics',
     'Reference',
     'SaliencyMetric',
+    'SqueezeNetFeatures',
     'StreamingMoments',
     'frechet_distance',
     'inception_score',

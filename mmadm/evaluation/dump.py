@@ -1,4 +1,4 @@
-"""Samples in a file that other programs read."""
+"""Samples in a .npz file that other programs read."""
 
 import logging
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from mmadm.utils.files import atomic_write
 class DumpSamples(BaseMetric):
     """Writes all samples as guided-diffusion does: ``arr_0``, (N, H, W, C), uint8.
 
-    In the order of the data set, each once, whatever the number of processes. They are
-    held in memory.
+    The file holds each sample once, in the order of the dataset, whatever the number of
+    processes. The samples are held in memory.
 
     Args:
         out: the ``.npz`` file.
 
     Raises:
-        ValueError: the file would have another suffix.
+        ValueError: the file has another suffix.
     """
 
     # MMEngine warns of metrics without a prefix.
@@ -39,10 +39,10 @@ class DumpSamples(BaseMetric):
         self._shape: tuple[int, ...] | None = None
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Keep the pictures.
+        """Keep the images.
 
         Raises:
-            ValueError: the pictures have not all one size.
+            ValueError: the images differ in size.
         """
         for sample in data_samples:
             image = sample['pred_img'].cpu().numpy().transpose(1, 2, 0)
@@ -50,8 +50,8 @@ class DumpSamples(BaseMetric):
             if image.shape != self._shape:
                 raise ValueError(
                     f'One array needs samples of one size, but {self.out} would get '
-                    f'{self._shape} and {image.shape}. Give --out a .pkl file, which '
-                    'takes any sizes.'
+                    f'{self._shape} and {image.shape}. Write them to a .pkl file with '
+                    '--out, which takes any sizes.'
                 )
             self.results.append(image)
 

@@ -1,4 +1,4 @@
-"""Answers in the forms that servers and other people's scripts take."""
+"""Predictions as PNG files, and as COCO results."""
 
 import json
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from .sample_fields import as_map
 
 
 def _stem(sample: dict) -> str:
-    """The name of the picture that the answer is to."""
+    """Name of the input image without suffix, or the number of the sample."""
     path = sample.get('img_path')
     return Path(path).stem if path else f'{sample["sample_idx"]:06d}'
 
 
 def _full_size(sample: dict) -> Tensor:
-    """The answer at the size of its truth, or else of its picture as it was read."""
+    """The prediction resized to its ground truth, or else to the input image."""
     image = sample['pred_img'].cpu()
-    truth = sample.get('gt_img')
-    size = sample.get('ori_shape', image.shape[-2:]) if truth is None else truth.shape
+    gt = sample.get('gt_img')
+    size = sample.get('ori_shape', image.shape[-2:]) if gt is None else gt.shape
     return enlarge(image, size[-2:])
 
 
 @METRICS.register_module()
 class DumpImages(BaseMetric):
-    """Writes each ``pred_img`` as a PNG, named like the picture that it answers.
+    """Writes each ``pred_img`` as a PNG named like its input image.
 
-    8 bits, grey where the answer has one channel, at the size of the truth (of the
-    picture as it was read, where there is no truth). Where two pictures have one name,
-    the later one's number is added.
+    The PNGs have 8 bits, one channel where the prediction has one, and the size of the
+    ground truth (of the input image where there is no ground truth). Where two input
+    images have one name, the number of the later one is appended.
 
     Args:
         out_dir: where the PNGs go.
@@ -68,14 +68,14 @@ class DumpImages(BaseMetric):
         return f'{stem}_{index:06d}'
 
     def compute_metrics(self, results: list) -> dict:
-        """Nothing is scored."""
+        """Compute no score."""
         return {}
 
     def evaluate(self, size: int) -> dict:
-        """Say where the images are.
+        """Log where the images are.
 
         Raises:
-            ValueError: processes have written different pictures of one name.
+            ValueError: processes have written different images of one name.
         """
         ranks = all_gather_object(self._first)
         self._first = {}
@@ -83,25 +83,25 @@ class DumpImages(BaseMetric):
         lost = [n for n in sorted(names) if len({f[n] for f in ranks if n in f}) > 1]
         if lost:
             raise ValueError(
-                f'{len(lost)} names belong to several pictures, for instance '
-                f'{lost[:3]}, and processes have overwritten the answers of each other '
-                f'in {self.out_dir}. Write them with one process.'
+                f'{len(lost)} names belong to several images, for instance {lost[:3]}, '
+                "and processes have overwritten each other's predictions in "
+                f'{self.out_dir}. Write them with one process.'
             )
-        print_log(f'Answers written to {self.out_dir}', logger='current')
+        print_log(f'Predictions written to {self.out_dir}', logger='current')
         return {}
 
 
 @METRICS.register_module()
 class DumpCocoRle(BaseMetric):
-    """Writes maps as results in COCO's format: run lengths in one JSON file.
+    """Writes maps as COCO results: run-length encoded masks in one JSON file.
 
-    One entry per image: what is above the threshold, its score the mean of the map
-    there; its size that of the truth, as with :class:`DumpImages`. Images without such
-    a pixel have no entry, as in detection.
+    An entry per image: the mask above the threshold, and as score the mean of the map
+    inside it. The size is that of the ground truth, as in :class:`DumpImages`. Images
+    without such a pixel have no entry, as in detection.
 
     Args:
         out_file: JSON file.
-        threshold: from there on a pixel belongs to the mask, in [0, 1].
+        threshold: a pixel at or above it belongs to the mask, in (0, 1].
         category_id: of all entries.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
     """

@@ -1,6 +1,7 @@
-"""How close an image is to the truth: PSNR, SSIM and LPIPS."""
+"""Image fidelity: PSNR, SSIM and LPIPS against the ground truth."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,41 +11,55 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmadm.registry import METRICS
-from mmadm.utils import resize
+from mmadm.utils.images import is_grey_file
 from mmadm.utils.matlab_resize import matlab_resize
-from mmadm.utils.perceptual import RANDOM, build_lpips
+from mmadm.utils.perceptual import build_lpips, lpips_name
 
-from .sample_fields import name_of, required
+from .sample_fields import check_finite, name_of, required
 
-# ITU-R BT.601, studio range, as in MATLAB's rgb2ycbcr.
+# ITU-R BT.601, studio range, as in MATLAB's rgb2ycbcr: black is 16, white 235.
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
+_BLACK, _RANGE = 16, 219
 
 
-def psnr(pred: np.ndarray, truth: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of values in 0..255; infinite for equal ones."""
-    error = np.mean((pred.astype(np.float64) - truth.astype(np.float64)) ** 2)
+def psnr(pred: np.ndarray, gt: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of values in 0..255; infinite for equal images.
+
+    Raises:
+        ValueError: the shapes differ, or a value is NaN or infinite.
+    """
+    if pred.shape != gt.shape:
+        raise ValueError(
+            'PSNR compares images of one shape, but the prediction has '
+            f'{pred.shape} and the ground truth {gt.shape}. Resize or convert one.'
+        )
+    error = np.mean((pred.astype(np.float64) - gt.astype(np.float64)) ** 2)
+    check_finite(torch.tensor(error), 'mean squared error')
     return float('inf') if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-def ssim(pred: np.ndarray, truth: np.ndarray) -> float:
-    """Structural similarity of (H, W, C) values in 0..255, as Wang et al. define it.
+def ssim(pred: np.ndarray, gt: np.ndarray) -> float:
+    """Structural similarity of (H, W, C) values in 0..255 (Wang et al., 2004).
 
-    11 x 11 Gaussian window of sigma 1.5, biased covariances, mean over channels.
+    Gaussian window of 11 x 11 with sigma 1.5, biased covariances, mean over channels.
 
     Raises:
-        ValueError: the image is smaller than the window.
+        ValueError: the image is smaller than the window, or a value is NaN or infinite.
     """
-    if min(truth.shape[:2]) < 11:
+    if min(gt.shape[:2]) < 11:
         raise ValueError(
             'SSIM needs images of at least 11 x 11 pixels, but this one is '
-            f'{truth.shape[0]} x {truth.shape[1]}. Score larger images or measures='
+            f'{gt.shape[0]} x {gt.shape[1]}. Score larger images or measures='
             "('psnr',)."
         )
     from skimage.metrics import structural_similarity
 
+    pred, gt = pred.astype(np.float64), gt.astype(np.float64)
+    for image in (pred, gt):
+        check_finite(torch.from_numpy(image), 'image')
     return structural_similarity(
-        truth.astype(np.float64),
-        pred.astype(np.float64),
+        gt,
+        pred,
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,
@@ -53,8 +68,25 @@ def ssim(pred: np.ndarray, truth: np.ndarray) -> float:
     )
 
 
+def luma(image: np.ndarray, full_range: bool = False) -> np.ndarray:
+    """Y of BT.601 rounded to 8 bits, as MATLAB's ``rgb2ycbcr`` of uint8 images.
+
+    Args:
+        image: (H, W, 3), RGB, or (H, W, 1), which is returned as it is.
+        full_range: map to 0..255, MATLAB's ``rgb2gray``, instead of 16..235.
+
+    Returns:
+        (H, W, 1), uint8.
+    """
+    if image.shape[2] == 1:
+        return image
+    y = image @ _LUMA
+    y = y * (255 / _RANGE) if full_range else y + _BLACK
+    return np.floor(y + 0.5).astype(np.uint8)[..., None]
+
+
 class PerceptualDistance:
-    """LPIPS of two images: distance of a network's features, version 0.1; 0 if equal.
+    """LPIPS of two images: distance of network features, version 0.1; 0 if equal.
 
     Args:
         weights: see :func:`mmadm.utils.perceptual.build_lpips`.
@@ -62,17 +94,17 @@ class PerceptualDistance:
     """
 
     def __init__(self, weights: str | None = None, network: str = 'vgg') -> None:
-        self.name = f'lpips_{network}'
-        if weights == RANDOM:
-            self.name += '_random_weights'
+        self.name = lpips_name(weights, network)
         self.device = get_device()
         self.network = build_lpips(weights, network).to(self.device)
 
     @torch.no_grad()
-    def __call__(self, pred: np.ndarray, truth: np.ndarray) -> float:
+    def __call__(self, pred: np.ndarray, gt: np.ndarray) -> float:
         """Compare (H, W, C) values in 0..255, RGB or grey."""
         with torch.autocast(torch.device(self.device).type, enabled=False):
-            return float(self.network(self._to_input(pred), self._to_input(truth)))
+            distance = self.network(self._to_input(pred), self._to_input(gt))
+        check_finite(distance, self.name)
+        return float(distance)
 
     def _to_input(self, image: np.ndarray) -> Tensor:
         tensor = torch.tensor(image.transpose(2, 0, 1), dtype=torch.float32)
@@ -80,27 +112,29 @@ class PerceptualDistance:
 
 
 _PIXELS = {'psnr': psnr, 'ssim': ssim}
-MEASURES = (*_PIXELS, 'lpips', 'lr_psnr')
+MEASURES = (*_PIXELS, 'lpips', 'lr_psnr', 'psnr_hole')
 
 
 @METRICS.register_module()
 class ImageFidelity(BaseMetric):
-    """Means over the images of distances between ``pred_img`` and ``gt_img``.
+    """PSNR, SSIM and LPIPS of ``pred_img`` against ``gt_img``, mean over the images.
 
     The default, all pixels of the three 8-bit RGB channels, is the protocol of the
-    paper's Table III; the classical one of Set5 and so on is ``color='y'`` with
-    ``crop_border`` equal to the scale. Results say how they were made: ``psnr_rgb``,
-    ``ssim_y_b4`` (luma, 4 pixels left out at each side), ``psnr_grey`` where the images
-    have one channel, ``lpips_vgg_rgb``.
+    paper's Table III. The classical protocol of Set5, Set14 and B100 is ``color='y'``
+    with ``crop_border`` equal to the scale. Names of results contain the protocol:
+    ``psnr_rgb``, ``ssim_y_b4`` (luma, 4 pixels left out at each side), ``psnr_grey``
+    where the images have one channel, ``lpips_vgg_rgb``.
 
     Args:
-        measures: some of 'psnr', 'ssim', 'lpips', and 'lr_psnr': PSNR between the
-            condition and the prediction reduced to its size, by MATLAB's bicubic.
-        color: score all channels as they are, or the luma of BT.601 (grey images, by
-            custom, are taken as their luma).
+        measures: some of 'psnr', 'ssim', 'lpips'; 'lr_psnr', PSNR between the condition
+            and the prediction reduced to its size by MATLAB's bicubic; and 'psnr_hole',
+            PSNR of all channels where ``mask`` is 1.
+        color: 'rgb' scores all channels as they are. 'y' scores the luma of BT.601,
+            rounded to 8 bits; where the file of the ground truth (``gt_path``) is grey,
+            its values are the luma as they are.
         crop_border: pixels left out at each side.
-        baseline: score the bicubically enlarged condition too, the line to beat; its
-            results are called ``bicubic:psnr_rgb`` and so on.
+        baseline: score the bicubically enlarged condition too; its results are called
+            ``bicubic:psnr_rgb`` and so on.
         lpips_weights: see :func:`mmadm.utils.perceptual.build_lpips`.
         lpips_network: 'vgg', 'alex' or 'squeeze'.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
@@ -108,7 +142,7 @@ class ImageFidelity(BaseMetric):
 
     Raises:
         FileNotFoundError: LPIPS has no weights.
-        ValueError: an option is unknown, or a measure is not one of luma.
+        ValueError: an option is unknown, or a measure is not defined for luma.
     """
 
     # MMEngine warns of metrics without a prefix.
@@ -143,7 +177,7 @@ class ImageFidelity(BaseMetric):
             )
         if color == 'y' and 'lpips' in measures:
             raise ValueError(
-                "LPIPS is defined for colours, but color='y'. Put it into a second "
+                "LPIPS is defined for RGB images, but color='y'. Put it into a second "
                 "ImageFidelity with color='rgb'."
             )
         self.functions = {name: f for name, f in _PIXELS.items() if name in measures}
@@ -151,6 +185,7 @@ class ImageFidelity(BaseMetric):
             distance = PerceptualDistance(lpips_weights, lpips_network)
             self.functions[distance.name] = distance
         self.check_reduced = 'lr_psnr' in measures
+        self.check_hole = 'psnr_hole' in measures
         self.color = color
         self.crop_border = crop_border
         self.baseline = baseline
@@ -158,31 +193,33 @@ class ImageFidelity(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Score each sample."""
         for sample in data_samples:
-            pred, truth = _field(sample, 'pred_img'), _field(sample, 'gt_img')
-            self._check(pred, truth, sample)
-            scores = self._scores(pred, truth)
+            pred, gt = _field(sample, 'pred_img'), _field(sample, 'gt_img')
+            self._check(pred, gt, sample)
+            grey = self.color == 'y' and _is_grey(sample)
+            scores = self._scores(self._channels(pred, grey), self._channels(gt, grey))
             if self.check_reduced:
                 condition = _field(sample, 'condition')
                 reduced = matlab_resize(pred, condition.shape[:2])
                 scores['lr_psnr'] = psnr(reduced, condition)
+            if self.check_hole:
+                scores['psnr_hole'] = _hole_psnr(pred, gt, sample)
             if self.baseline is not None:
-                guess = resize(
-                    _field(sample, 'condition'), truth.shape[:2], self.baseline
-                )
-                of_guess = self._scores(guess, truth)
-                scores |= {f'{self.baseline}:{k}': v for k, v in of_guess.items()}
+                enlarged = self._bicubic(gt, _field(sample, 'condition'), grey)
+                baseline = self._scores(enlarged, self._channels(gt, grey))
+                scores |= {f'{self.baseline}:{k}': v for k, v in baseline.items()}
             self.results.append(scores)
 
-    def _check(self, pred: np.ndarray, truth: np.ndarray, sample: dict) -> None:
-        if pred.shape != truth.shape:
+    def _check(self, pred: np.ndarray, gt: np.ndarray, sample: dict) -> None:
+        if pred.shape != gt.shape:
             raise ValueError(
-                f'The answer to {name_of(sample)} has the shape {pred.shape} (H, W, '
-                f'C), its truth {truth.shape}. Test at the size of the truth.'
+                f'The prediction of {name_of(sample)} has the shape {pred.shape} (H, '
+                f'W, C), its ground truth {gt.shape}. Predict images of the latter '
+                'size.'
             )
-        if min(truth.shape[:2]) <= 2 * self.crop_border:
+        if min(gt.shape[:2]) <= 2 * self.crop_border:
             raise ValueError(
                 f'Without crop_border={self.crop_border} pixels at each side nothing '
-                f'is left of {name_of(sample)}, {truth.shape[0]} x {truth.shape[1]}. '
+                f'is left of {name_of(sample)}, {gt.shape[0]} x {gt.shape[1]}. '
                 'Score larger images or crop less.'
             )
 
@@ -190,25 +227,49 @@ class ImageFidelity(BaseMetric):
         """Means of the scores of the images."""
         return {key: float(np.mean([r[key] for r in results])) for key in results[0]}
 
-    def _scores(self, pred: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-        preset = self._preset(truth.shape[2])
-        pred, truth = self._prepare(pred), self._prepare(truth)
+    def _scores(self, pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
+        """Scores of images whose channels are those to be scored."""
+        border = self.crop_border
+        inner = np.s_[border : gt.shape[0] - border, border : gt.shape[1] - border]
+        protocol = 'grey' if gt.shape[2] == 1 and self.color == 'rgb' else self.color
+        protocol += f'_b{border}' if border else ''
         return {
-            f'{name}_{preset}': function(pred, truth)
+            f'{name}_{protocol}': function(pred[inner], gt[inner])
             for name, function in self.functions.items()
         }
 
-    def _preset(self, channels: int) -> str:
-        """How images of so many channels are scored, in short."""
-        color = 'grey' if channels == 1 and self.color == 'rgb' else self.color
-        return f'{color}_b{self.crop_border}' if self.crop_border else color
+    def _channels(self, image: np.ndarray, grey: bool) -> np.ndarray:
+        """The channels to be scored; ``grey``: the file of the ground truth is."""
+        return image if self.color == 'rgb' else luma(image, full_range=grey)
 
-    def _prepare(self, image: np.ndarray) -> np.ndarray:
-        if self.color == 'y' and image.shape[2] == 3:
-            image = (image @ _LUMA + 16)[..., None]
-        border = self.crop_border
-        return image[border : image.shape[0] - border, border : image.shape[1] - border]
+    def _bicubic(self, gt: np.ndarray, condition: np.ndarray, grey: bool) -> np.ndarray:
+        """The baseline, in the channels to be scored.
+
+        Published scores of luma reduce and enlarge the luma alone. So does this, where
+        the condition is MATLAB's reduction of the ground truth; otherwise the condition
+        is enlarged.
+        """
+        size, small = gt.shape[:2], condition.shape[:2]
+        if self.color == 'y' and np.array_equal(matlab_resize(gt, small), condition):
+            return matlab_resize(matlab_resize(self._channels(gt, grey), small), size)
+        return self._channels(matlab_resize(condition, size), grey)
 
 
 def _field(sample: dict, key: str) -> np.ndarray:
     return required(sample, key, 'ImageFidelity').cpu().numpy().transpose(1, 2, 0)
+
+
+def _is_grey(sample: dict) -> bool:
+    """Whether the file of the ground truth has one channel, if there is a file."""
+    path = sample.get('gt_path')
+    return path is not None and Path(path).is_file() and is_grey_file(path)
+
+
+def _hole_psnr(pred: np.ndarray, gt: np.ndarray, sample: dict) -> float:
+    hole = _field(sample, 'mask')[..., 0] != 0
+    if not hole.any():
+        raise ValueError(
+            f'{name_of(sample)} has no hole, of which psnr_hole is the PSNR. Give it a '
+            'mask that is 1 somewhere, or leave the measure out.'
+        )
+    return psnr(pred[hole], gt[hole])

@@ -1,76 +1,28 @@
-"""How good a set of samples is: FID, IS, KID, precision and recall."""
+"""Scores of sets of samples: FID, IS, KID, precision and recall."""
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
-import torch
-from mmengine.dist import (
-    all_gather_object,
-    broadcast_object_list,
-    get_rank,
-    get_world_size,
-    is_main_process,
-)
-from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mmadm.registry import METRICS
 
-from .frechet import FeatureStatistics, StreamingMoments, frechet_distance
+from .frechet import frechet_distance
 from .inception import InceptionFeatures
-from .reference import Reference, image_batches
-from .sample_fields import required
-
-#: Below this, FID falls with the number of samples faster than with their quality.
-_COMPARABLE = 10_000
-
-
-@dataclass
-class Samples:
-    """All that was seen, of all processes.
-
-    Args:
-        statistics: of the samples' features.
-        truth: of the features of their ``gt_img``, if these were measured.
-        features: of the first samples, (M, D), float32.
-        logits: of all samples, (N, 1008), float32, if they were kept.
-        reference: the real images.
-    """
-
-    statistics: FeatureStatistics
-    truth: FeatureStatistics | None
-    features: Tensor
-    logits: Tensor
-    reference: Reference | None
-
-    @property
-    def name(self) -> str:
-        """Number of samples as in '50k'."""
-        return short_count(self.statistics.count)
-
-    @property
-    def part(self) -> str:
-        """Number of samples whose features were kept."""
-        return short_count(len(self.features))
-
-
-def short_count(count: int) -> str:
-    """'50k' for 50,000; other numbers as they are, so that none is rounded."""
-    return str(count) if count % 1000 else f'{count // 1000}k'
+from .reference import Reference
+from .sample_fields import check_finite
+from .sample_set import Samples, SampleSetMetric
 
 
 def inception_score(logits: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation over 10 splits, Salimans et al. 2016.
+    """Inception Score (Salimans et al., 2016): mean and deviation over 10 splits.
 
-    Fewer than 100 samples are not split: of one alone the score is always 1.
+    Fewer than 100 samples are not split: the score of one sample is always 1.
 
     Args:
         logits: (N, C); shuffled with the seed 2020.
     """
+    check_finite(logits, 'logits')
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     splits = 10 if len(logits) >= 100 else 1
@@ -81,16 +33,18 @@ def inception_score(logits: Tensor) -> tuple[float, float]:
 def kernel_distance(
     fake: Tensor, real: Tensor, subsets: int = 100, size: int = 1000
 ) -> tuple[float, float]:
-    """KID: mean and standard deviation over subsets, Binkowski et al. 2018.
+    """KID (Binkowski et al., 2018): mean and standard deviation over subsets.
 
-    Unbiased: unlike FID its mean does not depend on the number of images.
+    It is unbiased: unlike FID, its mean does not depend on the number of images.
 
     Args:
         fake: features of samples, (N, D).
         real: features of real images, (M, D).
-        subsets: how many.
-        size: images of each; all where there are fewer.
+        subsets: number of subsets.
+        size: number of images of each; all images where there are fewer.
     """
+    check_finite(fake, 'features of the samples')
+    check_finite(real, 'features of the real images')
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     scores = kid_features_to_metric(
@@ -106,15 +60,18 @@ def kernel_distance(
 
 
 def precision_recall(fake: Tensor, real: Tensor) -> tuple[float, float]:
-    """Shares of samples near real images, and the reverse, Kynkaanniemi et al. 2019.
+    """Precision and recall of samples (Kynkaanniemi et al., 2019).
 
-    Near is what lies within the distance to the third neighbour. In the space of the
-    given features; the paper's is that of a VGG16.
+    Precision is the fraction of samples near a real image, recall the reverse. Near
+    means within the distance to the third nearest neighbour, in the space of the given
+    features; the paper uses those of a VGG16.
 
     Args:
         fake: features of samples, (N, D).
         real: features of real images, (M, D).
     """
+    check_finite(fake, 'features of the samples')
+    check_finite(real, 'features of the real images')
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     scores = prc_features_to_metric(fake, real, save_cpu_ram=True, verbose=False)
@@ -127,7 +84,7 @@ def _fid(samples: Samples, key: str = 'fid') -> dict[str, float]:
 
 
 def _fid_paired(samples: Samples) -> dict[str, float]:
-    distance = frechet_distance(samples.statistics, samples.truth)
+    distance = frechet_distance(samples.statistics, samples.gt)
     return {f'fid_paired{samples.name}': distance}
 
 
@@ -138,13 +95,13 @@ def _is(samples: Samples) -> dict[str, float]:
 
 def _kid(samples: Samples) -> dict[str, float]:
     mean, std = kernel_distance(samples.features, samples.reference.features)
-    key = f'kid{samples.part}_x1000'
+    key = f'kid{samples.kept}_x1000'
     return {key: 1000 * mean, f'{key}_std': 1000 * std}
 
 
 def _pr(samples: Samples) -> dict[str, float]:
     precision, recall = precision_recall(samples.features, samples.reference.features)
-    return {f'precision{samples.part}': precision, f'recall{samples.part}': recall}
+    return {f'precision{samples.kept}': precision, f'recall{samples.kept}': recall}
 
 
 MEASURES: dict[str, Callable[[Samples], dict[str, float]]] = {
@@ -160,38 +117,31 @@ _WITH_FEATURES = {'kid', 'pr'}
 
 
 @METRICS.register_module()
-class InceptionMetrics(BaseMetric):
-    """Scores of a set of samples by Inception features.
+class InceptionMetrics(SampleSetMetric):
+    """FID, IS, KID, precision and recall of a set of samples, by Inception features.
 
-    Results carry the number of samples: ``fid50k``, ``is50k`` and ``is50k_std``,
-    ``kid10k_x1000`` (a thousand times KID) and its ``_std``, ``precision10k`` and
-    ``recall10k``. Never compare scores of different numbers. Scores of random weights
-    end in ``_random_weights``.
-
-    Every sample counts once, whatever the number of processes: each process scores the
-    samples whose ``sample_idx`` is its own and drops those that only pad its batches.
-    Weights and statistics are read at construction, before anything is sampled.
+    Names of results carry the number of samples: ``fid50k``, ``is50k`` and
+    ``is50k_std``, ``kid10k_x1000`` (a thousand times KID) and its ``_std``,
+    ``precision10k`` and ``recall10k``. Never compare scores of different numbers.
+    Scores of random weights end in ``_random_weights``.
 
     Args:
         measures: some of 'fid' (the paper's Table II), 'is', 'kid', 'pr' (precision and
             recall), and for image-to-image tasks 'fid_paired' (against the ``gt_img``
             of the same samples, as LaMa scores inpainting) and 'fid_full' (another name
-            of 'fid', against all images of the data set).
-        reference: statistics of the real images, a file that
-            ``tools/analysis_tools/fid_stats.py`` has written; not needed for 'is' and
-            'fid_paired'.
-        reference_count: number of real images that the statistics must be of.
+            of 'fid', against all images of the dataset).
+        reference: statistics of the real images, a file made by
+            ``tools/analysis_tools/fid_stats.py``; not needed for 'is' and 'fid_paired'.
+        reference_count: required number of real images.
         weights: of the network, see :class:`InceptionFeatures`.
-        max_features: KID, precision and recall compare that many samples, the first.
+        max_features: number of samples, the first ones, that KID, precision and recall
+            compare.
         prefix: put before the names of the results.
 
     Raises:
         FileNotFoundError: there are no weights or no statistics.
         ValueError: statistics and network do not fit, or a measure is unknown.
     """
-
-    # MMEngine warns of metrics without a prefix.
-    default_prefix = ''
 
     def __init__(
         self,
@@ -202,7 +152,6 @@ class InceptionMetrics(BaseMetric):
         max_features: int = 10_000,
         prefix: str | None = None,
     ) -> None:
-        super().__init__(prefix=prefix)
         unknown = set(measures) - set(MEASURES)
         if unknown or not measures:
             raise ValueError(
@@ -213,15 +162,19 @@ class InceptionMetrics(BaseMetric):
                 'KID, precision and recall compare four samples at least, but '
                 f'max_features={max_features}. Give 10000.'
             )
+        super().__init__(
+            InceptionFeatures(weights),
+            max_features=max_features if _WITH_FEATURES & set(measures) else 0,
+            least=4 if 'pr' in measures else 2,
+            with_gt='fid_paired' in measures,
+            with_logits='is' in measures,
+            prefix=prefix,
+        )
         self.measures = tuple(measures)
-        self.max_features = max_features if _WITH_FEATURES & set(measures) else 0
-        self.extractor = InceptionFeatures(weights)
-        self.reference = self._load_reference(reference, reference_count)
-        self._forget()
+        if _WITH_REFERENCE & set(measures):
+            self.reference = self._load_reference(reference, reference_count)
 
-    def _load_reference(self, path: str | None, count: int | None) -> Reference | None:
-        if not _WITH_REFERENCE & set(self.measures):
-            return None
+    def _load_reference(self, path: str | None, count: int | None) -> Reference:
         if path is None:
             raise ValueError(
                 f'The measures {list(self.measures)} compare with real images, but '
@@ -238,117 +191,9 @@ class InceptionMetrics(BaseMetric):
             )
         return reference
 
-    def _forget(self) -> None:
-        self._fake = StreamingMoments(self.extractor.dim)
-        self._truth = StreamingMoments(self.extractor.dim)
-        self._features: dict[int, Tensor] = {}
-        self._logits: dict[int, Tensor] = {}
-
-    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Look at the samples that are this process's."""
-        samples = {
-            sample['sample_idx']: sample
-            for sample in data_samples
-            if sample['sample_idx'] % get_world_size() == get_rank()
-        }
-        if not samples:
-            return
-
-        def see(key: str) -> tuple[Tensor, Tensor]:
-            images = [required(x, key, 'InceptionMetrics') for x in samples.values()]
-            return self.extractor(images)
-
-        features, logits = see('pred_img')
-        self._fake.add(features)
-        if 'fid_paired' in self.measures:
-            self._truth.add(see('gt_img')[0])
-        if 'is' in self.measures:
-            self._logits.update(zip(samples, logits.cpu()))
-        kept = zip(samples, features.cpu())
-        self._features.update((i, f) for i, f in kept if i < self.max_features)
-
-    def evaluate(self, size: int) -> dict[str, float]:
-        """Scores of all ``size`` samples, on every process.
-
-        Raises:
-            ValueError: not every sample was seen exactly once, or there are too few.
-        """
-        for moments in (self._fake, self._truth):
-            moments.reduce()
-        features, logits = map(gather, (self._features, self._logits))
-        fake, truth = self._fake, self._truth
-        self._forget()
-        _check_count(fake.count, size, least=4 if 'pr' in self.measures else 2)
-
-        scores = [None]
-        if is_main_process():
-            samples = Samples(
-                fake.statistics(),
-                truth.statistics() if truth.count else None,
-                features,
-                logits,
-                self.reference,
-            )
-            scores = [self._named(self.compute_metrics(samples))]
-        broadcast_object_list(scores)
-        return scores[0]
-
     def compute_metrics(self, samples: Samples) -> dict[str, float]:
         """All measures."""
         scores = {}
         for measure in self.measures:
             scores.update(MEASURES[measure](samples))
         return scores
-
-    def _named(self, scores: dict[str, float]) -> dict[str, float]:
-        before = f'{self.prefix}/' if self.prefix else ''
-        after = '_random_weights' if self.extractor.is_random else ''
-        return {f'{before}{key}{after}': value for key, value in scores.items()}
-
-
-def score_images(
-    metric: InceptionMetrics, pictures: Iterable[np.ndarray], device: str = 'cpu'
-) -> dict[str, float]:
-    """Scores of samples that exist already.
-
-    Args:
-        metric: with measures that need no ``gt_img``.
-        pictures: (H, W, 3), uint8, RGB.
-        device: where the network computes.
-    """
-    count = 0
-    for images in image_batches(pictures, device):
-        indices = range(count, count + len(images))
-        samples = [dict(sample_idx=i, pred_img=x) for i, x in zip(indices, images)]
-        metric.process(None, samples)
-        count += len(images)
-    return metric.evaluate(count)
-
-
-def gather(parts: dict[int, Tensor]) -> Tensor:
-    """Rows of all processes, in the order of the samples."""
-    rows: dict[int, Tensor] = {}
-    for part in all_gather_object(parts):
-        rows.update(part)
-    return torch.stack([rows[i] for i in sorted(rows)]) if rows else torch.empty(0)
-
-
-def _check_count(count: int, size: int, least: int) -> None:
-    if size < least:
-        raise ValueError(
-            f'The measures need at least {least} samples, but there are {size}. '
-            'Generate more; the paper scores 50,000 or 30,000.'
-        )
-    if count != size:
-        raise ValueError(
-            f'A score of {size} samples must see each of them once, but {count} were '
-            'seen. Use DefaultSampler(shuffle=False) in the data loader, and a data '
-            'set that numbers its samples.'
-        )
-    if size < _COMPARABLE:
-        print_log(
-            f'Scores of {size} samples: FID is too high with so few, and must only be '
-            'compared with that of as many.',
-            'current',
-            logging.WARNING,
-        )

@@ -1,11 +1,9 @@
-"""Features of real images in a file that says where they come from."""
+"""Feature statistics of real images in a file that records their provenance."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,30 +11,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmadm.utils import resize
 from mmadm.utils.files import atomic_write
+from mmadm.utils.image_files import list_images
+from mmadm.utils.images import read_image
 
+from .feature_extractor import FeatureExtractor, image_batches
 from .frechet import FeatureStatistics, StreamingMoments
-from .inception import InceptionFeatures
+from .sample_fields import check_finite
 
 _TOOL = 'python tools/analysis_tools/fid_stats.py SOURCE --out'
-_BATCH = 50
+#: Provenance of images that differ in size.
+_SEVERAL = 'several'
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are compared with.
+    """Real images that samples are compared with.
 
     Args:
         statistics: of all real images.
-        features: of a random part of them, (M, D), float32; M = 0 suffices for FID,
-            KID and precision and recall need some.
-        provenance: number of ``images``, ``extractor`` and ``weights_sha256``, which
-            must be those of the samples' features, and what else is known.
+        features: of a random subset, (M, D), float32; M = 0 suffices for FID, but KID,
+            precision and recall need some.
+        provenance: number of ``images``, their ``image_size`` (``'256x256'``,
+            ``'several'``), ``extractor`` and ``weights_sha256``, which must be those of
+            the samples' features, and further records.
+
+    Raises:
+        ValueError: a feature is NaN or infinite.
     """
 
     statistics: FeatureStatistics
     features: Tensor
     provenance: dict
+
+    def __post_init__(self) -> None:
+        check_finite(self.features, 'features of the real images')
 
     def save(self, path: str | Path) -> None:
         """Write a ``.npz`` with mu, sigma, n, features and provenance (JSON)."""
@@ -52,11 +62,12 @@ class Reference:
 
     @classmethod
     def load(cls, path: str | Path) -> 'Reference':
-        """Read what :meth:`save` wrote.
+        """Read a file that :meth:`save` wrote.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is broken, or does not say where it comes from.
+            ValueError: the file is broken, holds non-finite numbers, or does not record
+                its provenance.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(
@@ -79,101 +90,164 @@ class Reference:
         ) as error:
             raise ValueError(
                 f'Not reference statistics of mmadm: {path} ({error}). Other programs '
-                'do not write how their statistics were made; make them again with '
+                'do not record how their statistics were made; make them again with '
                 f'`{_TOOL} {path}`.'
             ) from error
-        return cls(FeatureStatistics(mean, cov, count), features, provenance)
+        try:
+            return cls(FeatureStatistics(mean, cov, count), features, provenance)
+        except ValueError as error:
+            raise ValueError(
+                f'Corrupted reference statistics: {path} ({error}) Make them again '
+                f'with `{_TOOL} {path}`.'
+            ) from error
 
     def check(
-        self, path: str | Path, extractor: InceptionFeatures, count: int | None
+        self, path: str | Path, extractor: FeatureExtractor, count: int | None
     ) -> None:
         """Refuse statistics that samples cannot be compared with.
 
         Args:
             path: of this file, for the message.
-            extractor: sees the samples.
-            count: number of real images that there must be; None takes any.
+            extractor: computes the samples' features.
+            count: required number of real images; None accepts any.
 
         Raises:
             ValueError: made with another network, other weights, or of another number
-                of images.
+                of images, or the size of the images is not recorded.
         """
         wanted = dict(extractor.identity)
         if count is not None:
             wanted['images'] = count
         for key, value in wanted.items():
-            if (given := self.provenance.get(key)) != value:
+            if (found := self.provenance.get(key)) != value:
                 raise ValueError(
-                    f'Reference statistics do not fit: {path} has {key}={given!r}, '
+                    f'Reference statistics do not fit: {path} has {key}={found!r}, '
                     f'but {value!r} is needed. Make them again with `{_TOOL} {path}`, '
                     'or change the evaluator.'
                 )
         dim = self.statistics.mean.shape
-        if dim != (extractor.dim,) or self.statistics.cov.shape != (*dim, *dim):
+        if dim != (extractor.dim,):
             raise ValueError(
                 f'Reference statistics do not fit: {path} is of {tuple(dim)} features, '
                 f'but there must be {extractor.dim}. Make them again with `{_TOOL} '
                 f'{path}`.'
             )
+        if 'image_size' not in self.provenance:
+            raise ValueError(
+                f'Reference statistics do not record the size of their images: {path} '
+                'has no image_size in its provenance, and a distance between images of '
+                f'two sizes has no meaning. Make them again with `{_TOOL} {path}`.'
+            )
+
+    def check_size(self, image: Tensor) -> None:
+        """Refuse a sample whose size is not that of the real images.
+
+        Args:
+            image: (C, H, W).
+
+        Raises:
+            ValueError: the sizes differ.
+        """
+        expected, size = self.provenance['image_size'], size_name(image.shape[-2:])
+        if expected not in (size, _SEVERAL):
+            raise ValueError(
+                f'A sample has the size {size}, but the reference statistics are of '
+                f'images of {expected}. Use statistics of images of {size}, made with '
+                f'`{_TOOL} FILE --size ...`.'
+            )
 
 
 def measure_reference(
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     count: int,
-    extractor: InceptionFeatures,
+    extractor: FeatureExtractor,
     keep: int = 0,
     device: str = 'cpu',
     **provenance,
 ) -> Reference:
-    """Look at all real images once.
+    """Compute the statistics of real images in one pass.
 
     Args:
-        pictures: (H, W, 3), uint8, RGB.
-        count: how many there are.
-        extractor: gives the features.
-        keep: of how many images, drawn at random with a fixed seed, the features are
+        images: (H, W, 3), uint8, RGB.
+        count: number of images.
+        extractor: computes the features.
+        keep: number of images, drawn at random with a fixed seed, whose features are
             kept.
         device: where the network computes.
-        provenance: what shall be remembered of the images besides their number and
-            ``content_sha256``, which does not depend on their order.
+        provenance: further records beside the number, the size and the
+            ``content_sha256`` of the images, which does not depend on their order.
 
     Raises:
-        ValueError: there are fewer than two pictures, or fewer than ``keep``.
+        ValueError: there are fewer than two images, or fewer than ``keep``, or ``keep``
+            is negative.
     """
+    if keep < 0:
+        raise ValueError(
+            f'The number of kept features is 0 or more, but it is {keep}. Give 0 for '
+            'FID alone, 10000 for KID, precision and recall.'
+        )
     if not max(keep, 2) <= count:
         raise ValueError(
             f'Statistics with the features of {keep} images need at least '
             f'{max(keep, 2)}, but there are {count}. Give more images or keep fewer '
             'features.'
         )
-    moments, kept, digests = StreamingMoments(extractor.dim), [], []
+    moments, kept, digests, sizes = StreamingMoments(extractor.dim), [], [], set()
     chosen = set(np.random.default_rng(0).permutation(count)[:keep].tolist())
-    for images in image_batches(pictures, device):
-        features, _ = extractor(images)
-        members = [i for i in range(len(images)) if moments.count + i in chosen]
+    for batch in image_batches(iter(images), device):
+        features, _ = extractor(batch)
+        members = [i for i in range(len(batch)) if moments.count + i in chosen]
         kept.append(features[members].cpu())
         moments.add(features)
-        digests += [_digest(image) for image in images]
+        digests += [_digest(image) for image in batch]
+        sizes |= {size_name(image.shape[-2:]) for image in batch}
     content = hashlib.sha256(b''.join(sorted(digests))).hexdigest()
     provenance |= dict(
         images=count,
+        image_size=sizes.pop() if len(sizes) == 1 else _SEVERAL,
         content_sha256=content,
-        torch_fidelity=version('torch-fidelity'),
+        **extractor.libraries,
         **extractor.identity,
     )
     return Reference(moments.statistics(), torch.cat(kept), provenance)
 
 
-def image_batches(
-    pictures: Iterable[np.ndarray], device: str = 'cpu'
-) -> Iterator[list[Tensor]]:
-    """Lists of a few images (3, H, W) on ``device``, of pictures (H, W, 3)."""
-    tensors = (
-        torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).to(device)
-        for picture in pictures
-    )
-    while batch := list(islice(tensors, _BATCH)):
-        yield batch
+def measure_folder(
+    folder: str | Path, extractor: FeatureExtractor, size: int | None, device: str
+) -> Reference:
+    """Compute the statistics of the images in a folder, at any depth.
+
+    Args:
+        folder: image files; hidden ones do not count.
+        extractor: computes the features.
+        size: resize square images to this height and width first (Lanczos); None leaves
+            them as they are.
+        device: where the network computes.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no image in it.
+        ValueError: an image is corrupted, or is to be resized and is no square.
+    """
+    paths = list_images(folder)
+
+    def read(path: Path) -> np.ndarray:
+        image = read_image(path, 'color')
+        if size is None:
+            return image
+        if image.shape[0] != image.shape[1]:
+            raise ValueError(
+                f'Resizing to {size} x {size} would distort {path}, which is '
+                f'{image.shape[0]} x {image.shape[1]}. Crop the images to squares '
+                'first.'
+            )
+        return resize(image, (size, size), 'lanczos')
+
+    return measure_reference(map(read, paths), len(paths), extractor, device=device)
+
+
+def size_name(size: Iterable[int]) -> str:
+    """(H, W) in the provenance: '256x256'."""
+    return 'x'.join(map(str, size))
 
 
 def _digest(image: Tensor) -> bytes:

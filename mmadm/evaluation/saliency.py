@@ -1,4 +1,4 @@
-"""Scores of saliency maps."""
+"""Metric of saliency maps."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -11,26 +11,26 @@ from mmadm.registry import METRICS
 from mmadm.utils import enlarge
 
 from . import saliency_measures as measure
-from .sample_fields import as_map, required
+from .sample_fields import as_map, check_map, required
 from .threaded import ThreadedMetric
 
-# A pixel of a mask that is brighter stands out.
+# Mask pixels brighter than this are foreground.
 _HALF = 128 / 255
 
 Scores = dict[str, float | np.ndarray]
 
 
 def _curves(name: str, at_levels: Callable, adaptive: Callable) -> Callable:
-    def scores(pred: np.ndarray, truth: np.ndarray) -> Scores:
+    def scores(pred: np.ndarray, gt: np.ndarray) -> Scores:
         # Truncated, as in the reference implementations.
         levels = (pred * 255).astype(np.uint8)
-        return {name: at_levels(levels, truth), f'adp_{name}': adaptive(pred, truth)}
+        return {name: at_levels(levels, gt), f'adp_{name}': adaptive(pred, gt)}
 
     return scores
 
 
 def _single(name: str, function: Callable) -> Callable:
-    return lambda pred, truth: {name: function(pred, truth)}
+    return lambda pred, gt: {name: function(pred, gt)}
 
 
 _MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], Scores]] = {
@@ -43,21 +43,25 @@ _MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], Scores]] = {
 
 
 def score_map(
-    pred: np.ndarray, truth: np.ndarray, measures: Sequence[str] = tuple(_MEASURES)
+    pred: np.ndarray, gt: np.ndarray, measures: Sequence[str] = tuple(_MEASURES)
 ) -> Scores:
     """Scores of one map; 'f' and 'e' are curves over the thresholds 0 to 255.
 
     Args:
         pred: (H, W), float64 in [0, 1].
-        truth: (H, W), bool.
+        gt: (H, W), bool.
         measures: which of 'mae', 'f', 'wf', 's' and 'e'.
+
+    Raises:
+        ValueError: the map has NaN or values outside [0, 1].
     """
-    scores = [_MEASURES[name](pred, truth) for name in measures]
+    check_map(pred)
+    scores = [_MEASURES[name](pred, gt) for name in measures]
     return {key: value for part in scores for key, value in part.items()}
 
 
 def average(results: Sequence[Scores]) -> dict[str, float]:
-    """Means over the images; of a mean curve its maximum and its mean."""
+    """Means over the images; a mean curve gives its maximum and its mean."""
     means = {}
     for key in results[0]:
         mean = np.mean([scores[key] for scores in results], axis=0)
@@ -72,21 +76,21 @@ def average(results: Sequence[Scores]) -> dict[str, float]:
 
 
 def stretch(pred: np.ndarray) -> np.ndarray:
-    """To [0, 1], as MATLAB's ``mapminmax`` does; a constant map stays."""
+    """Stretch to [0, 1] as MATLAB's ``mapminmax``; a constant map is unchanged."""
     low, high = pred.min(), pred.max()
     return pred if low == high else (pred - low) / (high - low)
 
 
-def _original(pred: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The truth as it is, the answer at its size, in 8 bits."""
-    pred = enlarge(pred, truth.shape[-2:])
-    return as_map(pred), as_map(truth) > _HALF
+def _original(pred: Tensor, gt: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The mask as it is, and the 8-bit prediction resized to it."""
+    pred = enlarge(pred, gt.shape[-2:])
+    return as_map(pred), as_map(gt) > _HALF
 
 
-def _bin384(pred: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Both at 384 x 384, and of zeros and ones."""
+def _bin384(pred: Tensor, gt: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Both at 384 x 384 and binary."""
     size = (384, 384)
-    smaller = F.interpolate(truth[None].float(), size, mode='bilinear', antialias=True)
+    smaller = F.interpolate(gt[None].float(), size, mode='bilinear', antialias=True)
     return (as_map(enlarge(pred, size)) > 0.5).astype(float), as_map(smaller[0]) > 0.5
 
 
@@ -95,19 +99,19 @@ _PROTOCOLS = {'original': _original, 'bin384': _bin384}
 
 @METRICS.register_module()
 class SaliencyMetric(ThreadedMetric):
-    """Scores of ``pred_img`` against the mask ``gt_img``, means over the images.
+    """Saliency scores of ``pred_img`` against the mask ``gt_img``, mean over images.
 
     Results are called 'mae', 'max_f', 'mean_f', 'adp_f', 'wf', 's', 'max_e', 'mean_e'
     and 'adp_e', followed by what is not the standard: 'mae_minmax', 'mae_bin384'.
 
     Args:
         measures: which of 'mae', 'f' (beta^2 = 0.3), 'wf' (weighted F), 's' and 'e'.
-        protocol: 'original', the standard: the answer is brought to the size of the
-            mask (bilinear) and to 8 bits. 'bin384', what the authors' script does: the
-            answer is cut at 0.5 before it is scored, all at 384 x 384. MAE is then the
-            share of wrong pixels, usually a lower number.
-        normalize: 'minmax' stretches each answer to [0, 1] first, as PySODMetrics and
-            the MATLAB toolboxes do.
+        protocol: 'original', the standard: the prediction is resized to the mask
+            (bilinear) and rounded to 8 bits. 'bin384', the authors' script: the
+            prediction is thresholded at 0.5 first, and all is scored at 384 x 384. MAE
+            is then the fraction of wrong pixels, usually a lower number.
+        normalize: 'minmax' stretches each prediction to [0, 1] first, as PySODMetrics
+            and the MATLAB toolboxes do.
         num_workers: see :class:`~mmadm.evaluation.threaded.ThreadedMetric`.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
         prefix: put before the names of the results.
@@ -142,7 +146,7 @@ class SaliencyMetric(ThreadedMetric):
         self.normalize = normalize
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Have each sample scored."""
+        """Score each sample in a thread."""
         for sample in data_samples:
             pred, mask = (
                 required(sample, key, 'SaliencyMetric').cpu()
@@ -150,12 +154,12 @@ class SaliencyMetric(ThreadedMetric):
             )
             self.submit(self.score, pred, mask)
 
-    def score(self, pred: Tensor, truth: Tensor) -> Scores:
-        """Scores of one answer (C, H, W), uint8; the mask's size may be another."""
-        pred, truth = _PROTOCOLS[self.protocol](pred, truth)
+    def score(self, pred: Tensor, gt: Tensor) -> Scores:
+        """Scores of one prediction (C, H, W), uint8; the mask may have another size."""
+        pred, gt = _PROTOCOLS[self.protocol](pred, gt)
         if self.normalize == 'minmax':
             pred = stretch(pred)
-        return score_map(pred, truth, self.measures)
+        return score_map(pred, gt, self.measures)
 
     def compute_metrics(self, results: list[Scores]) -> dict[str, float]:
         """Means over the images."""

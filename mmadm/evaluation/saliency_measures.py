@@ -1,7 +1,7 @@
-"""How well a map finds what stands out: MAE, F, weighted F, S and E.
+"""Measures of saliency maps: MAE, F, weighted F, S and E.
 
-All functions take a prediction (H, W) in [0, 1], float64, and a truth (H, W), bool.
-The measures that are taken at each threshold take an 8-bit prediction.
+All functions take a prediction (H, W) in [0, 1], float64, and a ground truth (H, W),
+bool. The measures at each threshold take an 8-bit prediction.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ _LEVELS = 256
 _BETA2 = 0.3
 
 
-def mae(pred: np.ndarray, truth: np.ndarray) -> float:
+def mae(pred: np.ndarray, gt: np.ndarray) -> float:
     """Mean absolute error."""
-    return float(np.abs(pred - truth).mean())
+    return float(np.abs(pred - gt).mean())
 
 
 def adaptive_threshold(pred: np.ndarray) -> float:
@@ -22,153 +22,155 @@ def adaptive_threshold(pred: np.ndarray) -> float:
 
 
 def _f(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """F with beta^2 = 0.3, 0 where both are 0."""
+    """F with beta^2 = 0.3, 0 where precision and recall are 0."""
     below = _BETA2 * precision + recall
     above = (1 + _BETA2) * precision * recall
     return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
 
 
-def _found(levels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many pixels of and outside of the truth are at or above 0, 1, ..., 255."""
-    inside = np.bincount(levels[truth], minlength=_LEVELS)
-    outside = np.bincount(levels[~truth], minlength=_LEVELS)
+def _positives(levels: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of true and false positives at the thresholds 0, 1, ..., 255."""
+    inside = np.bincount(levels[gt], minlength=_LEVELS)
+    outside = np.bincount(levels[~gt], minlength=_LEVELS)
     return inside[::-1].cumsum()[::-1], outside[::-1].cumsum()[::-1]
 
 
-def f_curve(levels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """F at the thresholds 0 to 255; all 0 where the truth is empty.
+def f_curve(levels: np.ndarray, gt: np.ndarray) -> np.ndarray:
+    """F at the thresholds 0 to 255; all 0 where the ground truth is empty.
 
     Args:
         levels: prediction, (H, W), uint8.
-        truth: (H, W), bool.
+        gt: (H, W), bool.
     """
-    right, wrong = _found(levels, truth)
-    precision = right / np.maximum(right + wrong, 1)
-    return _f(precision, right / max(np.count_nonzero(truth), 1))
+    true, false = _positives(levels, gt)
+    precision = true / np.maximum(true + false, 1)
+    return _f(precision, true / max(np.count_nonzero(gt), 1))
 
 
-def f_adaptive(pred: np.ndarray, truth: np.ndarray) -> float:
+def f_adaptive(pred: np.ndarray, gt: np.ndarray) -> float:
     """F at the adaptive threshold."""
     found = pred >= adaptive_threshold(pred)
-    right = np.count_nonzero(found & truth)
-    precision = right / max(np.count_nonzero(found), 1)
-    recall = right / max(np.count_nonzero(truth), 1)
+    true = np.count_nonzero(found & gt)
+    precision = true / max(np.count_nonzero(found), 1)
+    recall = true / max(np.count_nonzero(gt), 1)
     return float(_f(np.array(precision), np.array(recall)))
 
 
-def _e(right: np.ndarray, wrong: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """E of binary maps that find so many pixels of and outside of the truth.
+def _e(true: np.ndarray, false: np.ndarray, gt: np.ndarray) -> np.ndarray:
+    """E of binary maps with so many true and false positives.
 
-    Enhanced alignment (Fan et al., 2018). Maps of zeros and ones have but four kinds
-    of pixels, so counts suffice. Where the truth is all background or all foreground,
-    it is the share of right pixels.
+    Enhanced alignment (Fan et al., 2018). A binary map has only four kinds of pixels,
+    so counts suffice. Where the ground truth is all background or all foreground, E is
+    the fraction of correct pixels. The original divides by the number of pixels less
+    one; a single pixel is divided by one here.
     """
-    size, positive = truth.size, np.count_nonzero(truth)
+    size, positive = gt.size, np.count_nonzero(gt)
     negative = size - positive
-    found = right + wrong
+    found = true + false
     if positive == 0:
         total = size - found
     elif negative == 0:
         total = found
     else:
-        mean_found, mean_truth = found / size, positive / size
+        mean_found, mean_gt = found / size, positive / size
         total = 0
         for is_found, is_true, number in (
-            (1, 1, right),
-            (1, 0, wrong),
-            (0, 1, positive - right),
-            (0, 0, negative - wrong),
+            (1, 1, true),
+            (1, 0, false),
+            (0, 1, positive - true),
+            (0, 0, negative - false),
         ):
-            a, b = is_found - mean_found, is_true - mean_truth
+            a, b = is_found - mean_found, is_true - mean_gt
             alignment = 2 * a * b / (a * a + b * b + _EPS)
             total = total + number * (alignment + 1) ** 2 / 4
-    return total / (size - 1 + _EPS)
+    return total / (max(size - 1, 1) + _EPS)
 
 
-def e_curve(levels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def e_curve(levels: np.ndarray, gt: np.ndarray) -> np.ndarray:
     """E at the thresholds 0 to 255.
 
     Args:
         levels: prediction, (H, W), uint8.
-        truth: (H, W), bool.
+        gt: (H, W), bool.
     """
-    return _e(*_found(levels, truth), truth)
+    return _e(*_positives(levels, gt), gt)
 
 
-def e_adaptive(pred: np.ndarray, truth: np.ndarray) -> float:
+def e_adaptive(pred: np.ndarray, gt: np.ndarray) -> float:
     """E at the adaptive threshold."""
     found = pred >= adaptive_threshold(pred)
-    right = np.count_nonzero(found & truth)
-    return float(_e(right, np.count_nonzero(found) - right, truth))
+    true = np.count_nonzero(found & gt)
+    return float(_e(true, np.count_nonzero(found) - true, gt))
 
 
-def weighted_f(pred: np.ndarray, truth: np.ndarray) -> float:
-    """F in which errors weigh by where they are (Margolin et al., 2014).
+def weighted_f(pred: np.ndarray, gt: np.ndarray) -> float:
+    """F with errors weighted by their position (Margolin et al., 2014).
 
-    0 where the truth is empty.
+    0 where the ground truth is empty.
     """
     from scipy.ndimage import correlate1d, distance_transform_edt
 
-    if not truth.any():
+    if not gt.any():
         return 0.0
-    distance, nearest = distance_transform_edt(~truth, return_indices=True)
-    error = np.abs(pred - truth)
-    # Errors next to each other depend on each other: outside of the truth, the nearest
-    # foreground's error stands in; then all are averaged.
-    spread = np.where(truth, error, error[tuple(nearest)])
+    distance, nearest = distance_transform_edt(~gt, return_indices=True)
+    error = np.abs(pred - gt)
+    # Errors of neighbours depend on each other: in the background, the error of the
+    # nearest foreground pixel is used; then errors are averaged.
+    spread = np.where(gt, error, error[tuple(nearest)])
     window = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 5**2))
     window /= window.sum()
     for axis in (0, 1):
         spread = correlate1d(spread, window, axis, mode='constant')
-    error = np.where(truth, np.minimum(error, spread), error)
-    # A false detection is the worse the farther away.
-    error *= np.where(truth, 1, 2 - np.exp(np.log(0.5) / 5 * distance))
+    error = np.where(gt, np.minimum(error, spread), error)
+    # The weight of a false positive grows with its distance to the foreground.
+    error *= np.where(gt, 1, 2 - np.exp(np.log(0.5) / 5 * distance))
 
-    positive = np.count_nonzero(truth)
-    right, wrong = positive - error[truth].sum(), error[~truth].sum()
-    recall, precision = 1 - error[truth].mean(), right / (right + wrong + _EPS)
+    positive = np.count_nonzero(gt)
+    true, false = positive - error[gt].sum(), error[~gt].sum()
+    recall, precision = 1 - error[gt].mean(), true / (true + false + _EPS)
     return float(2 * precision * recall / (precision + recall + _EPS))
 
 
-def s_measure(pred: np.ndarray, truth: np.ndarray, alpha: float = 0.5) -> float:
-    """Structure: alpha for objects, 1 - alpha for regions (Fan et al., 2017).
+def s_measure(pred: np.ndarray, gt: np.ndarray, alpha: float = 0.5) -> float:
+    """Structure measure (Fan et al., 2017): alpha * objects + (1 - alpha) * regions.
 
-    Where the truth is all background or all foreground, one minus the error's mean.
+    Where the ground truth is all background or all foreground, one minus the mean
+    error.
     """
-    share = truth.mean()
-    if share in (0, 1):
-        return float(1 - np.abs(pred - truth).mean())
-    objects = share * _object(pred[truth]) + (1 - share) * _object(1 - pred[~truth])
-    return float(max(0, alpha * objects + (1 - alpha) * _regions(pred, truth)))
+    fraction = gt.mean()
+    if fraction in (0, 1):
+        return float(1 - np.abs(pred - gt).mean())
+    objects = fraction * _object(pred[gt]) + (1 - fraction) * _object(1 - pred[~gt])
+    return float(max(0, alpha * objects + (1 - alpha) * _regions(pred, gt)))
 
 
 def _object(values: np.ndarray) -> float:
-    """How high and how even the values are where they should be 1."""
+    """How high and how uniform the values are where they should be 1."""
     mean = values.mean()
     deviation = values.std(ddof=1) if len(values) > 1 else 0
     return 2 * mean / (mean**2 + 1 + deviation + _EPS)
 
 
-def _regions(pred: np.ndarray, truth: np.ndarray) -> float:
-    """Similarity of the four parts around the truth's centre, weighted by area."""
-    # MATLAB's pixels count from 1, so the centre's row is the first part's last.
-    y, x = (int(np.round(mean)) + 1 for mean in np.argwhere(truth).mean(axis=0))
+def _regions(pred: np.ndarray, gt: np.ndarray) -> float:
+    """Similarity of the four parts around the centre of the foreground, by area."""
+    # MATLAB's pixels count from 1, so the row of the centre is the first part's last.
+    y, x = (int(np.round(mean)) + 1 for mean in np.argwhere(gt).mean(axis=0))
     total = 0.0
     for rows in (slice(None, y), slice(y, None)):
         for columns in (slice(None, x), slice(x, None)):
-            part = truth[rows, columns]
+            part = gt[rows, columns]
             if part.size:
                 total += part.size * _similarity(pred[rows, columns], part)
-    return total / truth.size
+    return total / gt.size
 
 
-def _similarity(pred: np.ndarray, truth: np.ndarray) -> float:
+def _similarity(pred: np.ndarray, gt: np.ndarray) -> float:
     """SSIM over one window, without its constants."""
-    truth = truth.astype(np.float64)
-    x, y = pred.mean(), truth.mean()
+    gt = gt.astype(np.float64)
+    x, y = pred.mean(), gt.mean()
     degrees = pred.size - 1 + _EPS
-    var_x, var_y = ((pred - x) ** 2).sum() / degrees, ((truth - y) ** 2).sum() / degrees
-    cov = ((pred - x) * (truth - y)).sum() / degrees
+    var_x, var_y = ((pred - x) ** 2).sum() / degrees, ((gt - y) ** 2).sum() / degrees
+    cov = ((pred - x) * (gt - y)).sum() / degrees
     above = 4 * x * y * cov
     below = (x**2 + y**2) * (var_x + var_y)
     if above != 0:

@@ -144,6 +144,16 @@ def read_size(path: str | Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
+def is_grey_file(path: str | Path) -> bool:
+    """Whether an image file has one channel (besides opacity), whatever it is read as.
+
+    Raises:
+        BrokenImageError: the file is missing, corrupted or refused.
+    """
+    with _opened(path) as image:
+        return image.mode in ('1', 'L', 'LA')
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """The opened file; every error in the block becomes a BrokenImageError."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mmadm.checkpoints import read_weights
 
+from .squeezenet import is_caffe, read_squeezenet
+
 #: Torchvision's file names of the ImageNet weights in the cache of torch's hub.
 FILES = {
     'vgg': 'vgg16-397923af.pth',
@@ -36,7 +38,10 @@ def build_lpips(
 
     Args:
         weights: torchvision's file of the network; None uses the cache of torch's hub,
-            'random' needs no file.
+            'random' needs no file. Those of SqueezeNet may also be Caffe's, see
+            :func:`~mmadm.utils.squeezenet.read_squeezenet`. The linear heads were not
+            fitted to them, so all channels count alike, as in the paper's distances
+            without calibration: the result is like LPIPS, but not LPIPS.
         network: the network whose features are compared: VGG-16, the usual one for
             training, AlexNet, the usual one for evaluation, or SqueezeNet 1.1, the
             smallest.
@@ -69,8 +74,18 @@ def build_lpips(
     random = weights == RANDOM
     features = _random(lpips.net) if random else _features(lpips.net, path, name)
     lpips.net.load_state_dict(features, assign=True)
-    lpips.lins.load_state_dict(_heads(network), assign=True)
+    heads = _heads(network)
+    if is_caffe(weights):
+        heads = {key: torch.ones_like(value) for key, value in heads.items()}
+    lpips.lins.load_state_dict(heads, assign=True)
     return lpips.requires_grad_(False).eval()
+
+
+def lpips_name(weights: str | Path | None, network: str) -> str:
+    """Name of a score by :func:`build_lpips` of these arguments."""
+    if weights == RANDOM:
+        return f'lpips_{network}_random_weights'
+    return f'lpips_like_{network}' if is_caffe(weights) else f'lpips_{network}'
 
 
 def _check_exists(path: Path, name: str) -> None:
@@ -84,7 +99,7 @@ def _check_exists(path: Path, name: str) -> None:
 
 def _features(network: nn.Module, path: Path, name: str) -> dict[str, Tensor]:
     """Torchvision's 'features.5.weight' is 'slice2.5.weight' here."""
-    file, expected = read_weights(path), network.state_dict()
+    file, expected = read_squeezenet(path), network.state_dict()
     names = {key: f'features.{key.split(".", 1)[1]}' for key in expected}
     wrong = [
         theirs

@@ -1,7 +1,13 @@
-"""Pictures for people: comparisons, grids, trajectories."""
+"""Figures of samples: comparisons, grids, sampling trajectories, curves."""
 
 from .backends import MLflowBackend
-from .trajectory import draw_trajectory
+from .trajectory import TrajectoryStep, draw_trajectory
 from .visualizer import DiffusionVisualizer, columns
 
-__all__ = ['DiffusionVisualizer', 'MLflowBackend', 'columns', 'draw_trajectory']
+__all__ = [
+    'DiffusionVisualizer',
+    'MLflowBackend',
+    'TrajectoryStep',
+    'columns',
+    'draw_trajectory',
+]

@@ -1,4 +1,4 @@
-"""Pictures made of pictures; all arrays (H, W, 3), uint8, RGB."""
+"""Figures composed of images; all arrays are (H, W, 3), uint8, RGB."""
 
 import math
 from collections.abc import Sequence
@@ -18,72 +18,72 @@ _STRIPES = (110, 190)
 
 
 def to_rgb_array(image: Tensor) -> np.ndarray:
-    """A uint8 tensor (C, H, W) with one or three channels to a picture."""
+    """A uint8 tensor (C, H, W) with one or three channels as an RGB array."""
     array = image.detach().cpu().numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
-def detail(picture: np.ndarray, side: int = 224) -> np.ndarray:
-    """The middle of a large picture, at most ``side`` pixels in each direction."""
-    height, width = picture.shape[:2]
+def detail(image: np.ndarray, side: int = 224) -> np.ndarray:
+    """The centre of a large image, at most ``side`` pixels in each direction."""
+    height, width = image.shape[:2]
     top, left = max(0, height - side) // 2, max(0, width - side) // 2
-    return picture[top : top + side, left : left + side]
+    return image[top : top + side, left : left + side]
 
 
-def fitted(picture: np.ndarray, side: int = 224) -> np.ndarray:
-    """The whole of a large picture, reduced to at most ``side`` pixels."""
-    factor = side / max(picture.shape[:2])
+def fitted(image: np.ndarray, side: int = 224) -> np.ndarray:
+    """A large image reduced to at most ``side`` pixels per side."""
+    factor = side / max(image.shape[:2])
     if factor >= 1:
-        return picture
-    size = [max(1, round(length * factor)) for length in picture.shape[:2]]
-    return resize(picture, size, 'bilinear')
+        return image
+    size = [max(1, round(length * factor)) for length in image.shape[:2]]
+    return resize(image, size, 'bilinear')
 
 
-def overlay(picture: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """A map, (H, W, 3), laid over the picture in red: the brighter, the denser."""
-    share = 0.7 * map_ / 255
-    return np.rint((1 - share) * picture + share * _RED).astype(np.uint8)
+def overlay(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
+    """A map, (H, W, 3), blended over the image in red, with its values as opacity."""
+    opacity = 0.7 * map_ / 255
+    return np.rint((1 - opacity) * image + opacity * _RED).astype(np.uint8)
 
 
-def with_holes(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Grey stripes where the mask, (H, W), is not 0: no picture looks like that."""
+def with_holes(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Grey stripes where the mask, (H, W), is not 0: not to be taken for content."""
     y, x = np.indices(mask.shape)
     stripes = np.array(_STRIPES, np.uint8)[(x + y) // 4 % 2]
-    return np.where(mask[..., None] != 0, stripes[..., None], picture)
+    return np.where(mask[..., None] != 0, stripes[..., None], image)
 
 
-def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """A white line with ``text`` above the picture, as large as its width allows."""
-    line = np.full((_CAPTION, picture.shape[1], 3), _WHITE, np.uint8)
+def captioned(image: np.ndarray, text: str) -> np.ndarray:
+    """The image below a white line of ``text``, as large as the width allows."""
+    line = np.full((_CAPTION, image.shape[1], 3), _WHITE, np.uint8)
     place, black = (4, _CAPTION - 7), (0, 0, 0)
     (width, _), _ = cv2.getTextSize(text, _FONT, 1, 1)
-    scale = min(0.45, (picture.shape[1] - place[0]) / width)
+    scale = min(0.45, (image.shape[1] - place[0]) / width)
     cv2.putText(line, text, place, _FONT, max(scale, 0.25), black, 1, cv2.LINE_AA)
-    return np.concatenate([line, picture])
+    return np.concatenate([line, image])
 
 
-def row(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Side by side, aligned at the top."""
-    height = max(picture.shape[0] for picture in pictures)
-    padded = [_pad(picture, height, picture.shape[1] + _GAP) for picture in pictures]
+def row(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images side by side, aligned at the top."""
+    height = max(image.shape[0] for image in images)
+    padded = [_pad(image, height, image.shape[1] + _GAP) for image in images]
     return np.concatenate(padded, axis=1)[:, :-_GAP]
 
 
-def column(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """One below the other, aligned at the left."""
-    width = max(picture.shape[1] for picture in pictures)
-    padded = [_pad(picture, picture.shape[0] + _GAP, width) for picture in pictures]
+def column(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images one below the other, aligned at the left."""
+    width = max(image.shape[1] for image in images)
+    padded = [_pad(image, image.shape[0] + _GAP, width) for image in images]
     return np.concatenate(padded)[:-_GAP]
 
 
-def grid(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """As many columns as rows, or one more."""
-    width = math.ceil(math.sqrt(len(pictures)))
-    starts = range(0, len(pictures), width)
-    return column([row(pictures[start : start + width]) for start in starts])
+def grid(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images in a grid with as many columns as rows, or one more."""
+    width = math.ceil(math.sqrt(len(images)))
+    starts = range(0, len(images), width)
+    return column([row(images[start : start + width]) for start in starts])
 
 
-def _pad(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+def _pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
     out = np.full((height, width, 3), _WHITE, np.uint8)
-    out[: picture.shape[0], : picture.shape[1]] = picture
+    out[: image.shape[0], : image.shape[1]] = image
     return out

@@ -1,4 +1,4 @@
-"""Precision over recall, as papers on edges draw it."""
+"""Figure of precision over recall, as in papers on edge detection."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ _F_VALUES = np.arange(1, 10) / 10
 def plot_precision_recall(
     curves: dict[str, tuple[np.ndarray, np.ndarray]], out: str | Path
 ) -> None:
-    """Draw curves over lines of equal F.
+    """Draws curves over lines of equal F.
 
     Args:
-        curves: recall and precision, (K,) each, by what the legend says.
-        out: picture file.
+        curves: recall and precision, (K,) each, by their name in the legend.
+        out: image file.
     """
     from matplotlib.figure import Figure
 
@@ -26,7 +26,7 @@ def plot_precision_recall(
         axes.plot(recall, f * recall / (2 * recall - f), color='0.85', linewidth=0.8)
         axes.text(1.005, f / (2 - f), f'{f:.1f}', color='0.5', fontsize=7, va='center')
     for name, (recall, precision) in curves.items():
-        # Where nothing is found, there is no precision to be drawn.
+        # Without detections there is no precision.
         drawn = (recall + precision) > 0
         axes.plot(recall[drawn], precision[drawn], label=name)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel='recall', ylabel='precision')

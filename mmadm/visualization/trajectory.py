@@ -1,37 +1,47 @@
-"""The way of a sample from noise to image."""
+"""Figure of a sampling trajectory: noisy images and predictions, step by step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from mmadm.structures import DiffusionSample
-
 from .images import captioned, column, detail, fitted, row, to_rgb_array
 
+_SIDE = 160
 
-def draw_trajectory(
-    model, condition: list[Tensor], sample: DiffusionSample
-) -> np.ndarray:
-    """Answer one sample, and draw the way there: one column for each network call.
 
-    Upper row: ``x_t``; lower row: the image that the network sees in it. Of maps the
-    whole, of large pictures the middle.
+@dataclass(frozen=True)
+class TrajectoryStep:
+    """One step of sampling.
 
     Args:
-        model: an :class:`mmadm.models.ADM`.
-        condition: the condition as the data preprocessor gives it, or an empty list.
-        sample: gets ``pred_img``.
+        time: t before the step.
+        noisy: ``x_t``, (C, H, W), uint8.
+        prediction: the image that the network predicts from it, (C, H, W), uint8.
     """
-    batch = condition[0][None] if condition else None
-    frames = []
 
-    def record(i: int, t: float, x_t: Tensor, x0: Tensor) -> None:
-        pictures = []
-        for state, name in ((x_t, f't = {t:.3g}'), (x0, f'answer {i + 1}')):
-            image = model.first_stage.decode(state.float(), batch)[0]
-            image = model.data_preprocessor.to_uint8(image, sample)
-            reduce = fitted if len(image) == 1 else detail
-            pictures.append(captioned(reduce(to_rgb_array(image), side=160), name))
-        frames.append(column(pictures))
+    time: float
+    noisy: Tensor
+    prediction: Tensor
 
-    model.predict(condition, [sample], callback=record)
-    return row(frames)
+
+def draw_trajectory(steps: Sequence[TrajectoryStep]) -> np.ndarray:
+    """Draws one column per step: the noisy image above, the prediction below.
+
+    Large maps are reduced, and of large images the centre is shown.
+    """
+    columns = []
+    for number, step in enumerate(steps, start=1):
+        reduce = fitted if len(step.noisy) == 1 else detail
+        captions = f't = {step.time:.3g}', f'prediction {number}'
+        images = step.noisy, step.prediction
+        columns.append(
+            column(
+                [
+                    captioned(reduce(to_rgb_array(image), side=_SIDE), caption)
+                    for image, caption in zip(images, captions)
+                ]
+            )
+        )
+    return row(columns)

@@ -1,4 +1,4 @@
-"""Condition, prediction and truth side by side."""
+"""Visualizer: condition, prediction and ground truth side by side."""
 
 from pathlib import Path
 
@@ -14,22 +14,22 @@ from .images import captioned, overlay, row, to_rgb_array, with_holes
 
 
 def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
-    """What can be shown of a sample, by caption, all of the truth's size.
+    """Images of a sample by caption, all of the size of the ground truth.
 
-    - A condition that is smaller than the answer is shown twice: as it is, with visible
+    - A condition that is smaller than the prediction is shown twice: with visible
       pixels, and bicubically enlarged.
-    - Beside an answer, holes of inpainting are striped; alone, a condition is shown as
-      the model sees it.
-    - An answer that is a map is also laid over the condition.
+    - Next to a prediction, holes of inpainting are striped; without one, the condition
+      is shown as the model sees it.
+    - A map is also blended over the condition.
     """
-    answer = tuple(sample.target_shape)
-    size = tuple(sample.get('ori_shape', answer))
+    target = tuple(sample.target_shape)
+    size = tuple(sample.get('ori_shape', target))
     if 'gt_img' in sample:
         size = tuple(sample.gt_img.shape[-2:])
     shown = {}
     if 'condition' in sample:
         condition = to_rgb_array(sample.condition)
-        smaller = condition.shape[:2] != answer
+        smaller = condition.shape[:2] != target
         shown['condition'] = resize(
             condition, size, 'nearest' if smaller else 'bicubic'
         )
@@ -43,7 +43,7 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
         if 'condition' in sample and len(sample.pred_img) == 1:
             shown['overlay'] = overlay(shown['condition'], shown['prediction'])
     if 'gt_img' in sample:
-        shown['truth'] = to_rgb_array(sample.gt_img)
+        shown['ground truth'] = to_rgb_array(sample.gt_img)
     return shown
 
 
@@ -62,30 +62,30 @@ class DiffusionVisualizer(Visualizer):
         out_file: str | None = None,
         step: int = 0,
     ) -> None:
-        """Draw one sample: condition | prediction | truth.
+        """Draw one sample: condition | prediction | ground truth.
 
         Args:
-            name: window title, or name of the picture in the log.
-            image: not needed, all pictures are in the sample.
-            data_sample: what to draw.
+            name: window title, or name of the image in the log.
+            image: not used, all images are in the sample.
+            data_sample: the sample.
             show: open a window.
-            wait_time: seconds the window stays, 0 until a key is pressed.
-            out_file: write a PNG there instead of handing it to the log.
+            wait_time: seconds until the window closes, 0 until a key is pressed.
+            out_file: PNG file to write instead of logging the image.
             step: iteration in the log.
         """
         shown = columns(data_sample)
-        picture = row([captioned(p, caption) for caption, p in shown.items()])
+        figure = row([captioned(image, caption) for caption, image in shown.items()])
         if show:
-            self.show(picture, win_name=name, wait_time=wait_time)
+            self.show(figure, win_name=name, wait_time=wait_time)
         if out_file is None:
-            self.add_image(name, picture, step=step)
+            self.add_image(name, figure, step=step)
         else:
-            save(picture, out_file)
+            save(figure, out_file)
 
 
-def save(picture: np.ndarray, path: str | Path) -> None:
-    """Write a PNG, making folders as needed."""
+def save(image: np.ndarray, path: str | Path) -> None:
+    """Writes an image file, and its folders."""
     from PIL import Image
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)

@@ -118,9 +118,9 @@ def task_of(name: str) -> tuple:
 
 @pytest.fixture(scope='module')
 def statistics(tmp_path_factory) -> Path:
-    """Of three pictures, by a network of random weights."""
+    """Of three images of several sizes, by a network of random weights."""
     path = tmp_path_factory.mktemp('statistics') / 'pictures.npz'
-    pictures = [draw_photo(i, 32, 32) for i in range(3)]
+    pictures = [draw_photo(i, 32 + i, 32) for i in range(3)]
     measure_reference(pictures, 3, InceptionFeatures('random')).save(path)
     return path
 

@@ -27,9 +27,8 @@ from mmadm.datasets.transforms import (
     RandomCrop,
     RandomMask,
 )
-from mmadm.evaluation.folders import read_grey
 from mmadm.registry import TRANSFORMS, build
-from mmadm.utils.images import read_image
+from mmadm.utils.images import read_grey, read_image
 from tests.conftest import ROOT, draw_photo
 
 

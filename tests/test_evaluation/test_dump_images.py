@@ -13,7 +13,7 @@ from mmadm.evaluation import DumpCocoRle, DumpImages
 from .two_processes import in_two_processes
 
 
-def answer(index: int, name: str | None = None, channels: int = 1) -> dict:
+def prediction(index: int, name: str | None = None, channels: int = 1) -> dict:
     rng = np.random.default_rng(index)
     image = rng.integers(0, 256, (channels, 6, 8), np.uint8)
     sample = dict(pred_img=torch.from_numpy(image), sample_idx=index)
@@ -24,8 +24,8 @@ def read(path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def test_answers_are_named_like_the_pictures(tmp_path):
-    samples = [answer(0, 'cat'), answer(1, 'dog', channels=3), answer(2)]
+def test_predictions_are_named_like_the_images(tmp_path):
+    samples = [prediction(0, 'cat'), prediction(1, 'dog', channels=3), prediction(2)]
     dump = DumpImages(str(tmp_path))
     dump.process(None, samples)
     assert dump.evaluate(3) == {}
@@ -39,23 +39,29 @@ def test_answers_are_named_like_the_pictures(tmp_path):
     ]
 
 
-def test_answers_get_the_size_of_their_truth_or_of_their_picture(tmp_path):
+def test_predictions_get_the_size_of_their_ground_truth_or_of_their_image(tmp_path):
     dump = DumpImages(str(tmp_path))
-    photo = answer(0, 'photo') | dict(ori_shape=(12, 16))
+    photo = prediction(0, 'photo') | dict(ori_shape=(12, 16))
     cropped = photo | dict(img_path='cropped.jpg', gt_img=torch.zeros(1, 10, 10))
     dump.process(None, [photo, cropped])
     assert read(tmp_path / 'photo.png').shape == (12, 16)
     assert read(tmp_path / 'cropped.png').shape == (10, 10)
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+def test_images_of_one_name_do_not_overwrite_each_other(tmp_path):
     dump = DumpImages(str(tmp_path))
-    dump.process(None, [answer(0, 'cat'), answer(1, 'cat'), answer(0, 'cat')])
+    dump.process(
+        None, [prediction(0, 'cat'), prediction(1, 'cat'), prediction(0, 'cat')]
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ['cat.png', 'cat_000001.png']
 
 
 def test_coco_results_hold_what_is_above_the_threshold(tmp_path):
-    samples = [answer(0, '000000000139'), answer(1, 'dog'), answer(2, 'empty')]
+    samples = [
+        prediction(0, '000000000139'),
+        prediction(1, 'dog'),
+        prediction(2, 'empty'),
+    ]
     samples[2]['pred_img'] *= 0
     out = tmp_path / 'results.json'
     dump = DumpCocoRle(str(out), threshold=0.5)
@@ -69,17 +75,17 @@ def test_coco_results_hold_what_is_above_the_threshold(tmp_path):
     assert first['score'] == pytest.approx(soft[soft >= 0.5].mean())
 
 
-def test_coco_results_have_the_size_of_their_truth(tmp_path):
+def test_coco_results_have_the_size_of_their_ground_truth(tmp_path):
     out = tmp_path / 'results.json'
     dump = DumpCocoRle(str(out))
-    dump.process(None, [answer(0, '1') | dict(gt_img=torch.zeros(1, 12, 16))])
+    dump.process(None, [prediction(0, '1') | dict(gt_img=torch.zeros(1, 12, 16))])
     dump.evaluate(1)
     (entry,) = json.loads(out.read_text())
     assert entry['segmentation']['size'] == [12, 16]
 
 
 def test_two_processes_write_one_file(tmp_path):
-    samples = [answer(i, str(i)) for i in range(3)]
+    samples = [prediction(i, str(i)) for i in range(3)]
     shares = [(0, 2), (1, 0)]
 
     def work(rank: int) -> None:
@@ -93,13 +99,13 @@ def test_two_processes_write_one_file(tmp_path):
 
 
 def test_names_that_two_processes_share_are_noticed(tmp_path):
-    """The first picture goes to both, to fill their shares: that does no harm."""
+    """The first image goes to both, to fill their shares: that does no harm."""
 
     def work(rank: int) -> str:
         dump = DumpImages('out')
-        dump.process(None, [answer(rank, str(rank)), answer(0, '0')])
+        dump.process(None, [prediction(rank, str(rank)), prediction(0, '0')])
         dump.evaluate(2)
-        dump.process(None, [answer(rank, 'cat')])
+        dump.process(None, [prediction(rank, 'cat')])
         try:
             dump.evaluate(2)
         except ValueError as error:
@@ -112,7 +118,7 @@ def test_names_that_two_processes_share_are_noticed(tmp_path):
 def test_results_have_the_ids_of_the_annotations(tmp_path):
     out = tmp_path / 'results.json'
     dump = DumpCocoRle(str(out))
-    dump.process(None, [answer(0, 'holiday') | dict(img_id=17)])
+    dump.process(None, [prediction(0, 'holiday') | dict(img_id=17)])
     dump.evaluate(1)
     assert json.loads(out.read_text())[0]['image_id'] == 17
 

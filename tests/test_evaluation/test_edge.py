@@ -205,18 +205,18 @@ def test_a_pixel_is_right_if_any_annotator_drew_it():
     edges[5, 3:9] = edges[12, 3:9] = 1
     first, second = edges.copy(), edges.copy()
     first[12], second[5] = 0, 0
-    truths = np.stack([first, second, 0 * first])
-    (counts,) = count_matches(edges, truths, np.array([0.5]))
+    gts = np.stack([first, second, 0 * first])
+    (counts,) = count_matches(edges, gts, np.array([0.5]))
     assert counts.tolist() == [12, 12, 12, 12]
 
 
 def test_equal_maps_at_two_thresholds_are_counted_once_and_right():
     rng = np.random.default_rng(0)
     edges = rng.choice([0, 0, 0.3, 0.6], (30, 30))
-    truths = rng.random((2, 30, 30)) < 0.1
+    gts = rng.random((2, 30, 30)) < 0.1
     levels = thresholds(19)
-    together = count_matches(edges, truths, levels)
-    alone = [count_matches(edges, truths, level[None])[0] for level in levels]
+    together = count_matches(edges, gts, levels)
+    alone = [count_matches(edges, gts, level[None])[0] for level in levels]
     assert (together == alone).all()
     assert len(np.unique(together, axis=0)) == 3
 
@@ -224,9 +224,9 @@ def test_equal_maps_at_two_thresholds_are_counted_once_and_right():
 def test_edges_are_thinned_unless_they_shall_not():
     edges = np.zeros((20, 20))
     edges[8:12, 2:18] = 1
-    truth = edges[None] > 0
+    gt = edges[None] > 0
     thinned, thick = (
-        count_matches(edges, truth, np.array([0.5]), thinned=flag)[0]
+        count_matches(edges, gt, np.array([0.5]), thinned=flag)[0]
         for flag in (True, False)
     )
     assert thick.tolist() == [64, 64, 64, 64]
@@ -236,9 +236,9 @@ def test_edges_are_thinned_unless_they_shall_not():
 # Scores
 
 
-def test_the_truth_scores_one():
-    truths = random_map(0, 0.05)[None]
-    counts = count_matches(truths[0].astype(float), truths, thresholds(), thinned=False)
+def test_the_ground_truth_scores_one():
+    gts = random_map(0, 0.05)[None]
+    counts = count_matches(gts[0].astype(float), gts, thresholds(), thinned=False)
     scores = summarize(counts[None], thresholds())
     assert scores['ods'] == scores['ois'] == 1
 
@@ -247,13 +247,13 @@ def test_nothing_found_or_nothing_to_find_scores_zero_without_a_warning():
     empty, drawn = np.zeros((12, 12)), random_map(0, 0.2, (1, 12, 12))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        for edges, truths in ((empty, drawn), (drawn[0], empty[None])):
-            counts = count_matches(edges.astype(float), truths, thresholds(9))
+        for edges, gts in ((empty, drawn), (drawn[0], empty[None])):
+            counts = count_matches(edges.astype(float), gts, thresholds(9))
             scores = summarize(counts[None], thresholds(9))
             assert scores['ods'] == scores['ois'] == scores['ap'] == 0
 
 
-# Two pictures, three thresholds: matched, truths, right, found.
+# Two images, three thresholds: matched, ground truths, right, found.
 COUNTS = np.array(
     [
         [[80, 100, 40, 100], [60, 100, 60, 80], [10, 100, 10, 10]],
@@ -265,7 +265,7 @@ LEVELS = np.array([0.25, 0.5, 0.75])
 
 def test_scores_by_hand():
     scores = summarize(COUNTS, LEVELS)
-    # Best thresholds: the second of each picture; by sums as well, without
+    # Best thresholds: the second of each image; by sums as well, without
     # interpolation: R = 110 / 200, P = 110 / 130.
     assert scores['ois_recall'] == pytest.approx(0.55)
     assert scores['ois_precision'] == pytest.approx(110 / 130)
@@ -343,11 +343,11 @@ def test_stored_suppressed_maps(data_root):
 def test_counts_are_those_of_the_official_code(data_root, name):
     """Totals equal, matches never fewer; its random solver misses some."""
     folder = data_root / 'acceptance' / 'hed_sample'
-    truths = data_root / 'BSDS500' / 'data' / 'groundTruth' / 'test' / f'{name}.mat'
+    gts = data_root / 'BSDS500' / 'data' / 'groundTruth' / 'test' / f'{name}.mat'
     edges = np.asarray(Image.open(folder / f'{name}.png')) / 255
     # Each third threshold, for time.
     rows = np.loadtxt(folder / f'{name}_ev1.txt')[::3].astype(int)[:, 1:]
-    counts = count_matches(edges, read_boundaries(truths), thresholds()[::3])
+    counts = count_matches(edges, read_boundaries(gts), thresholds()[::3])
     assert (counts[:, [1, 3]] == rows[:, [1, 3]]).all()
     gained = (counts[:, 0] - rows[:, 0]) / rows[:, 1]
     assert (gained >= 0).all() and (gained <= 0.003).all()
@@ -359,9 +359,9 @@ def test_the_release_sample(data_root):
     folder = data_root / 'BSDS500' / 'bench' / 'data'
     levels, counts = thresholds(5), []
     for path in sorted((folder / 'png').glob('*.png')):
-        truths = read_boundaries(folder / 'groundTruth' / f'{path.stem}.mat')
+        gts = read_boundaries(folder / 'groundTruth' / f'{path.stem}.mat')
         edges = np.asarray(Image.open(path)) / 255
-        counts.append(count_matches(edges, truths, levels))
+        counts.append(count_matches(edges, gts, levels))
     scores = summarize(np.array(counts), levels)
     assert scores['ods'] == pytest.approx(0.704772, abs=1e-6)
     assert scores['ois'] == pytest.approx(0.708796, abs=1e-6)

@@ -28,19 +28,19 @@ def drawing(seed: int, shape: tuple = (30, 40)) -> tuple[np.ndarray, np.ndarray]
     """A soft 8-bit edge map, and what two annotators drew."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: shape[0], : shape[1]]
-    truths = []
+    gts = []
     for _ in range(2):
         centre, radius = rng.uniform(12, 18, 2), rng.uniform(6, 9)
-        truths.append(abs(np.hypot(y - centre[0], x - centre[1]) - radius) < 0.6)
+        gts.append(abs(np.hypot(y - centre[0], x - centre[1]) - radius) < 0.6)
     distance = np.hypot(y - 15, x - 15) - 8
     soft = np.exp(-(distance**2) / 4) * rng.uniform(0.5, 1) + rng.uniform(0, 0.1, shape)
-    return (soft.clip(0, 1) * 255).astype(np.uint8), np.array(truths).astype(np.uint8)
+    return (soft.clip(0, 1) * 255).astype(np.uint8), np.array(gts).astype(np.uint8)
 
 
-def as_sample(edges: np.ndarray, truths: np.ndarray) -> dict:
+def as_sample(edges: np.ndarray, gts: np.ndarray) -> dict:
     return dict(
         pred_img=torch.from_numpy(edges)[None],
-        gt_edges=torch.from_numpy(truths),
+        gt_edges=torch.from_numpy(gts),
         img_path='images/a.jpg',
     )
 
@@ -77,16 +77,16 @@ def test_other_protocols_have_other_names_and_scores(nms, thin, name):
 
 
 def test_three_channels_are_averaged():
-    edges, truths = drawing(0)
-    grey = as_sample(edges, truths)
+    edges, gts = drawing(0)
+    grey = as_sample(edges, gts)
     colour = grey | dict(pred_img=grey['pred_img'].repeat(3, 1, 1))
     assert evaluate([colour]) == evaluate([grey])
 
 
 def test_empty_maps_do_not_spoil_the_mean_crispness():
-    edges, truths = drawing(0)
-    empty = as_sample(0 * edges, truths)
-    full = as_sample(edges, truths)
+    edges, gts = drawing(0)
+    empty = as_sample(0 * edges, gts)
+    full = as_sample(edges, gts)
     assert evaluate([empty, full])['ac'] == evaluate([full])['ac'] > 0
     assert evaluate([empty])['ac'] == 0
 
@@ -115,8 +115,8 @@ def test_two_processes_score_as_one(tmp_path):
 
 
 def test_samples_that_cannot_be_scored_are_refused():
-    edges, truths = drawing(0)
-    sample = as_sample(edges, truths)
+    edges, gts = drawing(0)
+    sample = as_sample(edges, gts)
     with pytest.raises(
         ValueError, match=r'a\.jpg have the size \(15, 20\).*\(30, 40\)'
     ):
@@ -147,7 +147,7 @@ def test_senseless_settings_are_refused():
 # Ground truth
 
 
-def write_truth(path: Path, maps: list[np.ndarray]) -> None:
+def write_gt(path: Path, maps: list[np.ndarray]) -> None:
     """As the release does: a cell of structs."""
     cells = np.empty((1, len(maps)), object)
     for i, boundaries in enumerate(maps):
@@ -156,19 +156,19 @@ def write_truth(path: Path, maps: list[np.ndarray]) -> None:
 
 
 def test_ground_truth_has_all_annotators(tmp_path):
-    truths = drawing(0)[1]
-    write_truth(tmp_path / 'a.mat', list(truths))
+    gts = drawing(0)[1]
+    write_gt(tmp_path / 'a.mat', list(gts))
     read = read_boundaries(tmp_path / 'a.mat')
     assert read.dtype == np.uint8
-    assert (read == truths).all()
+    assert (read == gts).all()
 
 
 def test_real_ground_truth_has_five_annotators(data_root):
     folder = data_root / 'BSDS500' / 'data' / 'groundTruth' / 'test'
-    truths = read_boundaries(folder / '100007.mat')
-    assert truths.shape[1:] in {(321, 481), (481, 321)}
-    assert set(np.unique(truths)) == {0, 1}
-    assert truths.any(axis=(1, 2)).all()
+    gts = read_boundaries(folder / '100007.mat')
+    assert gts.shape[1:] in {(321, 481), (481, 321)}
+    assert set(np.unique(gts)) == {0, 1}
+    assert gts.any(axis=(1, 2)).all()
 
 
 def test_what_is_no_ground_truth_is_refused_by_name(tmp_path):
@@ -180,10 +180,10 @@ def test_what_is_no_ground_truth_is_refused_by_name(tmp_path):
         lambda: path.write_text('no MATLAB file' * 20),
         lambda: savemat(path, dict(other=np.ones(3))),
         lambda: savemat(path, dict(groundTruth=np.ones((4, 4)))),
-        lambda: write_truth(path, []),
-        lambda: write_truth(path, [np.ones((4, 4)), np.ones((5, 4))]),
-        lambda: (write_truth(path, [np.ones((40, 40))]), cut(path)),
-        lambda: (write_truth(path, [drawing(0)[0]]), spoil(path)),
+        lambda: write_gt(path, []),
+        lambda: write_gt(path, [np.ones((4, 4)), np.ones((5, 4))]),
+        lambda: (write_gt(path, [np.ones((40, 40))]), cut(path)),
+        lambda: (write_gt(path, [drawing(0)[0]]), spoil(path)),
     ]
     for write in contents:
         write()
@@ -207,14 +207,14 @@ def spoil(path: Path) -> None:
 @pytest.fixture
 def folders(tmp_path) -> tuple[Path, Path]:
     """Three predictions and their ground truth."""
-    preds, truths = tmp_path / 'preds', tmp_path / 'truths'
+    preds, gts = tmp_path / 'preds', tmp_path / 'gts'
     preds.mkdir()
-    truths.mkdir()
+    gts.mkdir()
     for i in range(3):
         edges, maps = drawing(i)
         Image.fromarray(edges).save(preds / f'{i}.png')
-        write_truth(truths / f'{i}.mat', list(maps))
-    return preds, truths
+        write_gt(gts / f'{i}.mat', list(maps))
+    return preds, gts
 
 
 def run_tool(monkeypatch, *args) -> None:
@@ -236,10 +236,10 @@ def test_the_tool_writes_the_official_files(folders, tmp_path, monkeypatch):
     assert by_threshold.shape == (9, 4)
     assert by_threshold[:, 3].max() <= scores['ods_seval'] + 1e-6
     assert np.loadtxt(out / 'eval_bdry_img.txt')[:, 0].tolist() == [1, 2, 3]
-    edges, truths = drawing(1)
+    edges, gts = drawing(1)
     rows = np.loadtxt(out / '1_ev1.txt')
     assert rows[:, 0] == pytest.approx(thresholds(9))
-    counts = count_matches(to_ridges(edges / 255), truths, thresholds(9))
+    counts = count_matches(to_ridges(edges / 255), gts, thresholds(9))
     assert (rows[:, 1:] == counts).all()
     assert Image.open(out / 'eval_bdry.png').size[0] > 300
 
@@ -264,20 +264,20 @@ def test_counts_of_other_maps_are_not_taken_for_these(
     folders, tmp_path, monkeypatch, capsys
 ):
     """Neither of another folder, nor of older files that were copied to this one."""
-    preds, truths = folders
+    preds, gts = folders
     out, old = tmp_path / 'out', tmp_path / 'old'
     options = ('--out', out, '--thresholds', 9)
     old.mkdir()
     for i in range(3):
         Image.new('L', (40, 30)).save(old / f'{i}.png')
         os.utime(old / f'{i}.png', (1e9, 1e9))
-    run_tool(monkeypatch, preds, truths, *options)
-    assert 'pred_dir' in fails(capsys, monkeypatch, old, truths, *options)
+    run_tool(monkeypatch, preds, gts, *options)
+    assert 'pred_dir' in fails(capsys, monkeypatch, old, gts, *options)
     before = json.loads((out / 'scores.json').read_text())
     time.sleep(0.05)
     for path in old.iterdir():
         shutil.copy2(path, preds / path.name)
-    run_tool(monkeypatch, preds, truths, *options)
+    run_tool(monkeypatch, preds, gts, *options)
     assert json.loads((out / 'scores.json').read_text())['ods_seval'] == 0
     assert before['ods_seval'] > 0
 
@@ -291,16 +291,18 @@ def fails(capsys, monkeypatch, *args) -> str:
 def test_the_tool_says_what_is_wrong_before_it_counts(
     folders, tmp_path, monkeypatch, capsys
 ):
-    preds, truths = folders
+    preds, gts = folders
     out = tmp_path / 'out'
-    options = (preds, truths, '--out', out, '--thresholds', 9)
+    options = (preds, gts, '--out', out, '--thresholds', 9)
 
-    (truths / '2.mat').rename(tmp_path / '2.mat')
-    assert 'No truth for 2' in fails(capsys, monkeypatch, *options)
-    (tmp_path / '2.mat').rename(truths / '2.mat')
+    (gts / '2.mat').rename(tmp_path / '2.mat')
+    assert 'have no partner: 2' in fails(capsys, monkeypatch, *options)
+    (tmp_path / '2.mat').rename(gts / '2.mat')
 
     (preds / '1.png').rename(tmp_path / '1.png')
-    assert 'No answer to 1' in fails(capsys, monkeypatch, *options)
+    assert 'have no partner: 1' in fails(capsys, monkeypatch, *options)
+    Image.new('1', (10000, 9500)).save(preds / '1.png')
+    assert 'more than 90,000,000 pixels' in fails(capsys, monkeypatch, *options)
     Image.new('L', (7, 7)).save(preds / '1.png')
     message = fails(capsys, monkeypatch, *options)
     assert '1.png has the size (7, 7)' in message and '(30, 40)' in message
@@ -317,10 +319,19 @@ def test_the_tool_says_what_is_wrong_before_it_counts(
     assert 'other settings' in other and '--out' in other
 
 
+def test_the_crisp_protocol_is_one_option(folders, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    run_tool(monkeypatch, *folders, '--out', out, '--thresholds', 9, '--crisp')
+    metric = dict(nms=False, thin=False)
+    scores = evaluate([as_sample(*drawing(i)) for i in range(3)], **metric)
+    assert json.loads((out / 'scores.json').read_text()) == scores
+    assert 'ods_ceval' in scores
+
+
 def test_a_subset_can_be_scored(folders, tmp_path, monkeypatch):
-    preds, truths = folders
+    preds, gts = folders
     (preds / '1.png').unlink()
     out = tmp_path / 'out'
     options = ('--out', out, '--thresholds', 9, '--subset')
-    run_tool(monkeypatch, preds, truths, *options)
+    run_tool(monkeypatch, preds, gts, *options)
     assert sorted(p.name for p in out.glob('*_ev1.txt')) == ['0_ev1.txt', '2_ev1.txt']

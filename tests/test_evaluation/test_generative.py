@@ -24,7 +24,7 @@ from mmadm.evaluation import (
     precision_recall,
     score_images,
 )
-from mmadm.evaluation.generative import gather, short_count
+from mmadm.evaluation.sample_set import gather, short_count
 from tests.conftest import draw_photo
 from tests.test_evaluation.two_processes import in_two_processes
 
@@ -175,12 +175,12 @@ def extractor() -> InceptionFeatures:
     return InceptionFeatures('random')
 
 
-def pictures(count: int, first: int = 0, side: int = 16) -> list[np.ndarray]:
+def draw_images(count: int, first: int = 0, side: int = 16) -> list[np.ndarray]:
     return [draw_photo(first + i, side, side) for i in range(count)]
 
 
 def images(count: int, first: int = 0, side: int = 16) -> list[Tensor]:
-    return [torch.tensor(p.transpose(2, 0, 1)) for p in pictures(count, first, side)]
+    return [torch.tensor(p.transpose(2, 0, 1)) for p in draw_images(count, first, side)]
 
 
 def test_features_do_not_depend_on_the_batch_nor_on_autocast(extractor):
@@ -231,7 +231,7 @@ def test_weights_come_from_a_file_of_the_known_digest(extractor, tmp_path, monke
 
 @pytest.fixture(scope='module')
 def reference(extractor) -> Reference:
-    return measure_reference(iter(pictures(6)), 6, extractor, keep=4, source='drawn')
+    return measure_reference(iter(draw_images(6)), 6, extractor, keep=4, source='drawn')
 
 
 def test_a_reference_survives_its_file(reference, tmp_path):
@@ -263,7 +263,7 @@ def test_the_digest_is_of_the_content_not_of_the_order(extractor):
         made = measure_reference(drawn, len(drawn), extractor)
         return made.provenance['content_sha256']
 
-    one, two = pictures(2)
+    one, two = draw_images(2)
     changed = two.copy()
     changed[0, 0, 0] ^= 1
     assert digest(one, two) == digest(two, one) != digest(one, changed)
@@ -286,9 +286,11 @@ def test_an_interrupted_save_leaves_the_old_file(reference, tmp_path, monkeypatc
 
 def test_too_few_images_for_a_reference_are_refused(extractor):
     with pytest.raises(ValueError, match='at least 2, but there are 1'):
-        measure_reference(pictures(1), 1, extractor)
+        measure_reference(draw_images(1), 1, extractor)
     with pytest.raises(ValueError, match='at least 5, but there are 3'):
-        measure_reference(pictures(3), 3, extractor, keep=5)
+        measure_reference(draw_images(3), 3, extractor, keep=5)
+    with pytest.raises(ValueError, match='0 or more, but it is -1'):
+        measure_reference(draw_images(3), 3, extractor, keep=-1)
 
 
 def metric_with(tmp_path, reference: Reference, **options) -> InceptionMetrics:
@@ -320,6 +322,9 @@ def test_statistics_that_do_not_fit_are_refused(reference, tmp_path):
     few = FeatureStatistics(torch.zeros(64), torch.eye(64), 6)
     message = refused(Reference(few, reference.features, reference.provenance))
     assert '(64,)' in message and '2048' in message
+    unsized = {k: v for k, v in reference.provenance.items() if k != 'image_size'}
+    other = Reference(reference.statistics, reference.features, unsized)
+    assert 'do not record the size' in refused(other)
     bare = Reference(reference.statistics, torch.empty(0, DIM), reference.provenance)
     assert '--features' in refused(bare, measures=('kid',))
 
@@ -341,23 +346,76 @@ def test_files_that_are_no_reference_are_refused(tmp_path):
         Reference.load(path)
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('key', ['mu', 'sigma', 'features'])
+def test_non_finite_statistics_are_refused(reference, tmp_path, key, value):
+    """A distance that is NaN would be cut to a perfect 0 by max(0, nan)."""
+    path = tmp_path / 'reference.npz'
+    reference.save(path)
+    with np.load(path) as file:
+        content = dict(file)
+    content[key].flat[7] = value
+    np.savez(path, **content)
+    with pytest.raises(ValueError, match=r'(?s)reference\.npz.*1 of \d+ values'):
+        InceptionMetrics(reference=str(path), weights='random')
+
+
+def test_what_is_no_covariance_is_refused():
+    mean = torch.zeros(3, dtype=torch.float64)
+    cov = torch.eye(3, dtype=torch.float64)
+    good = FeatureStatistics(mean, cov, 9)
+    for wrong in (cov + torch.ones(3, 3).triu(1), -cov, cov[:2]):
+        with pytest.raises(ValueError, match='covariance'):
+            FeatureStatistics(mean, wrong, 9)
+    indefinite = torch.tensor([[1.0, 2, 0], [2, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    with pytest.raises(ValueError, match='negative eigenvalues'):
+        frechet_distance(good, FeatureStatistics(mean, indefinite, 9))
+    with pytest.raises(ValueError, match='3 and 2'):
+        frechet_distance(good, FeatureStatistics(mean[:2], cov[:2, :2], 9))
+
+
+@pytest.mark.parametrize('score', [kernel_distance, precision_recall])
+def test_no_score_of_sets_with_non_finite_features(score):
+    real = normal(8, 4)
+    wrong = real.clone()
+    wrong[2, 1] = float('nan')
+    for pair in ((wrong, real), (real, wrong)):
+        with pytest.raises(ValueError, match='1 of 32 values of the features'):
+            score(*pair)
+    with pytest.raises(ValueError, match='1 of 32 values of the logits'):
+        inception_score(wrong)
+
+
+def test_non_finite_features_are_refused():
+    moments = StreamingMoments(2)
+    with pytest.raises(ValueError, match='1 of 4 values of the features of images 0'):
+        moments.add(torch.tensor([[0.0, 1.0], [float('nan'), 1.0]]))
+
+
 # The metric
 
 
-def as_samples(fakes: list[Tensor], truths: list[Tensor] | None = None) -> list[dict]:
-    truths = truths or fakes
+def as_samples(fakes: list[Tensor], gts: list[Tensor] | None = None) -> list[dict]:
+    gts = gts or fakes
     return [
-        dict(sample_idx=i, pred_img=fake, gt_img=truth)
-        for i, (fake, truth) in enumerate(zip(fakes, truths))
+        dict(sample_idx=i, pred_img=fake, gt_img=gt)
+        for i, (fake, gt) in enumerate(zip(fakes, gts))
     ]
 
 
 def test_the_real_images_have_no_distance_and_others_have(reference, tmp_path):
     metric = metric_with(tmp_path, reference)
-    same = score_images(metric, pictures(6))
+    same = score_images(metric, draw_images(6))
     assert same == {'fid6_random_weights': pytest.approx(0, abs=1e-6)}
-    other = score_images(metric, pictures(6, first=50))
+    other = score_images(metric, draw_images(6, first=50))
     assert other['fid6_random_weights'] > 0.01, 'and the first score is forgotten'
+
+
+def test_samples_of_another_size_than_the_real_images_are_refused(reference, tmp_path):
+    metric = metric_with(tmp_path, reference)
+    assert reference.provenance['image_size'] == '16x16'
+    with pytest.raises(ValueError, match=r'size 20x20.*of images of 16x16'):
+        metric.process(None, as_samples(images(2, side=20)))
 
 
 def test_every_measure_is_called_by_its_number_of_samples(reference, tmp_path):
@@ -418,7 +476,7 @@ def test_unknown_measures_and_a_missing_reference_are_refused():
         InceptionMetrics(('is',), weights='random', max_features=1)
 
 
-def test_a_paired_distance_needs_the_truth():
+def test_a_paired_distance_needs_the_ground_truth():
     metric = InceptionMetrics(('fid_paired',), weights='random')
     samples = as_samples(images(2))
     samples[1].pop('gt_img')
@@ -476,7 +534,7 @@ def test_samples_of_one_size_become_one_array(tmp_path):
         dump.process(None, as_samples(images(1, side=20)))
     assert dump.evaluate(2) == {}
     array = np.load(tmp_path / 'new' / 'x.npz')['arr_0']
-    assert array.dtype == np.uint8 and (array == np.stack(pictures(2))).all()
+    assert array.dtype == np.uint8 and (array == np.stack(draw_images(2))).all()
 
 
 # Published numbers

@@ -53,12 +53,12 @@ def test_samples_are_scored_alike_by_the_test_and_from_their_file(
     real, statistics = tmp_path / 'real', tmp_path / 'statistics' / 'real.npz'
     real.mkdir()
     for i in range(4):
-        Image.fromarray(draw_photo(i, 32, 32)).save(real / f'{i}.png')
+        Image.fromarray(draw_photo(i, 48, 48)).save(real / f'{i}.png')
     random = ('--weights', 'random')
     tool = 'analysis_tools/fid_stats.py'
-    call(tool, real, '--out', statistics, '--size', 16, *random)
-    said = capsys.readouterr().out
-    assert 'content_sha256' in said and 'resize: Pillow lanczos 16' in said
+    call(tool, real, '--out', statistics, '--size', 32, *random)
+    printed = capsys.readouterr().out
+    assert 'content_sha256' in printed and 'resize: Pillow lanczos 32' in printed
 
     dump, scores = tmp_path / 'samples.npz', tmp_path / 'scores.json'
     evaluator = {'weights': 'random', 'reference': statistics, 'reference_count': 4}
@@ -77,6 +77,20 @@ def test_samples_are_scored_alike_by_the_test_and_from_their_file(
         assert key in table and f'{found[key]:.4f}' in table
 
 
+def test_samples_are_compared_by_squeezenet_too(tmp_path, capsys, photo_folder):
+    statistics, random = tmp_path / 'x.npz', ('--weights', 'random')
+    tool = 'analysis_tools/fid_stats.py'
+    call(tool, photo_folder, '--out', statistics, '--network', 'squeezenet', *random)
+    assert 'image_size: 40x48' in capsys.readouterr().out
+    tool = 'analysis_tools/eval_samples.py'
+    measures = ('--measures', 'frechet_squeezenet', *random)
+    for reference in (statistics, photo_folder):
+        call(tool, photo_folder, *measures, '--reference', reference)
+        printed = capsys.readouterr().out
+        assert 'frechet_squeezenet5_random_weights: 0.0000' in printed
+    assert '--reference None' in refused(capsys, tool, photo_folder, *measures)
+
+
 def test_mistakes_are_one_message_each(tmp_path, capsys, photo_folder):
     tool = 'analysis_tools/fid_stats.py'
     out = ('--out', tmp_path / 'x.npz', '--weights', 'random')
@@ -84,6 +98,11 @@ def test_mistakes_are_one_message_each(tmp_path, capsys, photo_folder):
     assert 'not found' in refused(capsys, tool, tmp_path / 'nowhere', *out)
     assert 'distort' in refused(capsys, tool, photo_folder, *out, '--size', 32)
     assert 'at least 9' in refused(capsys, tool, photo_folder, *out, '--features', 9)
+    message = refused(capsys, tool, photo_folder, *out, '--features', -1)
+    assert '0 or more, but it is -1' in message
+    assert '--size 0' in refused(capsys, tool, photo_folder, *out, '--size', 0)
+    message = refused(capsys, tool, photo_folder, *out, '--device', 'foo')
+    assert "Device not available: 'foo'" in message
     assert not (tmp_path / 'x.npz').exists()
     tool = 'analysis_tools/eval_samples.py'
     assert 'reference=None' in refused(capsys, tool, photo_folder, *out[2:])

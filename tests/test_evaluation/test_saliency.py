@@ -13,7 +13,6 @@ from scipy.ndimage import distance_transform_edt
 
 from mmadm.evaluation import SaliencyMetric
 from mmadm.evaluation import saliency_measures as measure
-from mmadm.evaluation.folders import find_pairs
 from mmadm.evaluation.saliency import score_map
 
 from .two_processes import in_two_processes
@@ -56,56 +55,56 @@ def prepared(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_f_is_its_definition_at_each_threshold():
     pred, mask = guess(0)
-    truth = mask > 128
-    curve = measure.f_curve(pred, truth)
+    gt = mask > 128
+    curve = measure.f_curve(pred, gt)
     for level in (0, 1, 60, 128, 200, 249, 255):
         found = pred >= level
-        right = (found & truth).sum()
+        right = (found & gt).sum()
         if right == 0:
             assert curve[level] == 0
             continue
-        precision, recall = right / found.sum(), right / truth.sum()
+        precision, recall = right / found.sum(), right / gt.sum()
         expected = 1.3 * precision * recall / (0.3 * precision + recall)
         assert curve[level] == pytest.approx(expected)
 
 
-def enhanced_alignment(found: np.ndarray, truth: np.ndarray) -> float:
-    a, b = found - found.mean(), truth - truth.mean()
+def enhanced_alignment(found: np.ndarray, gt: np.ndarray) -> float:
+    a, b = found - found.mean(), gt - gt.mean()
     alignment = 2 * a * b / (a * a + b * b + np.spacing(1))
-    return ((alignment + 1) ** 2 / 4).sum() / (truth.size - 1)
+    return ((alignment + 1) ** 2 / 4).sum() / (gt.size - 1)
 
 
 def test_e_is_its_definition_at_each_threshold():
     pred, mask = guess(1)
-    truth = mask > 128
-    curve = measure.e_curve(pred, truth)
+    gt = mask > 128
+    curve = measure.e_curve(pred, gt)
     for level in (0, 1, 60, 128, 200, 249, 255):
-        expected = enhanced_alignment(pred >= level, truth)
+        expected = enhanced_alignment(pred >= level, gt)
         assert curve[level] == pytest.approx(expected)
 
 
 def test_adaptive_scores_cut_at_twice_the_mean():
-    pred, truth = prepared(2)
+    pred, gt = prepared(2)
     found = pred >= 2 * pred.mean()
-    precision, recall = truth[found].mean(), found[truth].mean()
+    precision, recall = gt[found].mean(), found[gt].mean()
     expected = 1.3 * precision * recall / (0.3 * precision + recall)
-    assert measure.f_adaptive(pred, truth) == pytest.approx(expected)
-    expected = enhanced_alignment(found, truth)
-    assert measure.e_adaptive(pred, truth) == pytest.approx(expected)
+    assert measure.f_adaptive(pred, gt) == pytest.approx(expected)
+    expected = enhanced_alignment(found, gt)
+    assert measure.e_adaptive(pred, gt) == pytest.approx(expected)
     # Of a bright map, it is cut at 1.
-    bright = np.where(truth, 1, 0.8)
-    assert measure.f_adaptive(bright, truth) == 1
+    bright = np.where(gt, 1, 0.8)
+    assert measure.f_adaptive(bright, gt) == 1
 
 
 @pytest.mark.parametrize('cut', [0, 10])
 def test_weighted_f_is_its_definition(cut):
     """Eq. 11 to 17 of Margolin et al., with a window of 7 x 7 numbers.
 
-    Outside of the picture, there is no error.
+    Outside of the image, there is no error.
     """
-    pred, truth = (x[cut:] for x in prepared(3))
-    error = abs(pred - truth)
-    distance, (rows, columns) = distance_transform_edt(~truth, return_indices=True)
+    pred, gt = (x[cut:] for x in prepared(3))
+    error = abs(pred - gt)
+    distance, (rows, columns) = distance_transform_edt(~gt, return_indices=True)
     spread = np.pad(error[rows, columns], 3)
     offset = np.arange(-3, 4)
     window = np.exp(-(offset[:, None] ** 2 + offset**2) / 50)
@@ -113,40 +112,40 @@ def test_weighted_f_is_its_definition(cut):
     average = np.zeros_like(error)
     for y, x in np.ndindex(error.shape):
         average[y, x] = (spread[y : y + 7, x : x + 7] * window).sum()
-    error = np.where(truth & (average < error), average, error)
-    error = np.where(truth, error, error * (2 - 0.5 ** (distance / 5)))
-    right = truth.sum() - error[truth].sum()
-    precision = right / (right + error[~truth].sum())
-    recall = 1 - error[truth].mean()
+    error = np.where(gt & (average < error), average, error)
+    error = np.where(gt, error, error * (2 - 0.5 ** (distance / 5)))
+    right = gt.sum() - error[gt].sum()
+    precision = right / (right + error[~gt].sum())
+    recall = 1 - error[gt].mean()
     expected = 2 * precision * recall / (precision + recall)
-    assert measure.weighted_f(pred, truth) == pytest.approx(expected)
+    assert measure.weighted_f(pred, gt) == pytest.approx(expected)
 
 
 def test_structure_is_its_definition():
-    pred, truth = prepared(4)
-    mu = truth.mean()
+    pred, gt = prepared(4)
+    mu = gt.mean()
 
     def evenness(values: np.ndarray) -> float:
         return 2 * values.mean() / (values.mean() ** 2 + 1 + values.std(ddof=1))
 
-    objects = mu * evenness(pred[truth]) + (1 - mu) * evenness(1 - pred[~truth])
+    objects = mu * evenness(pred[gt]) + (1 - mu) * evenness(1 - pred[~gt])
 
-    rows, columns = np.nonzero(truth)
+    rows, columns = np.nonzero(gt)
     y, x = round(rows.mean()) + 1, round(columns.mean()) + 1
     regions = 0
     for part in (np.s_[:y, :x], np.s_[:y, x:], np.s_[y:, :x], np.s_[y:, x:]):
-        p, g = pred[part].ravel(), truth[part].ravel().astype(float)
+        p, g = pred[part].ravel(), gt[part].ravel().astype(float)
         (var_p, cov), (_, var_g) = np.cov(p, g)
         below = (p.mean() ** 2 + g.mean() ** 2) * (var_p + var_g)
-        regions += len(p) / truth.size * 4 * p.mean() * g.mean() * cov / below
+        regions += len(p) / gt.size * 4 * p.mean() * g.mean() * cov / below
     expected = (objects + regions) / 2
-    assert measure.s_measure(pred, truth) == pytest.approx(expected)
+    assert measure.s_measure(pred, gt) == pytest.approx(expected)
 
 
 # Ends
 
 
-def test_the_truth_itself_is_perfect():
+def test_the_ground_truth_itself_is_perfect():
     _, mask = guess(0)
     scores = evaluate([as_sample(mask, mask)])
     assert scores['mae'] == 0
@@ -164,6 +163,24 @@ def test_an_empty_mask_counts_the_background_found():
     assert scores['adp_e'] == pytest.approx(80 / 99)
 
 
+@pytest.mark.parametrize('value', [0, 255])
+def test_a_mask_of_one_pixel_has_all_scores_in_range(value):
+    """Dividing by the number of pixels less one would give 4.5e15."""
+    one = np.full((1, 1), value, np.uint8)
+    right, wrong = (evaluate([as_sample(x, one)]) for x in (one, 255 - one))
+    for scores in (right, wrong):
+        assert all(0 <= score <= 1 for score in scores.values()), scores
+    assert right['max_e'] == pytest.approx(1) and right['mae'] == 0
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -0.1, 255])
+def test_maps_that_are_not_in_0_to_1_are_refused(value):
+    pred, gt = prepared(0)
+    pred[3, 3] = value
+    with pytest.raises(ValueError, match=r'scored in \[0, 1\]'):
+        score_map(pred, gt)
+
+
 def test_a_full_mask_counts_the_foreground_found():
     pred = np.full((10, 10), 255, np.uint8)
     pred[:2] = 0
@@ -172,11 +189,11 @@ def test_a_full_mask_counts_the_foreground_found():
     assert scores['adp_e'] == pytest.approx(80 / 99)
 
 
-def test_empty_answers_raise_no_warning(recwarn):
+def test_empty_predictions_raise_no_warning(recwarn):
     _, mask = guess(0)
     for pred in (0 * mask, np.full_like(mask, 255)):
-        for truth in (mask, 0 * mask, np.full_like(mask, 255)):
-            scores = evaluate([as_sample(pred, truth)], normalize='minmax')
+        for gt in (mask, 0 * mask, np.full_like(mask, 255)):
+            scores = evaluate([as_sample(pred, gt)], normalize='minmax')
             assert np.isfinite(list(scores.values())).all()
     one = np.zeros_like(mask)
     one[-1, -1] = 255
@@ -199,7 +216,7 @@ def test_scores_are_means_over_images_and_curves_are_averaged_first():
     assert scores['max_f'] < np.mean([s['f'].max() for s in each])
 
 
-def test_answers_are_brought_to_the_size_of_the_mask():
+def test_predictions_are_resized_to_the_mask():
     """Bilinear, corners not aligned: a ramp of two pixels gets its quarters."""
     ramp = np.array([[0, 200]], np.uint8)
     wide = np.array([[0, 255, 0, 0]], np.uint8)
@@ -271,16 +288,6 @@ def test_what_cannot_be_scored_is_refused():
 # The tool, and real data
 
 
-def test_files_of_other_programs_are_no_answers(tmp_path):
-    """macOS leaves `._a.png` beside `a.png` in archives."""
-    for folder in ('pred', 'truth'):
-        (tmp_path / folder).mkdir()
-        for name in ('a.png', '._a.png', 'notes.txt'):
-            (tmp_path / folder / name).touch()
-    (pair,) = find_pairs(tmp_path / 'pred', tmp_path / 'truth')
-    assert pair.pred.name == pair.truth.name == 'a.png'
-
-
 def run_tool(monkeypatch, *args) -> None:
     monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
     runpy.run_path(str(TOOL), run_name='__main__')
@@ -300,7 +307,37 @@ def test_the_tool_scores_as_the_metric(tmp_path, monkeypatch, capsys):
     Image.new('I;16', (8, 8)).save(tmp_path / 'preds' / '0.png')
     with pytest.raises(SystemExit):
         run_tool(monkeypatch, *folders)
-    assert '0.png has the mode I;16' in capsys.readouterr().err
+    assert 'more than 8 bits per channel' in capsys.readouterr().err
+
+
+def test_masks_of_0_and_1_and_hidden_files(tmp_path, monkeypatch, capsys):
+    """Masks of 0 and 1 are read; hidden files do not count; classes are refused."""
+    folders = tmp_path / 'preds', tmp_path / 'masks'
+    for i in range(3):
+        for folder, array in zip(folders, guess(i)):
+            folder.mkdir(exist_ok=True)
+            array = array // 255 if folder.name == 'masks' else array
+            Image.fromarray(array).save(folder / f'{i}.png')
+            (folder / f'._{i}.png').touch()
+    out = tmp_path / 'scores.json'
+    run_tool(monkeypatch, *folders, '--out', out)
+    expected = evaluate([as_sample(*guess(i)) for i in range(3)])
+    assert json.loads(out.read_text()) == expected
+
+    def refused() -> str:
+        with pytest.raises(SystemExit):
+            run_tool(monkeypatch, *folders)
+        return capsys.readouterr().err
+
+    Image.fromarray(np.eye(24, dtype=np.uint8) * 7).save(folders[1] / '0.png')
+    assert 'Not a mask' in refused()
+    (folders[1] / '0.png').rename(folders[1] / '3.png')
+    assert 'have no partner: 0' in refused()
+    Image.fromarray(guess(0)[1]).save(folders[1] / '3.png')
+    # A decompression bomb: 95 million pixels in 12 kB.
+    (folders[1] / '3.png').rename(folders[1] / '0.png')
+    Image.new('1', (10000, 9500)).save(folders[0] / '0.png')
+    assert 'more than 90,000,000 pixels' in refused()
 
 
 def test_published_scores(data_root, tmp_path, monkeypatch):

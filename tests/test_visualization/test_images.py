@@ -1,16 +1,12 @@
-"""Pictures are looked at, so their layout is tested by their pixels."""
-
-import json
+"""Layout of figures, tested by their pixels."""
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from mmadm.engine import ShowDirHook
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import DiffusionVisualizer, columns
-from mmadm.visualization.curves import plot_curves, read_scalars
 from mmadm.visualization.images import (
     captioned,
     column,
@@ -36,20 +32,24 @@ def make_sample(scale: int = 2) -> DiffusionSample:
 
 def test_columns_come_in_order_and_in_one_size():
     shown = columns(make_sample())
-    assert list(shown) == ['condition', 'bicubic', 'prediction', 'truth']
-    assert {picture.shape for picture in shown.values()} == {(8, 12, 3)}
-    assert list(columns(make_sample(scale=1))) == ['condition', 'prediction', 'truth']
+    assert list(shown) == ['condition', 'bicubic', 'prediction', 'ground truth']
+    assert {image.shape for image in shown.values()} == {(8, 12, 3)}
+    assert list(columns(make_sample(scale=1))) == [
+        'condition',
+        'prediction',
+        'ground truth',
+    ]
 
 
-def test_a_map_is_shown_at_the_size_of_its_truth_and_over_the_picture():
-    """Saliency: the network sees and answers less than the mask has."""
+def test_a_map_is_shown_at_the_size_of_its_ground_truth_and_over_the_image():
+    """Saliency: the network works at a smaller size than that of the mask."""
     sample = make_sample(scale=1)
     sample.pred_img = torch.zeros(1, 8, 12, dtype=torch.uint8)
     sample.pred_img[:, :, 6:] = 255
     sample.gt_img = torch.full((1, 32, 48), 255, dtype=torch.uint8)
     shown = columns(sample)
-    assert list(shown) == ['condition', 'prediction', 'overlay', 'truth']
-    assert {picture.shape for picture in shown.values()} == {(32, 48, 3)}
+    assert list(shown) == ['condition', 'prediction', 'overlay', 'ground truth']
+    assert {image.shape for image in shown.values()} == {(32, 48, 3)}
     assert (shown['prediction'][:, :20] == 0).all()
     assert (shown['prediction'][:, 28:] == 255).all()
     assert (shown['overlay'][:, :20] == shown['condition'][:, :20]).all()
@@ -68,7 +68,7 @@ def test_holes_are_striped_and_the_rest_is_seen():
     assert (columns(sample)['condition'] == 10).all(), 'as the model sees it'
 
 
-def test_pictures_fit_in_whole_and_grids_are_square():
+def test_images_fit_in_whole_and_grids_are_square():
     assert fitted(solid(100, 50, 3), 20).shape == (20, 10, 3)
     assert fitted(solid(10, 5, 3), 20).shape == (10, 5, 3)
     sheet = grid([solid(4, 4, i) for i in range(7)])
@@ -77,7 +77,7 @@ def test_pictures_fit_in_whole_and_grids_are_square():
     assert (sheet[16:, 8:] == 255).all(), 'nothing is left'
 
 
-def test_captions_of_small_pictures_can_be_told_apart():
+def test_captions_of_small_images_can_be_told_apart():
     lines = [captioned(solid(32, 32, 0), f'ADM {n}')[:-32] for n in (2, 5)]
     assert (lines[0] != lines[1]).any()
 
@@ -109,16 +109,16 @@ def test_a_row_and_a_column_keep_every_pixel():
 
 
 def test_a_caption_stands_above_and_changes_nothing_below():
-    picture = solid(5, 60, 7)
-    out = captioned(picture, 'truth')
-    assert (out[-5:] == picture).all()
+    image = solid(5, 60, 7)
+    out = captioned(image, 'ground truth')
+    assert (out[-5:] == image).all()
     assert (out[:-5] < 255).any(), 'something is written'
 
 
 def test_maps_are_shown_grey_and_details_are_the_middle():
     map_ = torch.arange(12, dtype=torch.uint8).view(1, 3, 4)
-    picture = to_rgb_array(map_)
-    assert picture.shape == (3, 4, 3) and (picture[..., 0] == picture[..., 2]).all()
+    image = to_rgb_array(map_)
+    assert image.shape == (3, 4, 3) and (image[..., 0] == image[..., 2]).all()
     large = np.arange(100 * 100 * 3).reshape(100, 100, 3)
     assert (detail(large, 10) == large[45:55, 45:55]).all()
     assert detail(large, 200) is not None and detail(large, 200).shape == large.shape
@@ -126,24 +126,9 @@ def test_maps_are_shown_grey_and_details_are_the_middle():
 
 def test_the_visualizer_writes_a_file(tmp_path):
     out = tmp_path / 'deep' / 'sample.png'
-    visualizer = DiffusionVisualizer(name='pictures')
+    visualizer = DiffusionVisualizer(name='images')
     visualizer.add_datasample('sample', None, make_sample(), out_file=str(out))
     assert Image.open(out).size == (4 * 12 + 3 * 4, 8 + 22)
-
-
-def test_curves_need_a_log_and_a_known_key(tmp_path):
-    with pytest.raises(FileNotFoundError, match='Log not found'):
-        read_scalars(tmp_path)
-    log = tmp_path / 'run' / 'vis_data' / 'scalars.json'
-    log.parent.mkdir(parents=True)
-    lines = [dict(loss=1 / i, step=i) for i in range(1, 9)]
-    log.write_text('\n'.join(map(json.dumps, lines)))
-    assert read_scalars(tmp_path) == lines
-    plot_curves({'run': lines}, ['loss'], str(tmp_path / 'loss.png'))
-    assert Image.open(tmp_path / 'loss.png').size[0] > 300
-    with pytest.raises(ValueError, match=r"\['psnr'\].*loss"):
-        plot_curves({'run': lines}, ['psnr'], str(tmp_path / 'no.png'))
-    assert not (tmp_path / 'no.png').exists()
 
 
 def test_each_validation_logs_a_grid_of_its_samples(make_runner, tmp_path):
@@ -151,5 +136,5 @@ def test_each_validation_logs_a_grid_of_its_samples(make_runner, tmp_path):
     runner.train()
     grids = sorted((tmp_path / 'run').glob('*/vis_data/vis_image/samples_*.png'))
     assert [grid.stem for grid in grids] == ['samples_2', 'samples_4']
-    # condition, bicubic, prediction, truth; four rows.
+    # condition, bicubic, prediction, ground truth; four rows.
     assert Image.open(grids[0]).size == (4 * 48 + 3 * 4, 4 * (40 + 22) + 3 * 4)

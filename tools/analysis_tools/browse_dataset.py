@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Look at what a data set hands to the model, or at how long it takes."""
+"""Draw the inputs that a dataset gives to the model, or time its pipeline."""
 
 import argparse
 
@@ -10,12 +10,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, with or without a model')
     parser.add_argument('--mode', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--out', help='folder for pictures')
+    parser.add_argument('--out', help='folder for the images')
     parser.add_argument(
-        '--number', type=int, default=8, help='how many items, evenly spread'
+        '--number', type=int, default=8, help='number of items, evenly spaced'
     )
     parser.add_argument(
-        '--timing', action='store_true', help='time each step, and the dataloader'
+        '--timing', action='store_true', help='time each transform, and the dataloader'
     )
     parser.add_argument(
         '--cfg-options',
@@ -30,11 +30,11 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('Pictures written so far are whole.'):
+    with readable_errors('Images written so far are complete.'):
         if args.number < 1 or not (args.out or args.timing):
             raise ValueError(
-                f'Nothing to do: --number {args.number}, no --out, no --timing. Ask '
-                'for at least one picture with --out, or for --timing.'
+                f'Nothing to do: --number {args.number}, --out {args.out} and no '
+                '--timing. Give a positive --number, and --out or --timing.'
             )
         from mmadm.apis.browse import (
             browse,
@@ -50,7 +50,7 @@ def main() -> None:
         print(f'{len(dataset)} items')
         if args.out:
             written = browse(dataset, args.out, args.number)
-            print(f'{len(written)} pictures written to {args.out}')
+            print(f'{len(written)} images written to {args.out}')
         if args.timing:
             print(timing_report(time_transforms(dataset, args.number)))
             rate = time_loader(cfg, args.number)

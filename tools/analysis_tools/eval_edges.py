@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Score a folder of edge maps as the benchmark of BSDS500 does."""
+"""Score a folder of edge maps by the benchmark of BSDS500."""
 
 import argparse
 
@@ -11,19 +11,24 @@ def parse_args() -> argparse.Namespace:
         'gt_dir', help='.mat files of BSDS500 (all annotators), or PNGs'
     )
     parser.add_argument(
-        '--out', required=True, help='folder of the results, in the official form'
+        '--out', required=True, help='folder of the results, in the official files'
+    )
+    parser.add_argument(
+        '--crisp',
+        action='store_true',
+        help='the crisp protocol (CEval): same as --no-nms --no-thin',
     )
     parser.add_argument(
         '--nms',
         action=argparse.BooleanOptionalAction,
         default=True,
-        help='suppress what is no maximum; --no-nms where that has been done',
+        help='apply non-maximum suppression; --no-nms where that has been done',
     )
     parser.add_argument(
         '--thin',
         action=argparse.BooleanOptionalAction,
         default=True,
-        help='thin; --no-nms --no-thin is the test of crispness (CEval)',
+        help='thin the edges at each threshold',
     )
     parser.add_argument(
         '--smooth',
@@ -35,13 +40,15 @@ def parse_args() -> argparse.Namespace:
         '--radius', type=int, default=1, help='of the suppression, in pixels'
     )
     parser.add_argument(
-        '--max-dist', type=float, default=0.0075, help='share of the diagonal'
+        '--max-dist', type=float, default=0.0075, help='fraction of the diagonal'
     )
     parser.add_argument(
-        '--thresholds', type=int, default=99, help='how many, equally spaced'
+        '--thresholds', type=int, default=99, help='number, equally spaced'
     )
     parser.add_argument(
-        '--subset', action='store_true', help='leave out truths without a prediction'
+        '--subset',
+        action='store_true',
+        help='leave out ground truths without a prediction',
     )
     parser.add_argument('--num-workers', type=int, help='default: one per core')
     return parser.parse_args()
@@ -51,29 +58,30 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('Run it again: what is counted is not counted again.'):
+    with readable_errors('Run it again: images that were counted are kept.'):
         from pathlib import Path
 
         import numpy as np
         from rich.progress import track
 
         from mmadm.evaluation.edge import folder, precision_recall
-        from mmadm.evaluation.folders import find_pairs, in_threads
+        from mmadm.evaluation.threaded import in_threads
+        from mmadm.utils.image_files import pair_folders
         from mmadm.visualization.precision_recall import plot_precision_recall
 
         settings = folder.Settings(
-            nms=args.nms,
-            thin=args.thin,
+            nms=args.nms and not args.crisp,
+            thin=args.thin and not args.crisp,
             radius=args.radius,
             smooth=args.smooth,
             max_dist=args.max_dist,
             num_thresholds=args.thresholds,
         )
         out = Path(args.out)
-        pairs = find_pairs(
-            args.pred_dir, args.gt_dir, folder.TRUTH_SUFFIXES, args.subset
+        pairs = pair_folders(
+            args.pred_dir, args.gt_dir, folder.GT_SUFFIXES, 'ground truth', args.subset
         )
-        checks = in_threads(folder.check_pair, pairs, args.num_workers)
+        checks = in_threads(folder.check_pair, pairs.values(), args.num_workers)
         for _ in track(checks, 'Checking', len(pairs)):
             pass
         folder.claim(out, settings, args.pred_dir, args.gt_dir)
@@ -88,7 +96,7 @@ def main() -> None:
         ods = next(iter(scores.values()))
         name = f'{Path(args.pred_dir).name} (ODS {ods:.3f})'
         plot_precision_recall({name: (recall, precision)}, out / 'eval_bdry.png')
-        print(f'{len(pairs)} pictures; results written to {out}')
+        print(f'{len(pairs)} images; results written to {out}')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Score samples that lie in files, without a model."""
+"""Score samples in files, without a model."""
 
 import argparse
 
@@ -10,13 +10,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--measures',
         nargs='+',
-        choices=['fid', 'is', 'kid', 'pr'],
+        choices=['fid', 'is', 'kid', 'pr', 'frechet_squeezenet'],
         default=['fid'],
-        help='what to measure; all but is need --reference',
+        help='all but is need --reference; frechet_squeezenet is not FID, and is '
+        'computed alone',
     )
-    parser.add_argument('--reference', help='statistics that fid_stats.py has written')
     parser.add_argument(
-        '--weights', help="Inception weights; default: torch's folder for downloads"
+        '--reference',
+        help='statistics made by fid_stats.py; for frechet_squeezenet also a folder of '
+        'images',
+    )
+    parser.add_argument(
+        '--weights', help="of the network; default: torch's folder for downloads"
     )
     parser.add_argument('--device', default='cpu', help='for instance cuda')
     parser.add_argument('--out', help='scores as JSON')
@@ -32,13 +37,27 @@ def main() -> None:
         from rich.progress import track
 
         from mmadm.datasets import open_images
-        from mmadm.evaluation import InceptionMetrics, score_images
+        from mmadm.evaluation import FrechetDistance, InceptionMetrics, score_images
+        from mmadm.utils import check_device
         from mmadm.utils.files import atomic_write
 
-        pictures = open_images(args.samples)
-        metric = InceptionMetrics(args.measures, args.reference, weights=args.weights)
-        shown = track(pictures, 'Measuring', len(pictures))
-        scores = score_images(metric, shown, args.device)
+        check_device(args.device)
+        images = open_images(args.samples)
+        if 'frechet_squeezenet' not in args.measures:
+            metric = InceptionMetrics(
+                args.measures, args.reference, weights=args.weights
+            )
+        elif len(args.measures) > 1 or args.reference is None:
+            raise ValueError(
+                'frechet_squeezenet is computed alone and against real images, but '
+                f'--measures {" ".join(args.measures)} --reference {args.reference}. '
+                'Give it as the only measure, with --reference.'
+            )
+        else:
+            metric = FrechetDistance(args.reference, weights=args.weights)
+        scores = score_images(
+            metric, track(images, 'Measuring', len(images)), args.device
+        )
         for key, value in scores.items():
             print(f'{key}: {value:.4f}')
         if args.out:

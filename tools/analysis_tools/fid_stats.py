@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure real images once, so that samples can be compared with them."""
+"""Compute the statistics of real images that samples are compared with."""
 
 import argparse
 
@@ -12,7 +12,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, help='.npz file for the statistics')
     parser.add_argument(
-        '--weights', help="Inception weights; default: torch's folder for downloads"
+        '--network',
+        choices=['inception', 'squeezenet'],
+        default='inception',
+        help='inception: FID, KID, precision and recall; squeezenet: FrechetDistance',
+    )
+    parser.add_argument(
+        '--weights', help="of the network; default: torch's folder for downloads"
     )
     parser.add_argument('--size', type=int, help='resize to this height and width')
     parser.add_argument(
@@ -25,7 +31,7 @@ def parse_args() -> argparse.Namespace:
         '--features',
         type=int,
         default=0,
-        help='keep the features of so many images, for KID, precision and recall',
+        help='number of images whose features are kept, for KID, precision and recall',
     )
     parser.add_argument('--device', default='cpu', help='for instance cuda')
     return parser.parse_args()
@@ -41,28 +47,40 @@ def main() -> None:
                 f'Statistics are written to a .npz file, but --out {args.out}. Give a '
                 'file name that ends in .npz.'
             )
+        if args.size is not None and args.size < 1:
+            raise ValueError(
+                f'Images have at least one pixel per side, but --size {args.size}. '
+                'Give a positive number, or leave it out to keep the size.'
+            )
         from rich.progress import track
 
         from mmadm.datasets import open_images
-        from mmadm.evaluation import InceptionFeatures, measure_reference
+        from mmadm.evaluation import (
+            InceptionFeatures,
+            SqueezeNetFeatures,
+            measure_reference,
+        )
+        from mmadm.utils import check_device
 
-        pictures = open_images(args.source)
-        if args.size:
-            pictures = pictures.resized(args.size, args.filter)
+        check_device(args.device)
+        images = open_images(args.source)
+        if args.size is not None:
+            images = images.resized(args.size, args.filter)
+        networks = dict(inception=InceptionFeatures, squeezenet=SqueezeNetFeatures)
         reference = measure_reference(
-            track(pictures, 'Measuring', len(pictures)),
-            len(pictures),
-            InceptionFeatures(args.weights),
+            track(images, 'Measuring', len(images)),
+            len(images),
+            networks[args.network](args.weights),
             args.features,
             args.device,
             source=args.source,
-            formats=pictures.formats,
+            formats=images.formats,
             resize=f'Pillow {args.filter} {args.size}' if args.size else 'none',
         )
         reference.save(args.out)
         for key, value in reference.provenance.items():
             print(f'{key}: {value}')
-        print(f'Statistics of {len(pictures)} images written to {args.out}')
+        print(f'Statistics of {len(images)} images written to {args.out}')
 
 
 if __name__ == '__main__':

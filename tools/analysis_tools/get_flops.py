@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print parameters, multiply-accumulates and training memory of configs."""
+"""Print the parameters, multiply-accumulates and training memory of configs."""
 
 import argparse
 
@@ -14,14 +14,14 @@ def parse_args() -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
-        help='size of the image; that of the training pipeline if left out',
+        help='size of the image; default: that of the training pipeline',
     )
     parser.add_argument(
         '--num-steps',
         type=int,
         nargs='+',
         default=[5, 10],
-        help='network calls of one answer',
+        help='numbers of sampling steps (network evaluations per image)',
     )
     parser.add_argument('--out', help='JSON file for the numbers')
     parser.add_argument(

@@ -51,6 +51,9 @@ class PackDiffusionInputs(BaseTransform):
             inputs['condition'] = to_tensor(results[self.condition])
 
         meta = {key: results[key] for key in _META_KEYS if key in results}
+        gt_path = results.get('img_path' if self.image == 'img' else 'seg_map_path')
+        if gt_path is not None:
+            meta['gt_path'] = gt_path
         meta.setdefault('target_shape', tuple(inputs['image'].shape[-2:]))
         sample = DiffusionSample(metainfo=meta)
         sample.gt_img = inputs['image']

@@ -102,7 +102,7 @@ class ShowDirHook(Hook):
             return None
         rows = []
         for shown in self._sheet.values():
-            ordered = sorted(shown.items(), key=lambda item: item[0] == 'truth')
+            ordered = sorted(shown.items(), key=lambda item: item[0] == 'ground truth')
             rows.append(row([captioned(p, text) for text, p in ordered]))
         path = self.show_dir / 'comparison.png'
         save(column(rows), path)

@@ -1,4 +1,4 @@
-"""Edges: the boundary benchmark of BSDS500."""
+"""Edge detection: the boundary benchmark of BSDS500."""
 
 from .counts import count_matches, thresholds
 from .metric import EdgeMetric, crispness, to_ridges

@@ -1,4 +1,4 @@
-"""How the loops over pixels are compiled."""
+"""Compilation of loops over pixels."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ from numba import njit
 
 
 def compiled(function: Callable) -> Callable:
-    """Machine code that runs beside other threads, kept on disk where that is possible.
+    """Compiles a function without the interpreter lock, cached on disk if possible.
 
-    Numba keeps it beside the source, or in the user's cache folder, or in
+    Numba caches beside the source, in the user's cache folder, or in
     ``NUMBA_CACHE_DIR``; where none of them can be written, each process compiles anew.
     """
     try:

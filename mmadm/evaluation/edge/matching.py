@@ -1,14 +1,14 @@
 """One-to-one matching of edge pixels.
 
-The official benchmark matches as many pixels of two maps as it can, and of all such
-matchings wants one of least total distance: an assignment problem in which one more
-match is worth 100 times the tolerance. It solves a randomised approximation; here it is
-solved exactly, by augmenting row reduction and shortest augmenting paths (Jonker and
-Volgenant, 1987) on the sparse graph of pixels within the tolerance.
+The official benchmark looks for the largest matching of the pixels of two maps, and
+among those for one of least total distance: an assignment problem in which one more
+match is worth 100 times the tolerance. It solves a randomised approximation. Here the
+problem is solved exactly, by augmenting row reduction and shortest augmenting paths
+(Jonker and Volgenant, 1987) on the sparse graph of pixels within the tolerance.
 
 The rows of the problem are the pixels of the smaller map, its columns those of the
-other. A row may also stay unmatched: as if it had a column of its own, at the price of
-an outlier.
+other. A row may stay unmatched, at the cost of an outlier, as if it had a column of its
+own.
 """
 
 import functools
@@ -62,10 +62,10 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
 
 @functools.lru_cache
 def _disc(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """(row, column) steps up to the tolerance, nearest first, and what they cost."""
+    """(row, column) offsets up to the tolerance, nearest first, and their costs."""
     side = np.arange(-int(tolerance), int(tolerance) + 1)
     steps = np.stack(np.meshgrid(side, side, indexing='ij'), axis=-1).reshape(-1, 2)
-    # Squares are compared, as in the original, so that the border is the same.
+    # The original compares squares; this decides pixels exactly at the tolerance.
     square = (steps**2).sum(axis=1)
     order = np.argsort(square, kind='stable')
     order = order[square[order] <= tolerance * tolerance]
@@ -73,7 +73,7 @@ def _disc(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _framed(pixels: np.ndarray, width: int, margin: int) -> np.ndarray:
-    """Flat indices in a map with a frame, of flat indices in the map."""
+    """Flat indices in the framed map from flat indices in the map."""
     y, x = np.divmod(pixels, width)
     return (y + margin) * (width + 2 * margin) + x + margin
 
@@ -83,12 +83,12 @@ def _assign(rows, column_at, num_columns, steps, costs, outlier):
     """The column of each row, or ``_UNMATCHED``.
 
     Args:
-        rows: places of the rows in the framed map.
-        column_at: column at each place of the framed map, or ``_FREE``.
-        num_columns: how many columns there are.
-        steps: from a row's place to those within the tolerance.
-        costs: what each step costs.
-        outlier: what an unmatched row costs.
+        rows: flat indices of the rows in the framed map.
+        column_at: column at each pixel of the framed map, or ``_FREE``.
+        num_columns: number of columns.
+        steps: offsets from a pixel to those within the tolerance.
+        costs: of the offsets.
+        outlier: cost of an unmatched row.
     """
     start, column, cost = _graph(rows, column_at, steps, costs)
     # The price of a column is -v[j] >= 0; a column without a row costs nothing.
@@ -102,7 +102,7 @@ def _assign(rows, column_at, num_columns, steps, costs, outlier):
             waiting, start, column, cost, outlier, v, row_of, column_of
         )
 
-    # Scratch of the searches: distance of a column, None yet being -1, and the row
+    # Shared by the searches: distance of each column (-1: not reached), and the row
     # from which it was reached.
     distance = np.full(num_columns, -1, np.int64)
     reached_from = np.empty(num_columns, np.int32)
@@ -137,16 +137,16 @@ def _graph(rows, column_at, steps, costs):
 
 @compiled
 def _reduce_rows(waiting, start, column, cost, outlier, v, row_of, column_of):
-    """Each waiting row takes its cheapest column and bids up to its second choice.
+    """Each waiting row takes its cheapest column, bidding up to its second choice.
 
     Returns:
-        the rows that lost their column to an equal bid, for the next pass.
+        rows that lost their column to an equal bid, for the next pass.
     """
     losers = np.empty(len(waiting), np.int64)
     num_losers = 0
     for row in waiting:
         while row >= 0:
-            # To stay unmatched is always possible.
+            # Staying unmatched is always possible.
             best, second, choice = outlier, outlier, _UNMATCHED
             for edge in range(start[row], start[row + 1]):
                 reduced = cost[edge] - v[column[edge]]
@@ -176,7 +176,7 @@ def _reduce_rows(waiting, start, column, cost, outlier, v, row_of, column_of):
 def _augment(
     root, start, column, cost, outlier, v, row_of, column_of, distance, reached_from
 ):
-    """Give ``root`` a column, moving others along the shortest alternating path.
+    """Assigns a column to ``root`` along the shortest alternating path.
 
     The path ends at a column without a row, or at a row that becomes unmatched.
     """
@@ -202,7 +202,7 @@ def _augment(
                     shortest, last_column = through, j
                 else:
                     heappush(heap, (through, np.int64(j)))
-        # The nearest column that is not outdated.
+        # The nearest column; outdated entries of the heap are skipped.
         j = np.int64(_FREE)
         while len(heap) > 0:
             reached, j = heappop(heap)
@@ -225,7 +225,7 @@ def _augment(
     for j in settled:
         v[j] += distance[j] - shortest
 
-    # Walk back, handing each row the column that the next one gives up.
+    # Walk back: each row gets the column that the next one gives up.
     j, row = last_column, last_row
     if j != _UNMATCHED:
         row = reached_from[j]

@@ -1,10 +1,10 @@
-"""The boundary benchmark as a metric."""
+"""The boundary benchmark of BSDS500 as a metric."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from mmadm.evaluation.sample_fields import as_map, name_of, required
+from mmadm.evaluation.sample_fields import as_map, check_map, name_of, required
 from mmadm.evaluation.threaded import ThreadedMetric
 from mmadm.registry import METRICS
 
@@ -12,7 +12,7 @@ from .counts import count_matches, thresholds
 from .nms import suppress_non_maxima
 from .scores import summarize
 
-#: What a result is called, by whether edges are suppressed, and thinned.
+#: Suffix of the results, by whether edges are suppressed, and thinned.
 _PROTOCOLS = {
     (True, True): 'seval',
     (False, False): 'ceval',
@@ -22,18 +22,18 @@ _PROTOCOLS = {
 
 
 def to_ridges(edges: np.ndarray, radius: int = 1, smooth: bool = True) -> np.ndarray:
-    """Non-maximum suppression, and the 8 bits in which its result is usually stored.
+    """Non-maximum suppression, rounded to 8 bits as its result is usually stored.
 
     Args:
         edges: (H, W), float in [0, 1].
         radius: see :func:`~mmadm.evaluation.edge.suppress_non_maxima`.
-        smooth: see there.
+        smooth: likewise.
     """
     return np.rint(255 * suppress_non_maxima(edges, radius, smooth=smooth)) / 255
 
 
 def crispness(edges: np.ndarray, radius: int = 1, smooth: bool = True) -> float:
-    """Share of an edge map that survives suppression; NaN of an empty one.
+    """Fraction of an edge map that survives suppression; NaN for an empty map.
 
     Its mean over the images is the average crispness AC.
     """
@@ -47,18 +47,18 @@ def crispness(edges: np.ndarray, radius: int = 1, smooth: bool = True) -> float:
 class EdgeMetric(ThreadedMetric):
     """ODS, OIS, AP and R50 of ``pred_img`` against all annotators' ``gt_edges``.
 
-    The benchmark of BSDS500 with the exact matching. Results end in '_seval' with
-    suppression and thinning (the standard), in '_ceval' without both (DiffusionEdge's
-    test of crispness), in '_thin' or '_nms' with one of them; average crispness is
-    called 'ac'.
+    The benchmark of BSDS500 with exact matching. Results end in '_seval' with
+    suppression and thinning (the standard), in '_ceval' without both (the crisp
+    protocol of DiffusionEdge), in '_thin' or '_nms' with one of them; average crispness
+    is called 'ac'.
 
     Args:
-        nms: suppress what is no maximum across its edge. Leave it out where the model's
-            maps are suppressed already.
+        nms: apply non-maximum suppression. Switch it off where the maps are suppressed
+            already.
         thin: thin the edges found at each threshold.
         radius: of the suppression; papers use 1, 2 or 4.
         smooth: blur a little before the suppression.
-        max_dist: tolerance as a share of the image's diagonal; NYUD papers use 0.011.
+        max_dist: tolerance as a fraction of the diagonal; NYUD papers use 0.011.
         num_thresholds: equally spaced in (0, 1).
         num_workers: see :class:`~mmadm.evaluation.threaded.ThreadedMetric`.
         collect_device: see :class:`mmengine.evaluator.BaseMetric`.
@@ -80,7 +80,7 @@ class EdgeMetric(ThreadedMetric):
         super().__init__(num_workers, collect_device, prefix)
         if not 0 < max_dist < 1:
             raise ValueError(
-                f'The tolerance is a share of the diagonal, but max_dist={max_dist}. '
+                f'A tolerance is a fraction of the diagonal, but max_dist={max_dist}. '
                 'Give 0.0075 for BSDS500.'
             )
         if num_thresholds < 2:
@@ -101,29 +101,34 @@ class EdgeMetric(ThreadedMetric):
         self.levels = thresholds(num_thresholds)
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Have each sample matched."""
+        """Match each sample in a thread."""
         for sample in data_samples:
             edges = required(sample, 'pred_img', 'EdgeMetric').cpu()
-            truths = required(sample, 'gt_edges', 'EdgeMetric').cpu().numpy()
-            if edges.shape[1:] != truths.shape[1:]:
+            gts = required(sample, 'gt_edges', 'EdgeMetric').cpu().numpy()
+            if edges.shape[1:] != gts.shape[1:]:
                 raise ValueError(
                     f'The edges of {name_of(sample)} have the size '
                     f'{tuple(edges.shape[1:])}, the annotated ones '
-                    f'{truths.shape[1:]}. Test at the original size; matching is to '
-                    'the pixel.'
+                    f'{gts.shape[1:]}. Test at the original size: pixels are matched '
+                    'by position.'
                 )
-            self.submit(self.score, as_map(edges), truths)
+            self.submit(self.score, as_map(edges), gts)
 
-    def score(self, edges: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, float]:
-        """Counts (K, 4) and crispness of one map in [0, 1]."""
+    def score(self, edges: np.ndarray, gts: np.ndarray) -> tuple[np.ndarray, float]:
+        """Counts (K, 4) and crispness of one map in [0, 1].
+
+        Raises:
+            ValueError: the map has NaN or values outside [0, 1].
+        """
+        check_map(edges)
         sharp = self.crispness(edges)
         if self.nms:
             edges = to_ridges(edges, self.radius, self.smooth)
-        counts = count_matches(edges, truths, self.levels, self.max_dist, self.thin)
+        counts = count_matches(edges, gts, self.levels, self.max_dist, self.thin)
         return counts, sharp
 
     def crispness(self, edges: np.ndarray) -> float:
-        """Share of the map that this suppression leaves; NaN of an empty one."""
+        """Fraction of the map that suppression leaves; NaN for an empty map."""
         return crispness(edges, self.radius, self.smooth)
 
     def compute_metrics(self, results: list) -> dict[str, float]:

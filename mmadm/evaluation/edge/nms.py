@@ -1,4 +1,4 @@
-"""From a soft edge map to its ridges."""
+"""Non-maximum suppression of soft edge maps."""
 
 import numpy as np
 from scipy.ndimage import correlate1d, map_coordinates
@@ -11,22 +11,30 @@ def suppress_non_maxima(
     margin: float = 1.01,
     smooth: bool = True,
 ) -> np.ndarray:
-    """Keep what is largest across its edge, as papers on BSDS500 do before scoring.
+    """Keeps the maxima across edges, as papers on BSDS500 do before scoring.
 
     Published results differ in the radius (HED 1, RCF 2) and in ``smooth``.
 
     Args:
         edges: (H, W), float; any range that starts at 0.
-        radius: how many pixels to each side of the edge are looked at.
+        radius: number of pixels to each side of the edge that are compared.
         border: width of the frame in which values fade to 0.
-        margin: a pixel survives beside neighbours up to so many times its value.
+        margin: a pixel survives if no neighbour is larger than this times its value.
         smooth: blur the map a little first, as HED and PiDiNet do; RCF and DexiNed do
             not.
 
     Returns:
         (H, W): the (blurred) values of the survivors, 0 elsewhere.
+
+    Raises:
+        ValueError: the map is one pixel high or wide.
     """
     height, width = edges.shape
+    if min(height, width) < 2:
+        raise ValueError(
+            f'Edges have a direction in maps of at least 2 x 2 pixels, but this one is '
+            f'{height} x {width}. Score larger maps.'
+        )
     edges = _triangle(edges, 1) if smooth else edges.astype(np.float64)
     angle = _normal(edges)
 

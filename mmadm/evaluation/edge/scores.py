@@ -1,15 +1,15 @@
-"""From counts to the scores of the BSDS500 benchmark."""
+"""Scores of the BSDS500 benchmark from counts of matched pixels."""
 
 import numpy as np
 
-# A segment between two thresholds is looked at in so many points, ends included.
+# Number of points per segment between two thresholds, ends included.
 _POINTS = 100
 
 
 def precision_recall(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Recall, precision and F of counts (..., 4); 0 where nothing is to be counted."""
-    matched, truths, right, found = np.moveaxis(np.asarray(counts, float), -1, 0)
-    recall, precision = _ratio(matched, truths), _ratio(right, found)
+    """Recall, precision and F of counts (..., 4); 0 where there are no pixels."""
+    matched, gts, hits, found = np.moveaxis(np.asarray(counts, float), -1, 0)
+    recall, precision = _ratio(matched, gts), _ratio(hits, found)
     return recall, precision, f_measure(recall, precision)
 
 
@@ -44,10 +44,10 @@ def best_point(counts: np.ndarray, levels: np.ndarray) -> tuple[float, ...]:
 
 
 def average_precision(counts: np.ndarray) -> float:
-    """Area below the precision over the recall, from the counts (K, 4).
+    """Area below the curve of precision over recall, from counts (K, 4).
 
-    The recall is walked in steps of 0.01, and the sum divided by 100, as in the
-    original; where the curve does not reach, the precision is 0.
+    As in the original, the curve is sampled in steps of 0.01 and the sum divided by
+    100; beyond the ends of the curve, the precision is 0.
     """
     recall, precision, _ = precision_recall(counts)
     recall, order = _unique(recall)
@@ -56,20 +56,20 @@ def average_precision(counts: np.ndarray) -> float:
 
 
 def recall_at_half_precision(counts: np.ndarray) -> float:
-    """R50 of counts (K, 4): recall at precision 0.5, or at the lowest there is."""
+    """R50 of counts (K, 4): recall at precision 0.5, or at the lowest precision."""
     recall, precision, _ = precision_recall(counts)
     precision, order = _unique(precision)
     return float(np.interp(max(0.5, precision[0]), precision, recall[order]))
 
 
 def _unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted without repetition, and where each occurs last."""
+    """Sorted unique values, and the last index of each."""
     unique, first_from_behind = np.unique(values[::-1], return_index=True)
     return unique, len(values) - 1 - first_from_behind
 
 
 def summarize(counts: np.ndarray, levels: np.ndarray) -> dict[str, float]:
-    """All scores of a data set.
+    """All scores of a dataset.
 
     Args:
         counts: (N, K, 4), see :func:`mmadm.evaluation.edge.count_matches`.

@@ -11,24 +11,24 @@ _NEIGHBOURS = np.array(
 
 
 def _removable(code: int, first: bool) -> bool:
-    """Whether a pixel with these neighbours goes (Guo and Hall, 1989, algorithm A1).
+    """Whether a pixel with these neighbours is removed (Guo and Hall, 1989, A1).
 
     Args:
         code: the eight neighbours; x1 is the lowest bit.
         first: the sub-iteration.
     """
     x1, x2, x3, x4, x5, x6, x7, x8 = (bool(code >> i & 1) for i in range(8))
-    # G1: it holds no two lines together.
+    # G1: it does not connect two lines.
     crossings = (
         (not x1 and (x2 or x3))
         + (not x3 and (x4 or x5))
         + (not x5 and (x6 or x7))
         + (not x7 and (x8 or x1))
     )
-    # G2: it is no end of a line, and not inside of an area.
+    # G2: it is neither the end of a line nor inside an area.
     n1 = (x1 or x2) + (x3 or x4) + (x5 or x6) + (x7 or x8)
     n2 = (x2 or x3) + (x4 or x5) + (x6 or x7) + (x8 or x1)
-    # G3: the first pass takes from the one side, the second from the other.
+    # G3: the first pass removes from one side, the second from the other.
     before, after, across, here = (x2, x3, x8, x1) if first else (x6, x7, x4, x5)
     kept = (before or after or not across) and here
     return crossings == 1 and 2 <= min(n1, n2) <= 3 and not kept
@@ -52,13 +52,13 @@ def thin(edges: np.ndarray) -> np.ndarray:
 
 @compiled
 def _thin(edges, steps, tables):
-    """Thin a flat map in place whose frame is empty."""
+    """Thins a flat map in place; its frame is empty."""
     left = np.flatnonzero(edges)
     changed = True
     while changed:
         changed = False
         for table in tables:
-            # Within a pass, all pixels see the map as it was before the pass.
+            # All decisions of a pass depend on the map before the pass.
             gone = np.zeros(len(left), np.bool_)
             for i in range(len(left)):
                 code = 0
