@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 from scipy.io import savemat
 
-from mmadm.datasets import CocoSaliency, ImageDataset
+from mmadm.datasets import CocoSaliency, ImageDataset, SeededIndex
 from mmadm.datasets.transforms import (
     BicubicCondition,
     LoadBoundaries,
@@ -208,6 +208,19 @@ def test_a_ground_truth_without_annotators_is_named(tmp_path):
     dataset = edges_of(tmp_path, np.zeros((0, 40, 48), np.uint8))
     with pytest.raises(ValueError, match=r'a\.mat'):
         dataset[0]
+
+
+def test_a_corrupted_ground_truth_is_replaced_in_training_and_named_in_tests(tmp_path):
+    maps = np.zeros((2, 40, 48), np.uint8)
+    maps[:, 5] = 1
+    edges_of(tmp_path, maps)
+    Image.fromarray(draw_photo(1)).save(tmp_path / 'images' / 'b.jpg')
+    (tmp_path / 'truth' / 'b.mat').write_bytes(b'MATLAB 5.0 MAT-file' + bytes(50))
+    dataset = edges_of(tmp_path, maps)
+    (broken,) = dataset[SeededIndex(1, seed=4)]['data_samples'].broken
+    assert 'b.mat' in broken
+    with pytest.raises(ValueError, match=r'b\.mat'):
+        dataset[1]
 
 
 def test_images_and_ground_truth_must_pair_up(tmp_path):

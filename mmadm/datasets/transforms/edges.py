@@ -5,6 +5,7 @@ from mmcv.transforms import BaseTransform
 
 from mmadm.registry import TRANSFORMS
 from mmadm.utils.bsds import read_boundaries
+from mmadm.utils.images import BrokenImageError
 
 
 @TRANSFORMS.register_module()
@@ -20,10 +21,15 @@ class LoadBoundaries(BaseTransform):
         """Add the maps.
 
         Raises:
-            ValueError: the file is broken, empty, or of another size than the image.
+            BrokenImageError: the file is missing, corrupted or empty; in training
+                another pair is used.
+            ValueError: its size is not that of the image.
         """
         path = results['edges_path']
-        edges = read_boundaries(path)
+        try:
+            edges = read_boundaries(path)
+        except (ValueError, OSError) as error:
+            raise BrokenImageError(str(error)) from error
         if edges.shape[1:] != results['img'].shape[:2]:
             raise ValueError(
                 f'Image and boundaries of different size: {results["img_path"]} is '
