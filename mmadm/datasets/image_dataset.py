@@ -50,15 +50,6 @@ class ImageDataset(SeededDataset):
             ann_file, data_root=data_root, data_prefix=data_prefix, **kwargs
         )
 
-    def full_init(self) -> None:
-        """List the images, and let transforms check that they can process them."""
-        if self._fully_initialized:
-            return
-        super().full_init()
-        for transform in self.pipeline.transforms:
-            if check := getattr(transform, 'check_entries', None):
-                check([self.get_data_info(i) for i in range(len(self))])
-
     def load_data_list(self) -> list[dict]:
         """One entry per image.
 

@@ -42,6 +42,15 @@ class SeededDataset(BaseDataset):
     validation and testing) a corrupted image is an error.
     """
 
+    def full_init(self) -> None:
+        """List the images, and let transforms check that they can process them."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        for transform in self.pipeline.transforms:
+            if check := getattr(transform, 'check_entries', None):
+                check([self.get_data_info(i) for i in range(len(self))])
+
     def prepare_data(self, idx: int | SeededIndex) -> dict | None:
         """Item ``idx``, after the pipeline."""
         if not isinstance(idx, SeededIndex):

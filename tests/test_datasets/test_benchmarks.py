@@ -29,9 +29,9 @@ from tests.test_datasets.test_pairs import write_boundaries
 CONFIGS = ROOT / 'configs' / '_base_' / 'datasets'
 
 
-def save(path: Path, picture: np.ndarray) -> None:
+def save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
 
 
 def make_celeba_hq(data: Path) -> None:
@@ -82,7 +82,7 @@ def make_bsds500(data: Path) -> None:
     write_boundaries(root / 'groundTruth/test/b.mat', np.ones((3, 80, 120), np.uint8))
 
 
-# Data set, mode -> what makes it, shape of the image or truth, of the condition.
+# Dataset, mode -> what creates it, shape of image or ground truth, and of condition.
 LOADERS = {
     ('celeba_hq', 'train'): (make_celeba_hq, (3, 256, 256), None),
     ('celeba_hq_inpainting', 'train'): (make_celeba_hq, (3, 256, 256), (3, 256, 256)),
@@ -205,13 +205,13 @@ def browse(monkeypatch, *args: object) -> int:
 def test_pictures_show_what_the_model_sees(data, monkeypatch, capsys):
     make_celeba_hq(data)
     config = CONFIGS / 'celeba_hq_inpainting.py'
-    assert browse(monkeypatch, config, '--mode', 'test', '--out', 'pictures') == 0
-    (path,) = Path('pictures').iterdir()
-    picture = np.array(Image.open(path))[22:]
-    assert picture.shape == (256, 3 * 256 + 2 * 4, 3)
-    condition, truth, mask = (picture[:, x : x + 256] for x in (0, 260, 520))
-    assert np.array_equal(truth, draw_photo(2, 256, 256))
-    assert np.array_equal(condition, np.where(mask == 255, 0, truth))
+    assert browse(monkeypatch, config, '--mode', 'test', '--out', 'samples') == 0
+    (path,) = Path('samples').iterdir()
+    image = np.array(Image.open(path))[22:]
+    assert image.shape == (256, 3 * 256 + 2 * 4, 3)
+    condition, gt, mask = (image[:, x : x + 256] for x in (0, 260, 520))
+    assert np.array_equal(gt, draw_photo(2, 256, 256))
+    assert np.array_equal(condition, np.where(mask == 255, 0, gt))
     assert '1 items' in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""Pictures to be measured, wherever they lie."""
+"""Images for statistics and scores, from all sources."""
 
 import pickle
 
@@ -20,9 +20,9 @@ def test_folder_archive_and_cifar10_hold_the_same_pictures(drawn, tmp_path):
     batches = root / 'cifar-10-batches-py'
     for path in (folder / 'deep', batches):
         path.mkdir(parents=True)
-    for i, picture in enumerate(drawn):
-        Image.fromarray(picture).save(folder / 'deep' / f'{i}.png')
-        flat = picture.transpose(2, 0, 1).reshape(1, 3072)
+    for i, image in enumerate(drawn):
+        Image.fromarray(image).save(folder / 'deep' / f'{i}.png')
+        flat = image.transpose(2, 0, 1).reshape(1, 3072)
         batch = pickle.dumps({b'data': flat}, protocol=2)
         (batches / f'data_batch_{i + 1}').write_bytes(batch)
     (batches / 'test_batch').write_bytes(b'not to be read')
@@ -33,9 +33,9 @@ def test_folder_archive_and_cifar10_hold_the_same_pictures(drawn, tmp_path):
         (tmp_path / 'samples.npz', '.npz'),
         (root, 'CIFAR-10 train'),
     ):
-        pictures = open_images(source)
-        assert pictures.formats == {kind: 5} and len(pictures) == 5
-        assert (np.stack(list(pictures)) == drawn).all()
+        images = open_images(source)
+        assert images.formats == {kind: 5} and len(images) == 5
+        assert (np.stack(list(images)) == drawn).all()
 
 
 def test_grey_samples_become_rgb(drawn, tmp_path):

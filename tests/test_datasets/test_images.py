@@ -84,8 +84,8 @@ def test_pairs_meet_by_name_and_flip_together(tmp_path):
     pack = PackDiffusionInputs(image='gt_seg_map', condition='img')
     dataset = ImageDataset(**make_pairs(tmp_path), pipeline=[LoadImages(), flip, pack])
     item = dataset[1]
-    truth = np.ascontiguousarray(draw_photo(1)[:, ::-1, 0])
-    assert torch.equal(item['inputs']['image'][0], torch.from_numpy(truth))
+    gt_map = np.ascontiguousarray(draw_photo(1)[:, ::-1, 0])
+    assert torch.equal(item['inputs']['image'][0], torch.from_numpy(gt_map))
     assert item['inputs']['condition'].shape == (3, 40, 48)
 
 

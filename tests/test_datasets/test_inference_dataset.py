@@ -110,7 +110,7 @@ def save(array: np.ndarray, path) -> str:
 
 
 def marked(number: int) -> np.ndarray:
-    """A mask that tells its number."""
+    """A mask that shows its number."""
     mask = np.zeros((10, 15), np.uint8)
     mask[0, number] = 255
     return mask

@@ -43,18 +43,18 @@ def slow_resize(values: np.ndarray, new: int) -> np.ndarray:
 
 @pytest.mark.parametrize('size', [(3, 4), (6, 8), (12, 16), (5, 23), (48, 64)])
 def test_it_is_the_definition(size):
-    picture = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
-    expected = slow_resize(slow_resize(picture / 1.0, size[0]).T, size[1]).T
-    got = matlab_resize(picture, size)
+    image = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
+    expected = slow_resize(slow_resize(image / 1.0, size[0]).T, size[1]).T
+    got = matlab_resize(image, size)
     assert got.dtype == np.uint8 and got.shape == size
     assert np.abs(got - expected.clip(0, 255)).max() <= 0.5 + 1e-9
 
 
 def test_stored_values():
     """Of the version that scores B100 with the published 25.96 dB, see below."""
-    picture = (np.arange(12 * 16).reshape(12, 16) * 37 % 251).astype(np.uint8)
-    assert matlab_resize(picture, (3, 4)).tolist() == REDUCED
-    assert matlab_resize(picture[:3, :3], (6, 6)).tolist() == ENLARGED
+    image = (np.arange(12 * 16).reshape(12, 16) * 37 % 251).astype(np.uint8)
+    assert matlab_resize(image, (3, 4)).tolist() == REDUCED
+    assert matlab_resize(image[:3, :3], (6, 6)).tolist() == ENLARGED
 
 
 def test_channels_do_not_mix():
@@ -67,8 +67,8 @@ def test_channels_do_not_mix():
 
 def test_halves_are_rounded_up():
     """MATLAB's uint8() rounds 0.5 to 1, NumPy's rint to 0."""
-    picture = np.array([[0, 1], [0, 1]], np.uint8)
-    assert matlab_resize(picture, (1, 1)) == 1
+    image = np.array([[0, 1], [0, 1]], np.uint8)
+    assert matlab_resize(image, (1, 1)) == 1
 
 
 def test_pillow_gives_other_values_at_the_border():

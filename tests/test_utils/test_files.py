@@ -1,4 +1,4 @@
-"""Files are there as a whole, with the rights that the user's mask leaves."""
+"""Atomic writing, with the permissions of the umask."""
 
 import os
 
