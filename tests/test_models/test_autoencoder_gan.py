@@ -299,7 +299,7 @@ def test_a_run_trains_resumes_exactly_scores_and_shows(toy, tmp_path, capsys):
     end = a['ema_state_dict']
     still = [k for k, v in start.items() if torch.equal(v, end[k])]
     assert all('logvar' in key for key in still), (
-        'from its start on, both players learn'
+        'from its start on, both networks are trained'
     )
 
     shown = tmp_path / 'shown'
@@ -313,14 +313,14 @@ def test_a_run_trains_resumes_exactly_scores_and_shows(toy, tmp_path, capsys):
 
     for option in (('--num-steps', '5'), ('--sampler', 'adm')):
         message = refused(capsys, 'test.py', toy, whole / 'iter_4.pth', *option)
-        assert 'first stage has no sampling steps' in message
+        assert 'first stage has no sampl' in message
 
 
 def _same(a, b) -> bool:
     return torch.equal(a, b) if isinstance(a, Tensor) else a == b
 
 
-def test_mixed_precision_reaches_both_players(toy, tmp_path):
+def test_mixed_precision_reaches_both_networks(toy, tmp_path):
     call('train.py', toy, '--work-dir', tmp_path / 'full')
     call('train.py', toy, '--work-dir', tmp_path / 'half', '--amp')
     full, half = (
