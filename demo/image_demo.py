@@ -37,6 +37,11 @@ def parse_args() -> argparse.Namespace:
         help='replace the sampler of the config',
     )
     parser.add_argument('--seed', type=int, help='seed of sampling')
+    parser.add_argument(
+        '--num-samples',
+        type=int,
+        help='predict the mean of so many samples, and write their standard deviation',
+    )
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
     parser.add_argument(
@@ -72,7 +77,10 @@ def main() -> None:
         )
         if inferencer.is_conditional:
             request = dict(
-                inputs=args.input, masks=args.masks, max_pixels=args.max_pixels
+                inputs=args.input,
+                masks=args.masks,
+                max_pixels=args.max_pixels,
+                num_samples=args.num_samples,
             )
         else:
             request = dict(num_samples=to_number(args.input))

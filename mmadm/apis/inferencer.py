@@ -35,6 +35,10 @@ from .trajectory import sample_trajectory
 
 #: Default of ``max_pixels``: 4096 x 4096 pixels need about 1 GB.
 MAX_PIXELS = 4096 * 4096
+# Results -> folders in ``out_dir``.
+_FOLDERS = dict(
+    predictions='pred', visualization='vis', trajectory='trajectory', std='std'
+)
 
 
 class SamplingStoppedError(RuntimeError):
@@ -108,7 +112,8 @@ class ADMInferencer(BaseInferencer):
                 predictions by rounding only.
             kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``:
                 white in files, 1 or 255 in arrays (H, W).
-                ``num_samples``, how many images an unconditional model generates (1).
+                ``num_samples``: an unconditional model generates so many images (1);
+                a prediction of another model is the mean of so many samples.
                 ``max_pixels``, the largest image, input or prediction.
                 ``num_steps``, ``seed`` and ``sampler``, as for ``tools/test.py``; the
                 default is the config's.
@@ -118,12 +123,14 @@ class ADMInferencer(BaseInferencer):
                 ``show=True`` opens a window for each image, which stays open
                 ``wait_time`` seconds (0: until a key is pressed).
                 ``out_dir``, a folder for PNG files with the names of the inputs, in
-                ``pred/``, ``vis/`` and ``trajectory/``, written after each batch.
+                ``pred/``, ``vis/``, ``trajectory/`` and ``std/``, written after each
+                batch.
 
         Returns:
             ``predictions``, arrays (H, W, 3), or (H, W) for maps, uint8, RGB;
-            ``visualization``, condition and prediction side by side; and, on request,
-            ``trajectory``. In the order of the inputs.
+            ``visualization``, condition and prediction side by side; on request,
+            ``trajectory``; and ``std``, the standard deviation (H, W) of several
+            samples in grey levels. In the order of the inputs.
 
         Raises:
             FileNotFoundError: a file does not exist, or a folder is empty.
@@ -132,6 +139,8 @@ class ADMInferencer(BaseInferencer):
             SamplingStoppedError: ``should_stop`` returned True.
         """
         before, during, show, after = self._split(kwargs)
+        if self.is_conditional:
+            during['num_samples'] = before.pop('num_samples', None)
         data = self.preprocess(inputs, batch_size, **before)
         results = defaultdict(list)
         for batch in track(data, 'Inference', disable=not self.show_progress):
@@ -168,10 +177,8 @@ class ADMInferencer(BaseInferencer):
     ) -> DataLoader:
         """Build the batches for the model; see :meth:`__call__`."""
         _check_integer('batch_size', batch_size, 1)
-        if num_samples is not None:
-            _check_integer('num_samples', num_samples, 1)
         if self.is_conditional:
-            dataset = self._image_dataset(inputs, masks, num_samples, max_pixels)
+            dataset = self._image_dataset(inputs, masks, max_pixels)
         else:
             dataset = self._seed_dataset(inputs, masks, num_samples)
         return DataLoader(dataset, batch_size, collate_fn=self.collate_fn)
@@ -184,18 +191,16 @@ class ADMInferencer(BaseInferencer):
                 'out and give num_samples.'
             )
         number = 1 if num_samples is None else num_samples
+        _check_integer('num_samples', number, 1)
         return DATASETS.build(
             {**self.cfg.test_dataloader.dataset, 'num_samples': number}
         )
 
-    def _image_dataset(
-        self, inputs: Any, masks: Any, num_samples: int | None, max_pixels: int
-    ):
+    def _image_dataset(self, inputs: Any, masks: Any, max_pixels: int):
         """The input images, each of which can be read and is not too large."""
-        if inputs is None or num_samples is not None:
-            given = 'no image' if inputs is None else f'num_samples={num_samples}'
+        if inputs is None:
             raise ValueError(
-                f'This model needs input images, but {given} is given. Give inputs: a '
+                'This model needs input images, but no image is given. Give inputs: a '
                 'file, a folder, an array (H, W, 3) of uint8, or a list.'
             )
         kind = dict(type='InferenceDataset', images=inputs, masks=masks)
@@ -219,9 +224,11 @@ class ADMInferencer(BaseInferencer):
         sampler: str | None = None,
         trajectory: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        num_samples: int | None = None,
     ) -> list[DiffusionSample]:
         """Sample a batch; see :meth:`__call__`."""
-        with self._options(num_steps, seed, sampler), self._stopping(should_stop):
+        options = dict(num_steps=num_steps, seed=seed, num_samples=num_samples)
+        with self._options(sampler, **options), self._stopping(should_stop):
             if not trajectory:
                 return self.model.test_step(inputs)
             data = self.model.data_preprocessor(inputs)
@@ -232,16 +239,14 @@ class ADMInferencer(BaseInferencer):
             return samples
 
     @contextmanager
-    def _options(
-        self, num_steps: int | None, seed: int | None, sampler: str | None
-    ) -> Iterator[None]:
+    def _options(self, sampler: str | None, **options: int | None) -> Iterator[None]:
         """Change the options of sampling for the duration of a block."""
         model = self.model
         usual = model.test_cfg, model.sampler
-        options = dict(num_steps=num_steps, seed=seed)
         options = {key: x for key, x in options.items() if x is not None}
         check_steps([options.get('num_steps', 1)])
         _check_integer('seed', options.get('seed', 0))
+        _check_integer('num_samples', options.get('num_samples', 1), 1)
         try:
             model.test_cfg = {**model.test_cfg, **options}
             if sampler is not None:
@@ -296,11 +301,12 @@ class ADMInferencer(BaseInferencer):
         )
         if 'trajectory' in preds[0]:
             results['trajectory'] = [sample.trajectory for sample in preds]
+        if 'pred_std' in preds[0]:
+            results['std'] = [_to_array(sample, 'pred_std') for sample in preds]
         if out_dir is not None:
-            folders = ('pred', 'vis', 'trajectory')
-            for folder, images in zip(folders, results.values()):
+            for key, images in results.items():
                 for sample, image in zip(preds, images):
-                    save(image, Path(out_dir, folder, f'{_name(sample)}.png'))
+                    save(image, Path(out_dir, _FOLDERS[key], f'{_name(sample)}.png'))
         if return_datasample:
             results['predictions'] = list(preds)
         return results
@@ -365,9 +371,9 @@ def _name(sample: DiffusionSample) -> str:
     return sample.get('name', f'{sample.sample_idx:06d}')
 
 
-def _to_array(sample: DiffusionSample) -> np.ndarray:
+def _to_array(sample: DiffusionSample, key: str = 'pred_img') -> np.ndarray:
     """The prediction at the size of the ground truth: (H, W, 3), or (H, W) for maps."""
-    image = sample.pred_img.cpu()
+    image = sample.get(key).cpu()
     image = enlarge(image, sample.get('ori_shape', image.shape[-2:]))
     array = image.numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)

@@ -27,7 +27,7 @@ from .windows import Layout, make_mode
 #: Errors are logged separately for the intervals of time between these.
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Entries of ``test_cfg`` that are read at each run; the others define the mode.
-_RUN_OPTIONS = ('num_steps', 'seed')
+_RUN_OPTIONS = ('num_steps', 'num_samples', 'seed')
 
 
 @MODELS.register_module()
@@ -47,7 +47,8 @@ class ADM(BaseModel):
         condition_encoder: network condition -> feature maps of several levels.
         first_stage: maps images to the space of the diffusion, and back; frozen.
         data_preprocessor: converts between 8 bits and the tensors of the networks.
-        test_cfg: ``num_steps`` (the sampler's own if missing) and ``seed``; ``mode``
+        test_cfg: ``num_steps`` (the sampler's own if missing) and ``seed``;
+            ``num_samples``, how many samples a prediction is the mean of (1); ``mode``
             'whole', 'slide' or 'slide_chains', and the options of the class in
             :mod:`mmadm.models.windows`.
     """
@@ -77,10 +78,24 @@ class ADM(BaseModel):
         self.test_cfg = _checked_test_cfg(test_cfg)
         options = {k: v for k, v in self.test_cfg.items() if k not in _RUN_OPTIONS}
         self.sampling_mode = make_mode(**options)
+        self._check_num_samples()
         self._check_divisor()
         self._check_condition()
         self._check_features()
         self.sampling_mode.check(self.data_preprocessor.cell)
+
+    def _check_num_samples(self) -> None:
+        number = self.test_cfg.get('num_samples', 1)
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(
+                'A prediction is the mean of at least one sample, but test_cfg has '
+                f'num_samples={number!r}. Give a positive integer.'
+            )
+        if number > 1 and self.condition_encoder is None:
+            raise ValueError(
+                'The mean of unconditional samples is no image of the data, but '
+                f'test_cfg has num_samples={number}. Leave it out.'
+            )
 
     def _check_divisor(self) -> None:
         divisor, factor = self.data_preprocessor.size_divisor, self.first_stage.factor
@@ -227,8 +242,10 @@ class ADM(BaseModel):
 
         Args:
             condition: (C', H', W') each; empty for unconditional generation.
-            data_samples: have ``target_shape`` and ``sample_idx``; get ``pred_img``.
-            callback: see :data:`mmadm.diffusion.samplers.Callback`.
+            data_samples: have ``target_shape`` and ``sample_idx``; get ``pred_img``,
+                and ``pred_std`` where it is the mean of several samples.
+            callback: see :data:`mmadm.diffusion.samplers.Callback`; it sees the first
+                sample.
 
         Raises:
             ValueError: a prediction has NaN or infinite values.
@@ -239,10 +256,25 @@ class ADM(BaseModel):
         for size, members in groups.items():
             batch = torch.stack([condition[i] for i in members]) if condition else None
             samples = [data_samples[i] for i in members]
-            images = self.sample(size, samples, batch, callback)
-            for sample, image in zip(samples, images):
-                sample.pred_img = self.data_preprocessor.to_uint8(image, sample)
+            images = [
+                self.sample(size, samples, batch, None if draw else callback, draw)
+                for draw in range(self.test_cfg.get('num_samples', 1))
+            ]
+            for i, sample in enumerate(samples):
+                self._set_prediction(sample, [image[i] for image in images])
         return list(data_samples)
+
+    def _set_prediction(
+        self, sample: DiffusionSample, images: Sequence[Tensor]
+    ) -> None:
+        """The mean of the images, and their standard deviation if there are several."""
+        drawn = [self.data_preprocessor.to_uint8(image, sample) for image in images]
+        if len(drawn) == 1:
+            (sample.pred_img,) = drawn
+            return
+        stacked = torch.stack(drawn).float()
+        sample.pred_img = stacked.mean(0).round().byte()
+        sample.pred_std = stacked.std(0).mean(0, keepdim=True).round().byte()
 
     def sample(
         self,
@@ -250,16 +282,20 @@ class ADM(BaseModel):
         data_samples: Sequence[DiffusionSample],
         condition: Tensor | None = None,
         callback: Callback | None = None,
+        draw: int = 0,
     ) -> Tensor:
         """Images (N, C, H, W), about [-1, 1], of padded ``size``; float32.
 
         An image is NaN where an output of the networks was NaN or infinite at any step.
+        ``draw`` numbers the samples of one condition, which differ in their noise.
         """
         preprocessor, factor = self.data_preprocessor, self.first_stage.factor
         height, width = preprocessor.padded(size)
         shape = (self.head.in_channels, height // factor, width // factor)
         seed = self.test_cfg.get('seed', 0)
-        seeds = [mix_seed(seed, sample.sample_idx) for sample in data_samples]
+        # The first sample is the one that a single prediction has.
+        mixed = (draw,) if draw else ()
+        seeds = [mix_seed(seed, x.sample_idx, *mixed) for x in data_samples]
         cell = preprocessor.cell
         layout = Layout(
             size=(height, width),

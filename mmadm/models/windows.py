@@ -216,7 +216,7 @@ def make_mode(mode: str = 'whole', **options) -> WholeImage:
     if set(options) - set(accepted) or set(needed) - set(options):
         raise ValueError(
             f'test_cfg with mode={mode!r} got {sorted(options)}. It needs {needed} and '
-            f"accepts {[*accepted, 'mode', 'num_steps', 'seed']}: correct the model's "
-            'test_cfg.'
+            f'accepts {[*accepted, "mode", "num_steps", "num_samples", "seed"]}: '
+            "correct the model's test_cfg."
         )
     return _MODES[mode](**options)

@@ -168,6 +168,28 @@ def test_a_trajectory_ends_with_the_prediction(toy):
     assert 'trajectory' not in plain
 
 
+def test_a_mean_of_samples_is_between_them_and_their_first_is_the_single_one(toy):
+    image = draw_photo(0, 8, 8)
+    single = toy(image, num_samples=1)
+    assert np.array_equal(single['predictions'], toy(image)['predictions'])
+    assert 'std' not in single
+    drawn = []
+    to_uint8 = toy.model.data_preprocessor.to_uint8
+    try:
+        toy.model.data_preprocessor.to_uint8 = lambda *args: (
+            drawn.append(to_uint8(*args)) or drawn[-1]
+        )
+        result = toy(image, num_samples=3)
+    finally:
+        del toy.model.data_preprocessor.to_uint8
+    arrays = np.stack([to_array(x) for x in drawn]).astype(float)
+    assert len(arrays) == 3 and np.array_equal(arrays[0], single['predictions'][0])
+    assert not np.array_equal(arrays[0], arrays[1])
+    assert np.abs(result['predictions'][0] - arrays.mean(0)).max() <= 0.5
+    std = arrays.std(0, ddof=1).mean(-1)
+    assert np.abs(result['std'][0] - std).max() <= 0.5
+
+
 def test_samples_are_returned_on_request(toy):
     (sample,) = toy(draw_photo(0, 8, 12), return_datasamples=True)['predictions']
     assert sample.pred_img.shape == (3, 32, 48)
@@ -190,7 +212,7 @@ def test_all_images_are_checked_before_the_first_prediction(toy, tmp_path):
         (dict(inputs='no/such.png'), r'Image not found: no/such\.png'),
         (dict(inputs=np.zeros((4, 4))), 'Not an image: an array of float64'),
         (dict(inputs=draw_photo(0, 8, 8), masks=np.ones((8, 8))), 'not for inpainting'),
-        (dict(inputs=draw_photo(0, 8, 8), num_samples=2), 'num_samples=2 is given'),
+        (dict(inputs=draw_photo(0, 8, 8), num_samples=0), 'got num_samples=0'),
         (dict(inputs=draw_photo(0, 8, 8), num_steps=0), 'must be positive'),
         (dict(inputs=draw_photo(0, 8, 8), num_steps='a'), r"but got \['a'\]"),
         (dict(inputs=draw_photo(0, 8, 8), num_steps=2.5), r'but got \[2\.5\]'),
