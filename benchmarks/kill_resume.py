@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Kill toy runs at random moments, resume them, and compare with a quiet run.
+"""Kill toy runs at random moments, resume them, and compare with an undisturbed run.
 
     python -m benchmarks.kill_resume --kills 20 --scenario save
 
-Each kill is a SIGKILL. The final weights, averages, optimizer state, rates, logged
-losses and scores must equal those of a run that was never interrupted, to the last bit.
+Each kill is a SIGKILL. The final weights, averages, optimizer state, learning rates,
+logged losses and scores must equal those of an uninterrupted run to the last bit.
 """
 
 import argparse
@@ -47,18 +47,18 @@ def main() -> None:
 
 
 def _torment(config: Path, folder: Path, scenario: str, wanted: int, seed: int) -> None:
-    quiet = folder / f'{scenario}_quiet'
+    plain = folder / f'{scenario}_plain'
     options = {'default_hooks.checkpoint.interval': INTERVAL[scenario]}
-    assert wait(fork(lambda: train(config, quiet, options), quiet / 'out.txt')) == 0
-    expected, done, runs, half = result(quiet), 0, 0, Counter()
+    assert wait(fork(lambda: train(config, plain, options), plain / 'out.txt')) == 0
+    expected, done, runs, half = result(plain), 0, 0, Counter()
     while done < wanted:
         work = folder / f'{scenario}_{runs}'
         for left in kills(config, work, scenario, min(6, wanted - done), seed + runs):
             done += 1
-            half['killed while writing'] += any(name.endswith('.tmp') for name in left)
+            half['killed while writing'] += any('.part' in name for name in left)
         assert_same(expected, result(work))
-        said = (work / 'out.txt').read_text()
-        half['damaged file passed over'] += said.count('Going on from')
+        printed = (work / 'out.txt').read_text()
+        half['damaged file passed over'] += printed.count('Going on from')
         runs += 1
         shutil.rmtree(work)
     print(f'{scenario}: {done} kills in {runs} runs, all equal; {dict(half)}')

@@ -1,4 +1,4 @@
-"""How all benchmarks measure: in turns, after a warm-up, medians with quartiles.
+"""Measurement of all benchmarks: alternating runs after a warm-up, then medians.
 
 On a CPU, the seconds are those that this process computes, so other programs on the
 machine disturb little; on a GPU, those that pass until the GPU is done. Workers of a
@@ -23,7 +23,7 @@ class Timing(NamedTuple):
 
 
 def make_parser(description: str, repeats: int) -> argparse.ArgumentParser:
-    """Options that all benchmarks share."""
+    """Options of all benchmarks."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -34,7 +34,7 @@ def make_parser(description: str, repeats: int) -> argparse.ArgumentParser:
 
 
 def set_up(args: argparse.Namespace) -> None:
-    """Fix threads and seeds, and say what this is measured on."""
+    """Fix threads and seeds, and print the hardware."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     if args.device == 'cpu':
@@ -50,10 +50,10 @@ def take_turns(
     device: str = 'cpu',
     passing: bool = False,
 ) -> dict[str, Timing]:
-    """Time each variant ``repeats`` times, A/B/A/B, after one turn that does not count.
+    """Time each variant ``repeats`` times, A/B/A/B, after a first round without timing.
 
     Args:
-        variants: what to call, by name.
+        variants: functions by name.
         repeats: turns that count.
         device: where the work happens.
         passing: count passing time on a CPU, too.

@@ -4,7 +4,7 @@
     python benchmarks/scaling.py --measure
 
 Calculated, for n devices with a local batch B, P weights, F multiply-accumulates per
-image of one call of the networks, R operations per second reached, G = 4 P bytes:
+image of one evaluation of the networks, R operations per second reached, G = 4 P bytes:
 
     compute   = 3 * 2 F B / R                     forward, and twice that backward
     exchange  = 2 (n - 1) / n * G / bandwidth     ring all-reduce
@@ -71,7 +71,7 @@ def print_evaluation(args) -> None:
     rate = args.peak * args.utilisation * 1e12
     work = 2 * 50000 * (args.steps * args.gmacs * 1e9 + _INCEPTION)
     sums = 8 * (2048**2 + 2048)
-    print(f'\n50,000 samples of {args.steps} calls and their Inception features')
+    print(f'\n50,000 samples of {args.steps} steps and their Inception features')
     print('devices  seconds  exchange of the sums, ms')
     for n in (1, 2, 4, 8, 16, 32, 64):
         link = args.node_link if n <= args.per_node else args.net_link
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument('--gmacs', type=float, default=24.8, help='F, in 1e9')
     parser.add_argument('--millions', type=float, default=150.13, help='P, in 1e6')
     parser.add_argument('--batch-size', type=int, default=128, help='B')
-    parser.add_argument('--steps', type=int, default=10, help='calls per sample')
+    parser.add_argument('--steps', type=int, default=10, help='steps (NFE) per sample')
     parser.add_argument('--peak', type=float, default=790, help='TFLOP/s of a device')
     parser.add_argument('--utilisation', type=float, default=0.4, help='R / peak')
     parser.add_argument('--per-node', type=int, default=8, help='devices per node')

@@ -22,6 +22,7 @@ __all__ = [
     'DATASETS',
     'DATA_SAMPLERS',
     'HOOKS',
+    'LOOPS',
     'METRICS',
     'MODELS',
     'OPTIM_WRAPPERS',
@@ -47,6 +48,7 @@ DATA_SAMPLERS = _registry('data sampler', roots.DATA_SAMPLERS, 'mmadm.datasets')
 TRANSFORMS = _registry('transform', roots.TRANSFORMS, 'mmadm.datasets.transforms')
 METRICS = _registry('metric', roots.METRICS, 'mmadm.evaluation')
 HOOKS = _registry('hook', roots.HOOKS, 'mmadm.engine')
+LOOPS = _registry('loop', roots.LOOPS, 'mmadm.engine')
 OPTIM_WRAPPERS = _registry('optimizer wrapper', roots.OPTIM_WRAPPERS, 'mmadm.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _registry(
     'optimizer wrapper constructor', roots.OPTIM_WRAPPER_CONSTRUCTORS, 'mmadm.engine'
@@ -66,7 +68,6 @@ SAMPLERS = _registry('sampler', None, 'mmadm.diffusion')
 for _root in (
     roots.EVALUATOR,
     roots.LOG_PROCESSORS,
-    roots.LOOPS,
     roots.MODEL_WRAPPERS,
     roots.OPTIMIZERS,
     roots.RUNNERS,

@@ -19,7 +19,7 @@ from PIL import Image
 from mmadm.apis import load_config, prepare_run, set_resume
 from tests.conftest import ROOT, TOY_CONFIG, draw_photo
 
-# What a run is doing, one byte that all forks share.
+# Phase of a run, one byte in the memory of all forks.
 _phase = mmap.mmap(-1, 1)
 SHORT = {
     'train_cfg.max_iters': 12,
@@ -45,7 +45,7 @@ class PhaseHook(Hook):
 
 
 def write_toy_config(folder: Path) -> Path:
-    """The configs and five pictures in ``folder``; returns the toy config."""
+    """The configs and five images in ``folder``; returns the toy config."""
     shutil.copytree(ROOT / 'configs', folder / 'configs')
     (folder / 'photos').mkdir()
     for i in range(5):
@@ -122,7 +122,7 @@ def moments(scenario: str, work_dir: Path) -> Callable[[], bool]:
     return {
         'step': lambda: _phase[0] == ord('t'),
         'validation': lambda: _phase[0] == ord('v'),
-        'save': lambda: any(work_dir.glob('.*.tmp')),
+        'save': lambda: any(work_dir.glob('.*.part*')),
     }[scenario]
 
 
@@ -163,7 +163,7 @@ def kills(
 
 
 def result(work_dir: Path) -> dict:
-    """What a run ended with: weights, averages, optimizer, rates, log and scores."""
+    """End of a run: weights, averages, optimizer, learning rates, log and scores."""
     state = torch.load(work_dir / 'iter_12.pth', weights_only=True)
     hub = state['message_hub']
     keep = ('train/loss', 'train/lr', 'train/grad_norm', 'val/psnr_rgb', 'val/ssim_rgb')

@@ -1,5 +1,7 @@
 """Registries: short names, text configs and scopes."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import mmadm.registry as registry
@@ -11,6 +13,7 @@ TEXT = dict(
     DATASETS=dict(type='SeedDataset', num_samples=2),
     DATA_SAMPLERS=dict(type='SeededInfiniteSampler', dataset=[1, 2], seed=0),
     TRANSFORMS=dict(type='LoadImages'),
+    LOOPS=dict(type='OptimizerStepLoop'),
     METRICS=dict(type='ImageFidelity'),
     HOOKS=dict(type='SampleGridHook'),
     OPTIM_WRAPPERS=dict(type='AutocastOptimWrapper', optimizer=None),
@@ -34,6 +37,10 @@ def test_a_text_config_builds_by_short_name(name):
     cfg = dict(TEXT[name])
     if name in ('PARAM_SCHEDULERS', 'OPTIM_WRAPPERS'):
         cfg['optimizer'] = _optimizer()
+    if name == 'LOOPS':
+        loader = SimpleNamespace(dataset=SimpleNamespace(metainfo={}))
+        runner = SimpleNamespace(visualizer=SimpleNamespace())
+        cfg.update(runner=runner, dataloader=loader, max_iters=1)
     built = getattr(registry, name).build(cfg)
     assert type(built).__name__ == cfg['type']
 

@@ -33,8 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by (actual batch size) / '
-        'auto_scale_lr.base_batch_size',
+        help='scale the learning rate by batch size / auto_scale_lr.base_batch_size; '
+        'the batch size counts all processes and accumulated batches',
     )
     parser.add_argument('--seed', type=int, help='seed of training and of sampling')
     parser.add_argument(
@@ -69,14 +69,14 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         use_amp(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.auto_scale_lr:
-        scale_lr(cfg)
     if args.trust_checkpoint:
         use_trust(cfg, args.resume)
     if args.resume:
         set_resume(cfg, args.resume)
     # Again, because --cfg-options have priority over the other options.
     merge_options(cfg, args.cfg_options)
+    if args.auto_scale_lr:
+        scale_lr(cfg)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-# What every run shares: hooks, logging, seed.
+# Settings that all runs share: hooks, logging, seed.
 from mmengine.hooks import (
     DistSamplerSeedHook,
     EMAHook,
@@ -15,12 +15,15 @@ from mmadm.engine import (
     BrokenImageHook,
     DeferredRuntimeInfoHook,
     LatentCacheHook,
+    LogFailureHook,
     NonFiniteHook,
     PlainCheckpointHook,
+    ResumeHook,
     SampleGridHook,
     ShardingHook,
     StatelessSeedHook,
     StopSignalHook,
+    WorkDirLockHook,
 )
 from mmadm.models import TrainableEMA
 from mmadm.visualization import DiffusionVisualizer
@@ -44,6 +47,9 @@ default_hooks = dict(
     acceleration=dict(type=AccelerationHook),
     latent_cache=dict(type=LatentCacheHook),
     sharding=dict(type=ShardingHook),
+    resume=dict(type=ResumeHook),
+    log_failure=dict(type=LogFailureHook),
+    work_dir_lock=dict(type=WorkDirLockHook),
 )
 
 val_cfg = dict(type=ValLoop)

@@ -1,7 +1,7 @@
 # Table I, column "Edge Detection"; Tables III and IV, ODS on BSDS500.
 #
 # The paper's own row is DiffusionEdge: edge_diffusionedge_bsds.py runs its weights.
-# Test images are answered whole.
+# Test images are processed whole.
 from mmengine.config import read_base
 
 with read_base():

@@ -1,7 +1,7 @@
 # Table I, column "Inpainting"; Tables III and IV, FID on CelebA-HQ-256.
 #
-# The network sees the image with black holes, not the mask, as the authors' does; known
-# pixels are pasted back.
+# As in the authors' code, the condition is the image with black holes, without the
+# mask; known pixels are pasted back.
 from mmengine.config import read_base
 
 with read_base():

@@ -1,7 +1,7 @@
 # Table I, column "Saliency Detection"; Tables III and IV, MAE on DUTS.
 #
-# The answer is a map of one channel, diffused in the latents of a first stage that was
-# trained on masks.
+# The prediction is a map of one channel. Diffusion runs in the latents of a first stage
+# that was trained on masks.
 from mmengine.config import read_base
 
 with read_base():

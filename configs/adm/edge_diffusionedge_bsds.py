@@ -1,6 +1,6 @@
 # DiffusionEdge (Ye et al. 2024), whose numbers are the edge row of Tables III and IV:
 # its published weights, after tools/model_converters/authors.py, in its own windows of
-# 320 x 320. What it calls five steps are six network calls.
+# 320 x 320. Its five steps evaluate the network six times (NFE 6).
 #
 # Whole images: --cfg-options model.test_cfg=None
 from mmengine.config import read_base

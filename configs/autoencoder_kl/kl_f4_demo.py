@@ -30,7 +30,7 @@ train_dataloader.dataset.update(
 )
 train_dataloader.dataset.pipeline = [
     dict(type=LoadImages, cache=True),
-    # Norms see a crop as a whole: small ones have other contrasts than photographs.
+    # Norms average over a crop: small crops have other contrasts than photographs.
     dict(type=RandomCrop, size=96),
     dict(type=RandomFlip, prob=0.5),
     dict(type=PackDiffusionInputs),
@@ -48,11 +48,11 @@ test_dataloader.dataset.pipeline = [
 val_evaluator.update(baseline=None)
 test_evaluator.update(baseline=None)
 
-# The photographs are small; windows would change what the norms see.
+# The photographs are small; windows would change the averages of the norms.
 model.autoencoder.update(base_channels=16, num_blocks=1, tile=None)
 model.discriminator.update(base_channels=16)
 model.reconstruction.update(lpips_weight=0)
-# Late and weak: enough to be seen in the log. Sharper pictures need more time.
+# Late and weak: enough to be seen in the log. Sharper images need more time.
 model.update(disc_start=1350, disc_weight=0.05)
 
 train_cfg.update(max_iters=1500, val_interval=500)

@@ -11,12 +11,51 @@ from typing import Any
 
 from mmengine.config import Config
 
-# Keys that MMEngine's tools and builders read in addition to a class's arguments.
-_RUNNER_EXTRAS = {'auto_scale_lr', 'custom_imports', 'tta_model', 'tta_pipeline'}
+# Keys that MMEngine's tools and builders use beside the arguments of a class.
+_RUNNER_EXTRAS = {
+    'activation_checkpointing',
+    'auto_scale_lr',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+}
 _BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority'}
 _LOADER_KEYS = {'dataset', 'sampler', 'batch_sampler', 'num_batch_per_epoch'}
 _SCHEDULER_KEYS = {'convert_to_iter_based'}
 _WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
+# What MMEngine reads from dicts without a type.
+_PLAIN_DICTS = {
+    'auto_scale_lr': {'base_batch_size', 'enable'},
+    'clip_grad': {
+        'type',
+        'clip_value',
+        'error_if_nonfinite',
+        'foreach',
+        'max_norm',
+        'norm_type',
+    },
+    'dist_cfg': {'backend', 'init_backend', 'timeout'},
+    'env_cfg': {'cudnn_benchmark', 'dist_cfg', 'mp_cfg', 'resource_limit'},
+    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'randomness': {'deterministic', 'diff_rank_seed', 'seed'},
+}
+# Smallest values of whole numbers, wherever they occur.
+_LEAST = dict(
+    accumulative_counts=1,
+    base_batch_size=1,
+    batch_size=1,
+    begin_iter=0,
+    interval=1,
+    max_iters=1,
+    num_workers=0,
+    val_interval=1,
+    warmup_iters=0,
+)
 
 
 def check_config(cfg: Config) -> None:
@@ -24,11 +63,9 @@ def check_config(cfg: Config) -> None:
 
     Raises:
         ValueError: a key is unknown (the message names its position and the nearest
-            known key), or a checkpoint would be saved inside an accumulated batch.
+            known key), a number is out of range, or two settings contradict each other.
     """
-    from mmengine.runner import Runner
-
-    known = set(inspect.signature(Runner.__init__).parameters) | _RUNNER_EXTRAS
+    known = _top_level_keys()
     for key in cfg:
         # Other top-level names are allowed: configs are Python and have variables.
         close = get_close_matches(key, known, n=1, cutoff=0.85)
@@ -37,21 +74,128 @@ def check_config(cfg: Config) -> None:
     for key in cfg:
         for place, node in _typed_nodes(cfg[key], key):
             _check_node(place, node)
-    _check_accumulation(cfg)
+    for key in known & set(cfg):
+        for place, node in _dicts(cfg[key], key):
+            _check_plain_dict(place, node)
+            _check_numbers(place, node)
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            raise ValueError(
+                f'default_hooks.{name} has no type: {dict(hook)}. Use one of '
+                f'{sorted(cfg.default_hooks)}, or give the type of a hook.'
+            )
+    _check_loop(cfg)
 
 
-def _check_accumulation(cfg: Config) -> None:
-    """Checkpoints hold no accumulated gradients: save them between two steps."""
-    wrappers = [node for _, node in _typed_nodes(cfg.get('optim_wrapper') or {}, '')]
-    count = max((x.get('accumulative_counts', 1) for x in wrappers), default=1)
-    checkpoint = cfg.get('default_hooks', {}).get('checkpoint') or {}
-    interval = checkpoint.get('interval')
-    if interval and interval % count:
+def check_options(cfg: Config, options: dict) -> None:
+    """Refuse ``--cfg-options`` that would create a top-level key nothing reads.
+
+    Below the top level, :func:`check_config` finds them.
+
+    Raises:
+        ValueError: the config has no such key; the message names the most similar one.
+    """
+    for option in options:
+        key = option.split('.')[0]
+        if key not in cfg and key not in _top_level_keys():
+            close = get_close_matches(key, set(cfg) | _top_level_keys(), n=1, cutoff=0)
+            raise ValueError(_message(option, 'the config', *close))
+
+
+def _top_level_keys() -> set[str]:
+    from mmengine.runner import Runner
+
+    return set(inspect.signature(Runner.__init__).parameters) | _RUNNER_EXTRAS
+
+
+def _dicts(value: Any, place: str) -> Iterator[tuple[str, dict]]:
+    """Each dict in a part of the config, with its position."""
+    if isinstance(value, dict):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        yield from _dicts(item, f'{place}.{key}')
+
+
+def _check_plain_dict(place: str, node: dict) -> None:
+    accepted = _PLAIN_DICTS.get(place.rpartition('.')[2])
+    for key in node if accepted else ():
+        if key not in accepted:
+            close = get_close_matches(key, accepted, n=1, cutoff=0)
+            raise ValueError(_message(f'{place}.{key}', place, *close))
+
+
+def _check_numbers(place: str, node: dict) -> None:
+    never = getattr(node.get('type'), '__name__', node.get('type')) == 'CheckpointHook'
+    for key, least in _LEAST.items():
+        value = node.get(key, least)
+        # MMEngine's own hook of checkpoints writes none with -1.
+        if (never and key == 'interval') or (value is None and key == 'batch_size'):
+            continue
+        whole = isinstance(value, int | float) and value == value // 1
+        if isinstance(value, bool) or not whole or value < least:
+            raise ValueError(
+                f'{place}.{key} is a whole number of at least {least}, but {value!r} '
+                f'was given. Change it, or remove it for the default.'
+            )
+    for key in ('max_norm', 'clip_value') if place.endswith('.clip_grad') else ():
+        if not node.get(key, 1) > 0:
+            raise ValueError(
+                f'Gradients are clipped at a positive {key}, but {place}.{key}='
+                f'{node[key]}. Give a positive number, or clip_grad=None to clip none.'
+            )
+
+
+def _check_loop(cfg: Config) -> None:
+    """Accumulation, averages and schedules must count what the loop counts."""
+    from mmadm.engine import OptimizerStepLoop
+
+    loop, kind = cfg.get('train_cfg') or {}, None
+    if 'type' in loop:
+        kind = _resolve(loop['type'])
+    counts = [
+        node.get('accumulative_counts', 1)
+        for _, node in _typed_nodes(cfg.get('optim_wrapper') or {}, '')
+    ]
+    if max(counts, default=1) > 1 and kind is not OptimizerStepLoop:
         raise ValueError(
-            'A checkpoint would be saved inside an accumulated batch and would lose '
-            f'its gradients: default_hooks.checkpoint.interval={interval}, '
-            f'optim_wrapper.accumulative_counts={count}. Make the first a multiple of '
-            'the second.'
+            f'optim_wrapper.accumulative_counts is {max(counts)}, but train_cfg.type '
+            f'{loop.get("type")} counts batches, not optimizer steps: schedules, '
+            'averages and intervals would mean something else. Use OptimizerStepLoop.'
+        )
+    if max(counts, default=1) > 1 and (cfg.get('auto_scale_lr') or {}).get('enable'):
+        raise ValueError(
+            'auto_scale_lr.enable leaves accumulated batches out of the batch size, '
+            f'but accumulative_counts is {max(counts)}. Remove it, and give '
+            '--auto-scale-lr to tools/train.py.'
+        )
+    if 'max_iters' not in loop:
+        return
+    begin = (cfg.get('default_hooks', {}).get('ema') or {}).get('begin_iter', 0)
+    if begin > loop['max_iters']:
+        raise ValueError(
+            f'The average would never begin: default_hooks.ema.begin_iter={begin}, but '
+            f'train_cfg.max_iters={loop["max_iters"]}. Reduce the first.'
+        )
+    for place, node in _typed_nodes(
+        cfg.get('param_scheduler') or {}, 'param_scheduler'
+    ):
+        _check_schedule(place, node)
+
+
+def _check_schedule(place: str, node: dict) -> None:
+    """Without ``by_epoch=False``, MMEngine ends a schedule after one epoch."""
+    by_epoch = node.get('by_epoch')
+    if by_epoch is None and 'end' in node and inspect.isclass(_resolve(node['type'])):
+        parameters = inspect.signature(_resolve(node['type'])).parameters
+        by_epoch = getattr(parameters.get('by_epoch'), 'default', True)
+    exempt = node.get('convert_to_iter_based') or 'monitor' in node
+    if by_epoch is not False and not exempt:
+        raise ValueError(
+            'Training counts iterations, but a schedule counts epochs: '
+            f'{place}.by_epoch={by_epoch}. Set it to False.'
         )
 
 
@@ -80,6 +224,11 @@ def _check_node(place: str, node: dict) -> None:
         extras = extras | _SCHEDULER_KEYS
 
     accepted = _accepted(target)
+    if 'ema_type' in node:
+        # MMEngine's hook hands over what it does not take itself.
+        average = _accepted(_resolve(node['ema_type']))
+        own = {'ema_type', 'strict_load', 'begin_iter', 'begin_epoch'}
+        accepted = average and average | own
     if accepted is None:
         return
     for key in node:

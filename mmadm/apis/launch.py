@@ -11,8 +11,17 @@ from mmadm.checkpoints import find_checkpoint, read_checkpoint, trust_checkpoint
 from mmadm.diffusion.presets import sampler_preset
 from mmadm.engine import AutocastOptimWrapper
 
-from .config_check import check_config
+from .config_check import check_config, check_options
 from .distributed import init_distributed
+
+_STOCK_HOOKS = {
+    'checkpoint',
+    'logger',
+    'param_scheduler',
+    'runtime_info',
+    'sampler_seed',
+    'timer',
+}
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -60,6 +69,7 @@ def merge_options(cfg: Config, options: dict | None) -> None:
     Raises:
         ValueError: an option does not fit the config.
     """
+    check_options(cfg, options or {})
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError) as error:
@@ -69,6 +79,11 @@ def merge_options(cfg: Config, options: dict | None) -> None:
         ) from error
     if cfg.get('work_dir'):
         cfg.work_dir = os.path.expanduser(cfg.work_dir)
+    hooks = cfg.get('default_hooks') or {}
+    # None removes a hook; MMEngine allows it only for its own ones.
+    for name in [key for key, hook in hooks.items() if hook is None]:
+        if name not in _STOCK_HOOKS:
+            del hooks[name]
 
 
 def prepare_run(
@@ -142,16 +157,23 @@ def use_amp(cfg: Config) -> None:
         '(Sec. V-A): compare with float32 before you rely on it.',
         'current',
     )
+    for wrapper in _optim_wrappers(cfg):
+        wrapper.type = AutocastOptimWrapper
+
+
+def _optim_wrappers(cfg: Config) -> list[dict]:
+    """Configs of the optimizer wrappers: one, or one for each part of the model."""
     wrapper = cfg.optim_wrapper
-    # One optimizer wrapper, or one for each part of the model.
     parts = [wrapper] if 'optimizer' in wrapper else wrapper.values()
-    for part in parts:
-        if isinstance(part, dict):
-            part.type = AutocastOptimWrapper
+    return [part for part in parts if isinstance(part, dict)]
 
 
 def scale_lr(cfg: Config) -> None:
-    """Let MMEngine scale the learning rate to the actual batch size, in place.
+    """Scale the learning rate to the batch of one optimizer step, in place.
+
+    The batch counts all processes and accumulated batches; MMEngine's own scaling
+    leaves the latter out. Afterwards ``base_batch_size`` is this batch, so that scaling
+    the same config again changes nothing.
 
     Raises:
         ValueError: the config does not have the batch size of its learning rate.
@@ -162,7 +184,15 @@ def scale_lr(cfg: Config) -> None:
             'config has no auto_scale_lr.base_batch_size. Add auto_scale_lr = '
             'dict(base_batch_size=...) to it, or leave the option out.'
         )
-    cfg.auto_scale_lr.enable = True
+    wrappers = _optim_wrappers(cfg)
+    processes = 1 if cfg.launcher == 'none' else int(os.environ['WORLD_SIZE'])
+    batch = cfg.train_dataloader.batch_size * processes
+    batch *= wrappers[0].get('accumulative_counts', 1)
+    ratio = batch / cfg.auto_scale_lr.base_batch_size
+    for wrapper in wrappers:
+        wrapper.optimizer.lr *= ratio
+    cfg.auto_scale_lr = dict(base_batch_size=batch)
+    print_log(f'Learning rate scaled by {ratio:g} for a batch of {batch}.', 'current')
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:
@@ -185,7 +215,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
             'current',
         )
         return
-    needed = ('meta', 'message_hub', 'optimizer', 'param_schedulers')
+    needed = ('meta', 'message_hub', 'optimizer')
     missing = [key for key in needed if key not in read_checkpoint(checkpoint)]
     if missing:
         raise ValueError(

@@ -3,7 +3,7 @@
 from .loaders import install_safe_loaders, restore_loaders, safe_loaders
 from .publishing import publish_weights
 from .reading import file_sha256, read_checkpoint, trust_checkpoint
-from .saving import find_checkpoint, write_atomically, write_checkpoint
+from .saving import find_checkpoint, write_checkpoint
 from .weights import check_fit, load_weights, put_weights, read_weights
 
 __all__ = [
@@ -19,6 +19,5 @@ __all__ = [
     'restore_loaders',
     'safe_loaders',
     'trust_checkpoint',
-    'write_atomically',
     'write_checkpoint',
 ]

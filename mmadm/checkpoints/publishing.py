@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
+from mmadm.utils.files import atomic_write
 from mmadm.version import __version__
 
 from .reading import file_sha256, read_checkpoint
-from .saving import write_atomically
 
 
 def publish_weights(source: str | Path, target: str | Path) -> Path:
@@ -54,8 +54,8 @@ def publish_weights(source: str | Path, target: str | Path) -> Path:
         {key: tensor.clone().contiguous() for key, tensor in weights.items()},
         metadata=dict(kept, format='pt', mmadm_version=__version__),
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda file: file.write(data))
+    with atomic_write(target, durable=True) as part:
+        part.write_bytes(data)
     return target.rename(
         target.with_name(f'{target.stem}-{file_sha256(target)[:8]}.safetensors')
     )

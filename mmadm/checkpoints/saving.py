@@ -5,49 +5,21 @@ the name stands for the old content or the new one, never for half of it.
 """
 
 import logging
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmadm.utils.files import atomic_write
+
 from .reading import read_checkpoint
 
 POINTER = 'last_checkpoint'
-_TEMPORARY = '.{}.tmp'
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Make ``path`` the file that ``write`` fills, wholly or not at all.
-
-    Raises:
-        OSError: it could not be written; what was at ``path`` before still is.
-    """
-    temporary = path.with_name(_TEMPORARY.format(path.name))
-    try:
-        with temporary.open('wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name itself to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_checkpoint(checkpoint: dict, path: Path) -> None:
@@ -60,7 +32,8 @@ def write_checkpoint(checkpoint: dict, path: Path) -> None:
     if needed > free:
         raise OSError(f'it needs {_mb(needed)}, but {_mb(free)} of the disk are free')
     try:
-        write_atomically(path, lambda file: torch.save(checkpoint, file))
+        with atomic_write(path, durable=True) as part, part.open('wb') as file:
+            torch.save(checkpoint, file)
     except RuntimeError as error:
         # What torch makes of a disk that takes no more.
         raise OSError(str(error).split('\n')[0]) from error
@@ -83,9 +56,8 @@ def _mb(size: int) -> str:
 
 def point_at(path: Path) -> None:
     """Note in the pointer file that ``path`` is the newest checkpoint of its folder."""
-    write_atomically(
-        path.with_name(POINTER), lambda file: file.write(str(path).encode())
-    )
+    with atomic_write(path.with_name(POINTER), durable=True) as part:
+        part.write_text(str(path))
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -96,12 +68,6 @@ def checkpoints(folder: Path) -> list[Path]:
         if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name)) and path.is_file()
     ]
     return [path for *_, path in sorted(numbered, reverse=True)]
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed run was writing."""
-    for path in folder.glob(_TEMPORARY.format('*')):
-        path.unlink(missing_ok=True)
 
 
 def find_checkpoint(folder: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""The engine room: hooks, schedulers, optimisation, checkpoints."""
+"""Training engine: loop, hooks, schedules, optimizers, sharding."""
 
 from .hooks import (
     AccelerationHook,
@@ -6,18 +6,21 @@ from .hooks import (
     BrokenImageHook,
     DeferredRuntimeInfoHook,
     LatentCacheHook,
+    LogFailureHook,
     NonFiniteHook,
     PlainCheckpointHook,
+    ResumeHook,
     SampleGridHook,
-    ShardingHook,
     ShowDirHook,
     StatelessSeedHook,
     StopSignalHook,
+    WorkDirLockHook,
 )
 from .joint_optim import JointOptimConstructor, JointOptimWrapper
+from .loops import OptimizerStepLoop
 from .optim import AutocastOptimWrapper
 from .schedulers import ClampedPolyLR
-from .sharded import ShardedDataParallel
+from .sharded import ShardedDataParallel, ShardingHook
 
 __all__ = [
     'AccelerationHook',
@@ -29,12 +32,16 @@ __all__ = [
     'JointOptimConstructor',
     'JointOptimWrapper',
     'LatentCacheHook',
+    'LogFailureHook',
     'NonFiniteHook',
+    'OptimizerStepLoop',
     'PlainCheckpointHook',
+    'ResumeHook',
     'SampleGridHook',
     'ShardedDataParallel',
     'ShardingHook',
     'ShowDirHook',
     'StatelessSeedHook',
     'StopSignalHook',
+    'WorkDirLockHook',
 ]

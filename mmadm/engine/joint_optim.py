@@ -1,4 +1,4 @@
-"""Several optimizers, one backward pass."""
+"""Several optimizers with one backward pass."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from mmadm.utils import unwrap_model
 class JointOptimWrapper(OptimWrapperDict):
     """Steps several optimizers after one backward pass of the sum of their losses.
 
-    For players whose losses share the forward pass but no gradient, like an autoencoder
-    and its discriminator. MMEngine's own ``OptimWrapperDict`` leaves the order of
-    passes to the model, and so forgoes its wrapper for several processes.
+    For parts whose losses share the forward pass but no gradient, like an autoencoder
+    and its discriminator. With MMEngine's own ``OptimWrapperDict`` the model would run
+    the passes itself, which its wrapper for several processes does not support.
 
-    Autocast and accumulation are those of the first optimizer; rate, clipping and state
-    are each one's own.
+    Autocast and accumulation are those of the first optimizer. Each optimizer has its
+    own learning rate, clipping and state.
     """
 
     @property
@@ -28,14 +28,14 @@ class JointOptimWrapper(OptimWrapperDict):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Around the forward pass."""
+        """Context of the forward pass."""
         with self._first.optim_context(model):
             yield
 
     def initialize_count_status(
         self, model: nn.Module, cur_iter: int, max_iters: int
     ) -> None:
-        """Tell where the run stands, for accumulation."""
+        """Set the counters of accumulation."""
         self._first.initialize_count_status(model, cur_iter, max_iters)
 
     def update_params(
@@ -44,7 +44,7 @@ class JointOptimWrapper(OptimWrapperDict):
         step_kwargs: dict | None = None,
         zero_kwargs: dict | None = None,
     ) -> None:
-        """Backward; then, unless gradients are still gathered, a step of each."""
+        """Backward pass; then, once all gradients are accumulated, a step of each."""
         self._first.backward(self._first.scale_loss(loss))
         if self._first.should_update():
             for wrapper in self.values():
@@ -57,8 +57,8 @@ class JointOptimConstructor:
     """Builds an optimizer for each part of a model, as ``optim_wrapper.constructor``.
 
     Args:
-        optim_wrapper_cfg: the name of each part with the config of its wrapper.
-        paramwise_cfg: must be in the parts' own configs instead.
+        optim_wrapper_cfg: name of each part and config of its wrapper.
+        paramwise_cfg: refused; it belongs into the config of a part.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class JointOptimConstructor:
     ) -> None:
         if paramwise_cfg is not None:
             raise ValueError(
-                'paramwise_cfg belongs to one optimizer, but stands beside several: '
+                'paramwise_cfg belongs to one optimizer, but is given for several: '
                 f'{sorted(optim_wrapper_cfg)}. Move it into one of them.'
             )
         counts = {
@@ -74,16 +74,16 @@ class JointOptimConstructor:
         }
         if len(counts) > 1:
             raise ValueError(
-                'Optimizers that share a backward pass gather gradients equally long, '
-                f'but accumulative_counts are {sorted(counts)}. Give all the same.'
+                'Optimizers that share a backward pass accumulate the same batches, '
+                f'but accumulative_counts are {sorted(counts)}. Give the same to all.'
             )
         self.parts = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> JointOptimWrapper:
-        """The optimizers of a model.
+        """Build the optimizers of a model.
 
         Raises:
-            ValueError: there is no such part, or a weight would not be trained.
+            ValueError: the model has no such part, or a weight has no optimizer.
         """
         model = unwrap_model(model)
         children = dict(model.named_children())
@@ -95,9 +95,9 @@ class JointOptimConstructor:
         ]
         if unknown or forgotten:
             raise ValueError(
-                f'optim_wrapper has parts {sorted(self.parts)}, of which the model '
-                f'lacks {unknown}; without one stay {forgotten[:3]}. Name one for each '
-                f'trained child of the model: {sorted(children)}.'
+                f'optim_wrapper has parts {sorted(self.parts)}. Not in the model: '
+                f'{unknown}; weights without an optimizer: {forgotten[:3]}. Give one '
+                f'for each trained child of the model: {sorted(children)}.'
             )
         wrappers = {
             name: build_optim_wrapper(children[name], cfg)

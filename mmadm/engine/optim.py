@@ -1,10 +1,10 @@
-"""Mixed precision that works on every device."""
+"""Optimizer wrappers: bfloat16 autocast, and iteration over one or several."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from mmadm.registry import OPTIM_WRAPPERS
@@ -12,13 +12,13 @@ from mmadm.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
-    """bfloat16 autocast around the forward pass; weights, loss and steps in float32.
+    """bfloat16 autocast for the forward pass; weights, loss and steps are float32.
 
-    bfloat16 has float32's range, so no loss scaling is needed. The paper saw worse
-    images with float16 (Sec. V-A).
+    bfloat16 has the range of float32, so no loss scaling is needed. The paper reports
+    worse images with float16 (Sec. V-A).
 
     Args:
-        dtype: name of the type of autocast.
+        dtype: name of the autocast type.
         kwargs: see :class:`mmengine.optim.OptimWrapper`.
     """
 
@@ -28,7 +28,12 @@ class AutocastOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, inside the context for gradient accumulation."""
+        """Autocast within the context of gradient accumulation."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, dtype=self.dtype):
             yield
+
+
+def optim_wrappers(wrapper: OptimWrapper | OptimWrapperDict) -> Iterable[OptimWrapper]:
+    """All optimizer wrappers of a run: one, or one for each part of the model."""
+    return wrapper.values() if isinstance(wrapper, OptimWrapperDict) else (wrapper,)

@@ -1,4 +1,4 @@
-"""The paper's learning-rate rule."""
+"""Learning-rate schedule of the paper."""
 
 from mmengine.optim import PolyLR
 
@@ -9,16 +9,17 @@ from mmadm.registry import PARAM_SCHEDULERS
 class ClampedPolyLR(PolyLR):
     """``max(lr0 (1 - i/N)^p, lr_min)`` (Sec. V-A).
 
-    MMEngine's ``PolyLR`` adds ``lr_min`` instead of clamping at it, which is almost
-    twice as much at 90 % of the run. This one is a closed form of i, the iterations
-    since ``begin``, with N = ``end - begin``.
+    MMEngine's ``PolyLR`` adds ``lr_min`` instead of clamping at it, which gives almost
+    twice the learning rate at 90 % of the run. Here i is the number of iterations since
+    ``begin``, and N = ``end - begin``.
 
     Args:
         optimizer: optimizer or its wrapper.
         eta_min: lr_min.
         power: p.
-        warmup_iters: before them the rate grows linearly to lr0; N counts from their
-            end on (the authors' unconditional runs: 5,000).
+        warmup_iters: number of iterations in which the learning rate first grows
+            linearly to lr0; i and N count from their end on (5,000 in the authors'
+            unconditional runs).
         by_epoch: count epochs instead of iterations.
         kwargs: ``begin``, ``end`` and so on, as in MMEngine's ``PolyLR``.
     """

@@ -1,24 +1,40 @@
-"""Training a model of which each process keeps a part."""
+"""Training of a model whose weights are distributed over all processes (FSDP).
+
+This is the only part of the engine that handles sharded tensors. Hooks call
+:func:`gather_state`, :func:`gather` and :func:`any_nonfinite`, which also take whole
+tensors.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from mmengine.dist import broadcast, get_world_size
+from mmengine.dist import all_reduce, broadcast, get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import MODEL_WRAPPERS
-from mmengine.utils import digit_version
-from torch import nn
+from mmengine.utils import apply_to, digit_version
+from torch import Tensor, nn
 
-from mmadm.utils.sharding import accept_whole_weights
+from mmadm.registry import HOOKS
+from mmadm.utils.sharding import (
+    accept_whole_weights,
+    is_sharded,
+    local_part,
+    shard_like,
+)
+
+from .private_api import forbid_copy_and_init, largest_absolute, restore_class_name
 
 
 @MODEL_WRAPPERS.register_module()
 class ShardedDataParallel(nn.Module):
-    """Spreads weights, gradients, moments and averages over all processes.
+    """Distributes weights, gradients, moments and averages over all processes.
 
     PyTorch's FSDP2 for ``model_wrapper_cfg``, on GPUs and (through gloo) on CPUs. Each
-    block is gathered when it computes and let go after that. What is frozen stays whole
-    in each process; for an evaluation all is gathered once. Checkpoints are those of a
-    single process.
+    block is gathered for its computation and freed after it. Frozen parts stay whole in
+    each process; for an evaluation all weights are gathered once. Checkpoints are those
+    of a single process.
 
     Works with ``ShardingHook``, ``AtomicCheckpointHook`` and ``TrainableEMA``, which
     are in the base config.
@@ -26,11 +42,11 @@ class ShardedDataParallel(nn.Module):
     Args:
         module: the model, the same class in each process.
         blocks: names of the classes that are gathered one at a time; None for all
-            whose name ends in 'Block'. The rest of the weights is gathered together.
+            whose name ends in 'Block'. The other weights are gathered together.
 
     Raises:
-        RuntimeError: this PyTorch is too old.
-        ValueError: a model without such blocks, or several optimizers.
+        RuntimeError: PyTorch is too old.
+        ValueError: the model has no such blocks.
     """
 
     def __init__(self, module: nn.Module, blocks: Sequence[str] | None = None) -> None:
@@ -44,7 +60,7 @@ class ShardedDataParallel(nn.Module):
         from torch.distributed.fsdp import fully_shard
 
         parts = _find_blocks(module, blocks)
-        _begin_alike(module)
+        _synchronise(module)
         device = next(module.parameters()).device
         options = dict(
             mesh=init_device_mesh(device.type, (get_world_size(),)),
@@ -53,34 +69,33 @@ class ShardedDataParallel(nn.Module):
         )
         self._parts = [fully_shard(part, **options) for part in (*parts, module)]
         for part in self._parts:
-            # FSDP has renamed the class, but other settings go by its name.
-            kind = type(part)
-            kind.__name__ = kind.__bases__[-1].__name__
-        _keep_from(type(module))
+            restore_class_name(part)
+        forbid_copy_and_init(module)
         accept_whole_weights(module)
         self.module = module
 
     def forward(self, *args, **kwargs):
-        """As the model's."""
+        """Call the model."""
         return self.module(*args, **kwargs)
 
     def train_step(self, data: dict, optim_wrapper) -> dict:
-        """As the model's."""
+        """Call the model's ``train_step``."""
         return self.module.train_step(data, optim_wrapper)
 
     def val_step(self, data: dict) -> list:
-        """As the model's."""
+        """Call the model's ``val_step``."""
         return self.module.val_step(data)
 
     def test_step(self, data: dict) -> list:
-        """As the model's."""
+        """Call the model's ``test_step``."""
         return self.module.test_step(data)
 
     def train(self, mode: bool = True) -> 'ShardedDataParallel':
         """Switch the mode, in all processes together.
 
-        In evaluation the processes may have different numbers of batches, so nothing
-        can be gathered along the way: all is at the start, and let go at the end.
+        In an evaluation, processes may have different numbers of batches, so they
+        cannot gather weights for each batch. All weights are gathered at its start and
+        freed at its end.
         """
         if mode != self.training:
             for part in self._parts:
@@ -90,6 +105,86 @@ class ShardedDataParallel(nn.Module):
                 else:
                     part.unshard()
         return super().train(mode)
+
+
+@HOOKS.register_module()
+class ShardingHook(Hook):
+    """Resumes and evaluates a ``ShardedDataParallel``; ignores other models."""
+
+    # Before the averages are exchanged with the weights.
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner) -> None:
+        """Let the optimizer resume from whole tensors.
+
+        Raises:
+            ValueError: a part of the config does not work with a sharded model.
+        """
+        if not isinstance(runner.model, ShardedDataParallel):
+            return
+        if isinstance(runner.optim_wrapper, OptimWrapperDict):
+            raise ValueError(
+                'A sharded model has one optimizer, but optim_wrapper has '
+                f'{sorted(runner.optim_wrapper.keys())}. Leave model_wrapper_cfg out.'
+            )
+        if any(isinstance(hook, CheckpointHook) for hook in runner.hooks):
+            raise ValueError(
+                'A sharded model is saved by all processes together, but '
+                "default_hooks.checkpoint is MMEngine's CheckpointHook. Use "
+                'AtomicCheckpointHook.'
+            )
+        optimizer = runner.optim_wrapper.optimizer
+        optimizer.register_load_state_dict_post_hook(_shard_state)
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Free what was gathered for the evaluation."""
+        if isinstance(runner.model, ShardedDataParallel):
+            runner.model.train()
+
+    after_test_epoch = after_val_epoch
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The whole tensor. If it is sharded, all processes must call this together."""
+    if not is_sharded(tensor):
+        return tensor
+    # Parts of unequal sizes come in memory that is larger than the whole.
+    return tensor.full_tensor().clone()
+
+
+def gather_state(state: dict[str, Any]) -> dict[str, Any]:
+    """A state with whole tensors on the CPU of the main process, None in the others.
+
+    All processes must call this together.
+    """
+
+    def to_host(tensor: Tensor) -> Tensor | None:
+        tensor = gather(tensor)
+        return tensor.cpu() if is_main_process() else None
+
+    return apply_to(state, lambda x: isinstance(x, Tensor), to_host)
+
+
+def any_nonfinite(tensors: list[Tensor]) -> Tensor:
+    """Whether a value is NaN or infinite, in any process; a bool, without a wait.
+
+    Whole tensors are those of this process alone.
+    """
+    # A process may have no part of a tensor.
+    bad = ~torch.isfinite(largest_absolute([local_part(x) for x in tensors]))
+    if any(map(is_sharded, tensors)):
+        bad = bad.float()
+        all_reduce(bad, 'max')
+    return bad.bool()
+
+
+def _shard_state(optimizer: torch.optim.Optimizer) -> None:
+    """Shard the state that the optimizer of sharded weights has loaded."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            # Moments have the shape of their weight; the count of steps does not.
+            if is_sharded(weight) and getattr(value, 'shape', None) == weight.shape:
+                state[name] = shard_like(value, weight)
 
 
 def _find_blocks(module: nn.Module, names: Sequence[str] | None) -> list[nn.Module]:
@@ -109,25 +204,8 @@ def _find_blocks(module: nn.Module, names: Sequence[str] | None) -> list[nn.Modu
     return [child for child in reversed(children) if fits(type(child).__name__)]
 
 
-def _begin_alike(module: nn.Module) -> None:
-    """What MMEngine does to a whole model when training begins."""
+def _synchronise(module: nn.Module) -> None:
+    """Initialise and broadcast all weights, as MMEngine does with whole models."""
     module.init_weights()
     for tensor in module.state_dict().values():
         broadcast(tensor)
-
-
-def _keep_from(kind: type) -> None:
-    """Take back what a sharded model no longer can."""
-
-    def refuse_copy(self, memo: dict) -> None:
-        raise ValueError(
-            'A sharded model cannot be copied as a whole, but something tries to. Use '
-            'ema_type=TrainableEMA for averages, or leave model_wrapper_cfg out.'
-        )
-
-    def no_init(self) -> None:
-        raise AttributeError('init_weights')
-
-    kind.__deepcopy__ = refuse_copy
-    # MMEngine looks for this, and would send parts around as if they were wholes.
-    kind.init_weights = property(no_init)

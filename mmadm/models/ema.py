@@ -8,7 +8,7 @@ from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
 from mmadm.registry import MODELS
-from mmadm.utils.sharding import accept_whole_weights, is_sharded, part
+from mmadm.utils.sharding import accept_whole_weights, is_sharded, local_part
 
 
 @MODELS.register_module()
@@ -94,7 +94,7 @@ class TrainableEMA(BaseAveragedModel):
             averages += [a for a, _ in floating]
             weights += [b for _, b in floating]
         pairs = [
-            (part(a.data), part(w.data))
+            (local_part(a.data), local_part(w.data))
             for a, w in zip(averages, weights)
             if a is not w
         ]

@@ -1,4 +1,4 @@
-"""What a user sees when something is wrong with the input."""
+"""Command lines: dicts in options, and errors of the user in one line."""
 
 import ast
 import os
@@ -6,18 +6,18 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from mmengine.config import DictAction
 
 _TRACEBACK = 'MMADM_TRACEBACK'
+_WORKER = 'DataLoader worker'
 
 
 class OptionsAction(DictAction):
-    """``--cfg-options``: MMEngine's ``key=value``, where values may be dicts too.
+    """``--cfg-options``: MMEngine's ``key=value``, with dicts as values, too.
 
-    A value with braces is read as Python writes it: ``"x=[{'type': 'A', 'n': 1}]"``.
-    What cannot be read is an error of the command line.
+    A value with braces is parsed as Python: ``"x=[{'type': 'A', 'n': 1}]"``. A value
+    that cannot be parsed is an error of the command line.
     """
 
     def __call__(
@@ -27,52 +27,67 @@ class OptionsAction(DictAction):
         values: list[str],
         option_string: str | None = None,
     ) -> None:
-        """Read the values, one by one."""
+        """Parse the values, one by one."""
         for pair in values:
             try:
-                super().__call__(parser, namespace, [pair], option_string)
+                if '{' in pair:
+                    key, value = pair.split('=', maxsplit=1)
+                    former = getattr(namespace, self.dest, None) or {}
+                    options = {**former, key: ast.literal_eval(value)}
+                    setattr(namespace, self.dest, options)
+                else:
+                    super().__call__(parser, namespace, [pair], option_string)
             except (ValueError, SyntaxError, AssertionError, RecursionError):
                 parser.error(
-                    f'{option_string} takes key=value, but {pair} is none that can be '
-                    'read. Write dicts as Python does, in quotes: '
+                    f'{option_string} takes key=value, but {pair} cannot be parsed. '
+                    'Write dicts in Python syntax, in quotes: '
                     """"key=[{'type': 'Name', 'number': 1}]"."""
                 )
-
-    @staticmethod
-    def _parse_iterable(value: str) -> Any:
-        if '{' in value:
-            return ast.literal_eval(value)
-        return DictAction._parse_iterable(value)
 
 
 @contextmanager
 def readable_errors(
-    after_interrupt: str = 'Add --resume to go on from the last checkpoint.',
+    after_interrupt: str = 'Add --resume to continue from the last checkpoint.',
 ) -> Iterator[None]:
-    """Print a user's mistake as one message and exit with code 1.
+    """Print an error of the user as one message and exit with code 1.
 
-    mmadm reports mistakes as ``ValueError`` or ``FileNotFoundError`` with what is
-    wrong, what was given and what to do; other ``OSError`` (a full disk, say) are no
-    bugs either. Everything else is one and keeps its traceback, as does everything
-    when ``MMADM_TRACEBACK`` is set.
+    mmadm raises ``ValueError`` and ``FileNotFoundError`` in three parts: what is wrong,
+    what was given, what to do. Another ``OSError`` (a full disk), a registry's
+    ``KeyError`` and the end of a data worker are no bugs either. All other exceptions
+    keep their traceback; with ``MMADM_TRACEBACK`` set, all exceptions do.
 
     Args:
-        after_interrupt: what is said to who interrupts.
+        after_interrupt: what is printed after Ctrl-C.
     """
     try:
         yield
     except KeyboardInterrupt:
         print(f'\nInterrupted. {after_interrupt}')
         sys.exit(130)
-    except (ValueError, OSError, KeyError) as error:
-        if os.environ.get(_TRACEBACK):
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        if os.environ.get(_TRACEBACK) or _is_bug(error):
             raise
         print(f'\nError: {plain_message(error)}', file=sys.stderr)
-        print(f'({_TRACEBACK}=1 shows where it was noticed.)', file=sys.stderr)
+        print(f'({_TRACEBACK}=1 shows the traceback.)', file=sys.stderr)
         sys.exit(1)
 
 
+def _is_bug(error: Exception) -> bool:
+    """Whether only a traceback helps: a bare KeyError, or another RuntimeError."""
+    if isinstance(error, KeyError):
+        return ' ' not in str(error)
+    ours = _WORKER in str(error) or 'DataLoader timed out' in str(error)
+    return isinstance(error, RuntimeError) and not ours
+
+
 def plain_message(error: Exception) -> str:
-    """The message alone: without a data worker's traceback around it."""
+    """The message alone, without a data worker's traceback around it."""
     text = str(error.args[0]) if len(error.args) == 1 else str(error)
-    return text.rsplit(f'\n{type(error).__name__}: ', 1)[-1].strip()
+    text = text.rsplit(f'\n{type(error).__name__}: ', 1)[-1].strip()
+    if isinstance(error, RuntimeError) and _WORKER in text:
+        return (
+            f'A process that loads data has ended: {text.splitlines()[0]} Often the '
+            'machine has too little memory: reduce num_workers or batch_size of the '
+            'data loader, then add --resume.'
+        )
+    return text

@@ -1,5 +1,6 @@
-"""Atomic writing of files."""
+"""Atomic writing: a file is complete or does not exist."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,24 +9,48 @@ from mmengine.dist import get_rank
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A temporary file that is renamed to ``path`` when the block succeeds.
+def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
+    """Temporary path, whose file is renamed to ``path`` at the end of the block.
 
-    Missing folders are created. Each rank has a temporary file of its own. If the block
-    fails, the temporary file is removed, and an existing file remains unchanged. The
-    permissions are those of the user's umask, whatever library writes the file
-    (safetensors denies them to other users).
+    Folders are created, and each rank has its own temporary name. After an exception
+    the temporary file is removed, and a former file at ``path`` stays as it was. The
+    permissions of the file follow from the user's mask, whatever wrote it: safetensors
+    would allow no other user to read it.
+
+    Args:
+        path: the final path.
+        durable: flush the file and its name to the disk, so that they survive a loss of
+            power; slow for many small files.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.stem}.part{get_rank()}{path.suffix}')
     part.unlink(missing_ok=True)
     part.touch()
-    # The umask cannot be read without setting it, for all threads.
-    usual = part.stat().st_mode
+    # Reading the mask itself would mean to set it, for all threads.
+    mode = part.stat().st_mode
     try:
         yield part
-        part.chmod(usual)
+        part.chmod(mode)
+        if durable:
+            _flush(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    if durable:
+        _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the temporary files of :func:`atomic_write` in a killed process."""
+    for path in folder.glob('.*.part*'):
+        path.unlink(missing_ok=True)

@@ -1,22 +1,22 @@
-"""Registration by hand, for those who are used to it."""
+"""Registration of all modules by hand."""
 
 from importlib import import_module
 
 from mmengine.registry import DefaultScope
 
-_ROOMS = ('diffusion', 'models', 'datasets', 'evaluation', 'engine', 'visualization')
+_MODULES = ('diffusion', 'models', 'datasets', 'evaluation', 'engine', 'visualization')
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Import everything that registers itself.
+    """Import all modules with registered classes.
 
-    Not needed: the registries know where to look. It exists because every tutorial of
-    the sister toolboxes begins with it.
+    This is not necessary, since the registries import what they need. Tutorials of
+    OpenMMLab begin with this call, so it exists here, too.
 
     Args:
-        init_default_scope: make 'mmadm' the scope in which short names are looked up.
+        init_default_scope: make 'mmadm' the scope of short names.
     """
-    for room in _ROOMS:
-        import_module(f'mmadm.{room}')
+    for module in _MODULES:
+        import_module(f'mmadm.{module}')
     if init_default_scope:
         DefaultScope.get_instance('mmadm', scope_name='mmadm')

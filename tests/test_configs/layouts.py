@@ -30,8 +30,8 @@ def some(folder: Path | None, pattern: str) -> Iterator[Path | None]:
     yield from files
 
 
-def picture(path: Path | None, seed: int, size: tuple[int, int] | None) -> Image.Image:
-    """A real or a drawn picture; ``size`` (H, W), None for that of the file."""
+def image_at(path: Path | None, seed: int, size: tuple[int, int] | None) -> Image.Image:
+    """A real or a drawn image; ``size`` (H, W), None for that of the file."""
     if path is None:
         return Image.fromarray(draw_photo(seed, *(size or (96, 120))))
     image = Image.open(path).convert('RGB')
@@ -64,7 +64,7 @@ def celeba_hq(data: Path, real: Path | None) -> None:
     names = [f'{i:05d}' for i in range(COUNT)]
     files = some(real and real / 'celeba_hq' / 'train', '*.jpg')
     for i, (name, path) in enumerate(zip(names, files)):
-        save(picture(path, i, (64, 64)), root / 'images' / f'{name}.png')
+        save(image_at(path, i, (64, 64)), root / 'images' / f'{name}.png')
     masks = {name: encode(blob(i, 64, 64) // 255) for i, name in enumerate(names)}
     for split in ('train', 'val', 'test'):
         list_file = root / 'splits' / f'lama_{split}.txt'
@@ -80,7 +80,7 @@ def div2k(data: Path, real: Path | None) -> None:
         count = COUNT if split == 'train' else 2
         files = real and sorted((real / 'DIV2K' / f'DIV2K_{split}_HR').glob('*.png'))
         for i in range(count):
-            image = picture(files and files[i], i, None)
+            image = image_at(files and files[i], i, None)
             image = image.crop((0, 0, 120, 98))
             save(image, data / 'DIV2K' / folder / f'{i:04d}.png')
 
@@ -91,8 +91,8 @@ def duts(data: Path, real: Path | None) -> None:
         root = Path('DUTS', f'DUTS-{split}')
         files = some(real and real / root / f'DUTS-{split}-Image', '*.jpg')
         for i, path in enumerate(files):
-            image = picture(path, i, None)
-            name = path.stem if path else f'picture_{i}'
+            image = image_at(path, i, None)
+            name = path.stem if path else f'image_{i}'
             save(image, data / root / f'DUTS-{split}-Image' / f'{name}.jpg')
             mask = Image.fromarray(blob(i, image.height, image.width))
             if path:
@@ -107,8 +107,8 @@ def bsds500(data: Path, real: Path | None) -> None:
     root = data / 'BSDS500' / 'data'
     source = real and real / 'BSDS500' / 'data'
     for i, path in enumerate(some(source and source / 'images' / 'test', '*.jpg')):
-        image = picture(path, i, None).crop((0, 0, 120, 90))
-        name = path.stem if path else f'picture_{i}'
+        image = image_at(path, i, None).crop((0, 0, 120, 90))
+        name = path.stem if path else f'image_{i}'
         edges = np.stack(
             [blob(i + j, 90, 120) ^ blob(i + j + 1, 90, 120) for j in (0, 1)]
         )
@@ -117,9 +117,9 @@ def bsds500(data: Path, real: Path | None) -> None:
         save(image, root / 'augmented' / 'images' / f'{name}.jpg')
         mean = Image.fromarray((255 * edges.mean(0)).astype(np.uint8))
         save(mean, root / 'augmented' / 'edges' / f'{name}.png')
-        truth = root / 'groundTruth' / 'test' / f'{name}.mat'
-        truth.parent.mkdir(parents=True, exist_ok=True)
+        edges = root / 'groundTruth' / 'test' / f'{name}.mat'
+        edges.parent.mkdir(parents=True, exist_ok=True)
         cells = np.empty((1, 2), object)
         for j in range(2):
             cells[0, j] = np.array([[(edges[j],)]], dtype=[('Boundaries', object)])
-        savemat(truth, dict(groundTruth=cells))
+        savemat(edges, dict(groundTruth=cells))

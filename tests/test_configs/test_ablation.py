@@ -65,9 +65,9 @@ def test_config_trains_all_its_weights_and_samples(path: Path) -> None:
         assert parameter.grad.any() or name.endswith('gate.key.bias'), name
 
     model.eval().test_cfg['num_steps'] = 2
-    asked = [DiffusionSample(metainfo=dict(sample_idx=i)) for i in range(3)]
+    requests = [DiffusionSample(metainfo=dict(sample_idx=i)) for i in range(3)]
     with torch.no_grad():
-        images = model.sample((9, 8), asked)
+        images = model.sample((9, 8), requests)
     assert images.shape == (3, 3, 9, 8)
     assert images.isfinite().all() and images.abs().max() <= 1
 
@@ -116,7 +116,7 @@ def write_cifar10(root: Path) -> None:
     (folder / 'data_batch_1').write_bytes(pickle.dumps({b'data': data}, protocol=2))
 
 
-def test_runner_trains_and_draws_pictures(tmp_path: Path) -> None:
+def test_runner_trains_and_logs_images(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     cfg = load_narrow(PARENT)
     cfg.merge_from_dict(

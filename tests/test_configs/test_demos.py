@@ -1,4 +1,4 @@
-"""The demos at toy width: one step of training, and answers of two steps."""
+"""The demos at toy width: one step of training, and predictions of two steps."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DEMOS = sorted(ADM.glob('*_demo.py'))
 
 
 @pytest.mark.parametrize('path', DEMOS, ids=lambda path: path.stem)
-def test_it_trains_all_its_weights_and_answers(path):
+def test_it_trains_all_its_weights_and_predicts(path):
     cfg = load_config(str(path))
     cfg.model.condition_encoder.update(channels=(8, 16))
     cfg.model.head.update(base_channels=8, condition_channels=(8, 16))
@@ -40,6 +40,6 @@ def test_it_trains_all_its_weights_and_answers(path):
     assert [name for name in idle if not name.endswith('gate.key.bias')] == []
 
     model.eval().test_cfg['num_steps'] = 2
-    for answer in model.test_step(data):
-        assert answer.pred_img.shape == (3, 16, 24)
-        assert answer.pred_img.dtype == torch.uint8
+    for sample in model.test_step(data):
+        assert sample.pred_img.shape == (3, 16, 24)
+        assert sample.pred_img.dtype == torch.uint8

@@ -14,7 +14,8 @@ from tests.conftest import ROOT
 from . import layouts
 
 FOLDER = ROOT / 'configs' / 'autoencoder_kl'
-# Batch, iterations, lowest rate, start of the discriminator, channels: the authors'.
+# Of the authors: batch, iterations, lowest learning rate, start of the discriminator,
+# channels.
 RECIPES = {
     'kl_f4_celebahq': (8, 50_000, 1e-6, 20_001, 3),
     'kl_f4_div2k': (4, 100_000, 1e-6, 20_001, 3),

@@ -48,7 +48,7 @@ def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 
 class Compiler:
-    """A backend that runs what it is given, and counts how often it was asked."""
+    """A backend that runs what it is given, and counts its calls."""
 
     def __init__(self) -> None:
         self.graphs: list[int] = []
@@ -248,7 +248,7 @@ class FusedAnywhere(torch.optim.Optimizer):
 
 
 class TestOnADeviceWithoutValues:
-    """The meta device computes shapes only: to ask it for a number is an error."""
+    """The meta device computes shapes only: reading a value is an error."""
 
     def train(self, make_trainer, **options) -> None:
         optimizer = dict(optim_wrapper__optimizer=dict(type='FusedAnywhere'))

@@ -53,7 +53,7 @@ _HEADS = {
 
 
 class Compiler:
-    """Runs what it is given, and counts how often it was asked."""
+    """Runs what it is given, and counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -1,5 +1,9 @@
 """An interrupted run and an uninterrupted one end alike."""
 
+import math
+import os
+
+import pytest
 import torch
 
 
@@ -29,7 +33,7 @@ def _train(runner) -> None:
     workers hear of the end, and then torch waits five seconds for each.
     """
     runner.train()
-    runner.train_loop.dataloader_iterator._iterator._shutdown_workers()
+    runner.train_loop.dataloader_iterator.batches._iterator._shutdown_workers()
 
 
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(make_runner, tmp_path):
@@ -69,15 +73,98 @@ def test_data_workers_do_not_change_the_result(make_runner, tmp_path):
     _assert_same(none, two)
 
 
-def test_accumulated_halves_equal_one_batch(make_runner, tmp_path):
-    """Times, noise and crops follow the samples, so only rounding may differ."""
-    constant = dict(optim_wrapper__optimizer__lr=1e-3, param_scheduler__eta_min=1e-3)
-    accumulated = dict(optim_wrapper__accumulative_counts=2)
-    twice = dict(train_dataloader__batch_size=4, train_cfg__max_iters=2)
-    make_runner('halves', **constant, **accumulated).train()
-    make_runner('whole', **constant, **twice).train()
-    halves = _states(tmp_path / 'halves' / 'iter_4.pth')['ema_state_dict']
-    whole = _states(tmp_path / 'whole' / 'iter_2.pth')['ema_state_dict']
-    for key in whole:
-        if key != 'steps':
-            torch.testing.assert_close(halves[key], whole[key], rtol=1e-3, atol=1e-5)
+# Resuming with a changed config
+
+
+@pytest.fixture
+def resume(make_runner, tmp_path):
+    """Trains two of four iterations, then goes on with other options."""
+    stopped = dict(train_cfg__max_iters=2, param_scheduler__end=4)
+    make_runner('run', **stopped).train()
+
+    def go_on(spoil=None, **options):
+        path = tmp_path / 'run' / 'iter_2.pth'
+        if spoil is not None:
+            state = _states(path)
+            spoil(state)
+            torch.save(state, path)
+        runner = make_runner('run', **options, resume=True, load_from=str(path))
+        runner.train()
+        log = next(iter(sorted((tmp_path / 'run').glob('*/*.log'))[::-1])).read_text()
+        return runner, log
+
+    return go_on
+
+
+def _rates(runner) -> list[float]:
+    return runner.message_hub.get_scalar('train/lr').data[0].tolist()
+
+
+def _poly(i: int, end: int, lr: float = 1e-3, lowest: float = 2e-5) -> float:
+    return max(lr * (1 - i / end) ** 0.96, lowest)
+
+
+def test_a_longer_training_has_a_longer_schedule(resume):
+    runner, log = resume(train_cfg__max_iters=8)
+    expected = [_poly(i, 4) for i in range(2)] + [_poly(i, 8) for i in range(2, 8)]
+    assert _rates(runner) == pytest.approx(expected, rel=1e-9)
+    assert 'train_cfg.max_iters: 2 -> 8' in log
+
+
+def test_a_changed_optimizer_takes_effect(resume):
+    settings = dict(lr=5e-4, weight_decay=0.5, betas=(0.8, 0.9))
+    options = {f'optim_wrapper__optimizer__{k}': v for k, v in settings.items()}
+    runner, log = resume(**options)
+    assert _rates(runner)[2:] == pytest.approx([_poly(i, 4, 5e-4) for i in (2, 3)])
+    (group,) = runner.optim_wrapper.optimizer.param_groups
+    assert (group['weight_decay'], group['betas']) == (0.5, (0.8, 0.9))
+    assert 'optim_wrapper.optimizer.lr: 0.001 -> 0.0005' in log
+
+
+def test_another_schedule_begins_at_the_iteration_of_the_run(resume):
+    """Also one that MMEngine computes from its last value, after a warm-up."""
+    warmup = dict(type='LinearLR', start_factor=0.1, end=3, by_epoch=False)
+    cosine = dict(type='CosineAnnealingLR', begin=3, by_epoch=False)
+    schedule = dict(param_scheduler=[warmup, cosine], train_cfg__max_iters=6)
+    runner, _ = resume(**schedule)
+    steps = [1e-3 * (0.1 + 0.9 * i / 2) for i in range(3)]
+    steps += [1e-3 * (1 + math.cos(math.pi * i / 3)) / 2 for i in range(3)]
+    assert _rates(runner)[2:] == pytest.approx(steps[2:], rel=1e-6)
+
+
+def test_the_state_of_the_schedule_is_not_needed(resume):
+    runner, _ = resume(lambda state: state.update(param_schedulers=[]))
+    assert _rates(runner) == pytest.approx([_poly(i, 4) for i in range(4)])
+
+
+def test_another_seed_takes_effect(resume):
+    runner, log = resume(randomness__seed=7)
+    assert runner.seed == runner.train_dataloader.sampler.seed == 7
+    assert 'randomness.seed: 0 -> 7' in log
+
+
+def test_what_has_no_effect_is_in_one_warning(resume):
+    _, log = resume(model__head__init_cfg=dict(type='Kaiming'), train_cfg__max_iters=1)
+    (warning,) = [x for x in log.splitlines() if 'no effect' in x]
+    assert 'WARNING' in warning
+    assert 'model.head.init_cfg' in warning and 'train_cfg.max_iters: 1' in warning
+
+
+def test_nothing_is_reported_where_nothing_changed(resume):
+    _, log = resume(param_scheduler__end=4, train_cfg__max_iters=2)
+    assert 'changed' not in log.lower()
+
+
+def test_one_switch_selects_deterministic_algorithms(make_runner, monkeypatch):
+    monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG', raising=False)
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        runner = make_runner(randomness__deterministic=True, train_cfg__max_iters=1)
+        runner.train()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = False
+        torch.backends.cudnn.benchmark = benchmark

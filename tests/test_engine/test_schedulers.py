@@ -1,4 +1,4 @@
-"""The learning-rate rule of Sec. V-A."""
+"""The learning-rate schedule of Sec. V-A."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from mmadm.engine import ClampedPolyLR
 
 
-def rates(total: int, **options) -> list[float]:
+def learning_rates(total: int, **options) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
     scheduler = ClampedPolyLR(optimizer, end=total, **options)
     values = []
@@ -19,16 +19,16 @@ def rates(total: int, **options) -> list[float]:
 
 def test_it_is_the_papers_formula():
     expected = [max(1e-4 * (1 - i / 50) ** 0.96, 1e-5) for i in range(50)]
-    assert rates(50, eta_min=1e-5) == pytest.approx(expected, rel=1e-12)
+    assert learning_rates(50, eta_min=1e-5) == pytest.approx(expected, rel=1e-12)
 
 
-def test_it_differs_from_mmengines_rule_as_the_paper_does():
+def test_it_differs_from_mmengines_schedule_as_the_paper_does():
     """At 90 % of the run, 1e-4 to 1e-5: 1.10e-5 here, 1.98e-5 there."""
-    assert rates(1000, eta_min=1e-5)[900] == pytest.approx(1.10e-5, rel=1e-2)
+    assert learning_rates(1000, eta_min=1e-5)[900] == pytest.approx(1.10e-5, rel=1e-2)
 
 
 def test_warm_up_is_linear_and_the_decay_counts_from_its_end():
-    values = rates(30, warmup_iters=10, eta_min=0.0)
+    values = learning_rates(30, warmup_iters=10, eta_min=0.0)
     assert values[:10] == pytest.approx([1e-5 * (i + 1) for i in range(10)])
     decay = [1e-4 * (1 - i / 20) ** 0.96 for i in range(20)]
     assert values[10:] == pytest.approx(decay)

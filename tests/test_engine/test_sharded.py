@@ -27,8 +27,9 @@ from mmadm.engine import (
     ShardedDataParallel,
     ShardingHook,
 )
+from mmadm.engine.sharded import gather
 from mmadm.models import TrainableEMA
-from mmadm.utils.sharding import part, whole
+from mmadm.utils.sharding import local_part
 from tests.faults import (
     assert_same,
     fork,
@@ -168,8 +169,8 @@ class Small(BaseModel):
         self.out = nn.Linear(3, 1)
 
     def forward(self, inputs, data_samples=None, mode='loss'):
-        answer = self.out(self.norm(self.frozen(self.blocks(inputs))))
-        return dict(loss=answer.square().mean()) if mode == 'loss' else answer
+        output = self.out(self.norm(self.frozen(self.blocks(inputs))))
+        return dict(loss=output.square().mean()) if mode == 'loss' else output
 
 
 def data(step: int) -> dict:
@@ -202,7 +203,7 @@ def in_two(folder: Path, work: Callable[[int], object]) -> list:
 
 
 def weights(model: nn.Module) -> dict:
-    return {key: whole(x).detach().clone() for key, x in model.state_dict().items()}
+    return {key: gather(x).detach().clone() for key, x in model.state_dict().items()}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_averages_accumulation_and_autocast(tmp_path, kind, accumulate):
 def test_each_process_keeps_half_and_the_frozen_whole(tmp_path):
     def work(rank: int) -> tuple[int, bool]:
         model = ShardedDataParallel(Small()).module
-        kept = sum(part(p).numel() for p in model.parameters() if p.requires_grad)
+        kept = sum(local_part(p).numel() for p in model.parameters() if p.requires_grad)
         return kept, torch.equal(
             model.frozen.linear.weight, Small().frozen.linear.weight
         )
@@ -251,16 +252,16 @@ def test_processes_begin_alike_and_may_evaluate_different_numbers(tmp_path):
         nn.init.constant_(model.blocks[0].linear.weight, rank + 1)
         model = ShardedDataParallel(model)
         model.eval()
-        answers = [model(**data(0), mode='tensor') for _ in range(1 + rank)]
+        outputs = [model(**data(0), mode='tensor') for _ in range(1 + rank)]
         model.train()
         steps(model, wrapper(model), count=1)
-        return answers[-1].detach(), weights(model.module)
+        return outputs[-1].detach(), weights(model.module)
 
-    (answer, after), (other_answer, other_after) = in_two(tmp_path, work)
+    (output, after), (other_output, other_after) = in_two(tmp_path, work)
     expected = Small().eval()
     nn.init.constant_(expected.blocks[0].linear.weight, 1)
-    torch.testing.assert_close(answer, expected(**data(0), mode='tensor').detach())
-    assert torch.equal(answer, other_answer)
+    torch.testing.assert_close(output, expected(**data(0), mode='tensor').detach())
+    assert torch.equal(output, other_output)
     assert_same(after, other_after)
 
 
@@ -277,7 +278,7 @@ def test_a_gradient_that_is_no_number_is_skipped_by_all(tmp_path, fused):
 
         def poison(*_) -> None:
             if rank == 1:
-                part(model.module.blocks[0].linear.weight.grad)[0] = torch.nan
+                local_part(model.module.blocks[0].linear.weight.grad)[0] = torch.nan
 
         optim_wrapper.optimizer.register_step_pre_hook(poison)
         optim_wrapper.optimizer._optimizer_step_pre_hooks.move_to_end(
@@ -300,7 +301,7 @@ def test_a_gradient_that_is_no_number_is_skipped_by_all(tmp_path, fused):
 def alone(tmp_path):
     """A group of this one process."""
     torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{tmp_path}/meeting', rank=0, world_size=1
+        'gloo', init_method=f'file://{tmp_path}/group', rank=0, world_size=1
     )
     yield
     torch.distributed.destroy_process_group()

@@ -47,7 +47,7 @@ echo elsewhere
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch) -> Path:
-    """A machine with Slurm's programs on it; returns the record of what was asked."""
+    """A machine with Slurm's programs on it; returns the record of their options."""
     for name, text in dict(srun=SRUN, scontrol=SCONTROL).items():
         program = tmp_path / 'bin' / name
         program.parent.mkdir(exist_ok=True)
@@ -82,9 +82,9 @@ def test_a_run_is_started_stopped_in_time_and_saved(cluster, toy_config, tmp_pat
         os.kill(int(Path(f'{cluster}.process').read_text()), signal.SIGUSR1)
         assert run.wait(120) == 0, output.read_text()[-3000:]
 
-    asked = cluster.read_text()
+    passed = cluster.read_text()
     for option in ('--signal=USR1@60 --time=5', '--ntasks=2', '--ntasks-per-node=2'):
-        assert option in asked
+        assert option in passed
     (saved,) = work.glob('iter_*.pth')
     content = torch.load(saved, weights_only=True)
     assert 0 < content['meta']['iter'] < 2000
@@ -108,7 +108,7 @@ def test_the_script_of_tests_asks_for_what_it_is_told(cluster, tmp_path):
     ]
 
 
-# What a process is told.
+# Variables of a process.
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_task_learns_who_it_is_and_where_the_others_are(task):
     )
 
 
-def test_another_job_on_the_node_meets_elsewhere(task):
+def test_another_job_on_the_node_has_another_port(task):
     task.setenv('SLURM_JOB_ID', '123457')
     assert join()['MASTER_PORT'] == '23457'
 
@@ -150,8 +150,8 @@ def test_what_the_environment_says_holds(task):
     task.setenv('MASTER_ADDR', 'node7')
     task.setenv('MASTER_PORT', '1234')
     task.setenv('SLURM_NODELIST', 'nonsense')
-    told = join()
-    assert (told['MASTER_ADDR'], told['MASTER_PORT']) == ('node7', '1234')
+    variables = join()
+    assert (variables['MASTER_ADDR'], variables['MASTER_PORT']) == ('node7', '1234')
 
 
 def test_a_process_that_srun_did_not_start_is_refused(task):

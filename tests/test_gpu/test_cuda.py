@@ -153,7 +153,7 @@ def _train_sharded(rank: int, meeting: str) -> None:
     from mmengine.optim import OptimWrapper
 
     from mmadm.engine import ShardedDataParallel
-    from mmadm.utils.sharding import part
+    from mmadm.utils.sharding import local_part
 
     torch.cuda.set_device(rank)
     torch.distributed.init_process_group(
@@ -163,7 +163,7 @@ def _train_sharded(rank: int, meeting: str) -> None:
     model = ADM(head=dict(type=DualDecoderUNet, base_channels=32)).cuda()
     whole = sum(p.numel() for p in model.parameters())
     model = ShardedDataParallel(model)
-    assert sum(part(p).numel() for p in model.parameters()) < 0.6 * whole
+    assert sum(local_part(p).numel() for p in model.parameters()) < 0.6 * whole
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     samples = [DiffusionSample(metainfo=dict(seed=rank))]
     images = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)

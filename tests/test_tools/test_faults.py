@@ -1,6 +1,7 @@
 """Runs that are killed, stopped, fed with rubbish: nothing is lost, nothing hangs."""
 
 import atexit
+import itertools
 import json
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ from torch import nn
 
 from mmadm.checkpoints import read_checkpoint
 from mmadm.engine import AutocastOptimWrapper, NonFiniteHook
-from mmadm.engine.hooks.stop_signal import _Deaf
+from mmadm.engine.hooks.stop_signal import _IgnoreStopSignal
 from tests.faults import (
     assert_same,
     fork,
@@ -37,9 +38,9 @@ SPARSE = {'default_hooks.checkpoint.interval': 100}
 
 
 @pytest.fixture(scope='module')
-def quiet(tmp_path_factory) -> dict:
+def plain(tmp_path_factory) -> dict:
     """A run of twelve iterations that nobody disturbs."""
-    folder = tmp_path_factory.mktemp('quiet')
+    folder = tmp_path_factory.mktemp('plain')
     config = write_toy_config(folder)
     assert wait(fork(lambda: train(config, folder / 'w', SPARSE), folder / 'out')) == 0
     return dict(config=config, result=result(folder / 'w'))
@@ -49,12 +50,12 @@ def quiet(tmp_path_factory) -> dict:
 
 
 @pytest.mark.parametrize('scenario', ['validation', 'save'])
-def test_a_killed_run_ends_like_a_quiet_one(quiet, tmp_path, scenario):
+def test_a_killed_run_ends_like_an_undisturbed_one(plain, tmp_path, scenario):
     work = tmp_path / 'w'
-    for _ in kills(quiet['config'], work, scenario, limit=1, seed=1):
+    for _ in kills(plain['config'], work, scenario, limit=1, seed=1):
         pass
-    assert_same(quiet['result'], result(work))
-    assert not list(work.glob('.*.tmp'))
+    assert_same(plain['result'], result(work))
+    assert not list(work.glob('.*.part*'))
 
 
 # Signals.
@@ -73,12 +74,12 @@ def stop(process: int, scenario: str, number: int, work) -> None:
     ('scenario', 'number'), [('step', signal.SIGUSR1), ('validation', signal.SIGTERM)]
 )
 def test_a_signal_saves_and_stops_and_the_run_goes_on(
-    quiet, tmp_path, scenario, number
+    plain, tmp_path, scenario, number
 ):
     work = tmp_path / 'w'
 
     def start() -> int:
-        return fork(lambda: train(quiet['config'], work, SPARSE), work / 'out')
+        return fork(lambda: train(plain['config'], work, SPARSE), work / 'out')
 
     process = start()
     stop(process, scenario, number, work)
@@ -87,28 +88,17 @@ def test_a_signal_saves_and_stops_and_the_run_goes_on(
     assert saved.name != 'iter_12.pth', 'before the end'
     assert 'Add --resume' in (work / 'out').read_text()
     assert wait(start()) == 0
-    assert_same(quiet['result'], result(work))
+    assert_same(plain['result'], result(work))
 
 
-def test_a_signal_waits_for_accumulated_gradients(quiet, tmp_path):
-    work = tmp_path / 'w'
-    options = {**SPARSE, 'optim_wrapper.accumulative_counts': 4}
-    options['train_cfg.val_interval'] = 100
-    process = fork(lambda: train(quiet['config'], work, options), work / 'out')
-    stop(process, 'step', signal.SIGTERM, work)
-    assert wait(process) == 0
-    (saved,) = work.glob('iter_*.pth')
-    assert int(saved.stem.removeprefix('iter_')) % 4 == 0
-
-
-def test_a_signal_to_all_processes_spares_the_data_workers(quiet, tmp_path):
+def test_a_signal_to_all_processes_spares_the_data_workers(plain, tmp_path):
     """As Slurm sends it. Dead workers would take the run with them."""
     work = tmp_path / 'w'
     options = {**SPARSE, 'train_dataloader.num_workers': 2}
 
     def lead() -> None:
         os.setpgid(0, 0)
-        train(quiet['config'], work, options)
+        train(plain['config'], work, options)
 
     process = fork(lead, work / 'out')
     now = moments('step', work)
@@ -116,12 +106,12 @@ def test_a_signal_to_all_processes_spares_the_data_workers(quiet, tmp_path):
         time.sleep(1e-3)
     os.killpg(process, signal.SIGTERM)
     assert wait(process) == 0, (work / 'out').read_text()[-2000:]
-    assert wait(fork(lambda: train(quiet['config'], work, options), work / 'out')) == 0
-    assert_same(quiet['result'], result(work))
+    assert wait(fork(lambda: train(plain['config'], work, options), work / 'out')) == 0
+    assert_same(plain['result'], result(work))
 
 
 def leave_like_a_program(config, work_dir, options: dict) -> None:
-    """Train, fail if asked to, and end as the interpreter does."""
+    """Train, fail on request, and end as the interpreter does."""
     multiprocessing.process._children.clear()  # those of the process of the tests
     failed = None
     try:
@@ -134,15 +124,15 @@ def leave_like_a_program(config, work_dir, options: dict) -> None:
 
 
 @pytest.mark.parametrize('code', [0, 1])
-def test_a_run_does_not_wait_for_workers_that_take_no_notice(quiet, tmp_path, code):
-    """They are told to end once, when the run is over or has failed."""
+def test_a_run_does_not_wait_for_workers_that_ignore_signals(plain, tmp_path, code):
+    """They get one signal to end, when the run is over or has failed."""
     loader = dict(num_workers=1, persistent_workers=True)
     options = {f'{part}_dataloader': loader for part in ('train', 'val')}
     if code:
         options['default_hooks.checkpoint.save_best'] = 'no_such_score'
     work = tmp_path / 'w'
     process = fork(
-        lambda: leave_like_a_program(quiet['config'], work, {**SPARSE, **options}),
+        lambda: leave_like_a_program(plain['config'], work, {**SPARSE, **options}),
         work / 'out',
     )
     assert wait(process) == code, (work / 'out').read_text()[-2000:]
@@ -154,7 +144,7 @@ def test_a_worker_that_leaves_with_its_run_has_not_failed():
     leaving, ready = context.RawValue(c_bool, True), context.Event()
 
     def work() -> None:
-        _Deaf(None, leaving)(0)
+        _IgnoreStopSignal(None, leaving)(0)
         ready.set()
         time.sleep(60)
 
@@ -166,7 +156,7 @@ def test_a_worker_that_leaves_with_its_run_has_not_failed():
     assert worker.exitcode == 0
 
 
-def test_two_ranks_stop_together_and_go_on_exactly(quiet, tmp_path):
+def test_two_ranks_stop_together_and_go_on_exactly(plain, tmp_path):
     """The signal reaches one of them only."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -177,19 +167,19 @@ def test_two_ranks_stop_together_and_go_on_exactly(quiet, tmp_path):
         'model.head.dropout': 0.2,
     }
     whole, work = tmp_path / 'whole', tmp_path / 'w'
-    for process in fork_ranks(quiet['config'], whole, options, port):
+    for process in fork_ranks(plain['config'], whole, options, port):
         assert wait(process) == 0, (whole / 'out_0.txt').read_text()[-2000:]
 
-    first, second = fork_ranks(quiet['config'], work, options, port)
+    first, second = fork_ranks(plain['config'], work, options, port)
     stop(second, 'step', signal.SIGTERM, work)
     assert (wait(first), wait(second)) == (0, 0)
     assert [path.name for path in work.glob('iter_*.pth')] != ['iter_12.pth']
-    for process in fork_ranks(quiet['config'], work, options, port):
+    for process in fork_ranks(plain['config'], work, options, port):
         assert wait(process) == 0
     assert_same(result(whole), result(work))
 
 
-# Gradients that are no numbers.
+# Non-finite gradients.
 
 
 class Poison(Hook):
@@ -233,8 +223,8 @@ def test_a_poisoned_step_changes_nothing(make_runner, tmp_path, wrapper):
     assert counts.tolist() == [0, 1, 1, 1]
 
 
-def test_a_gpu_is_asked_now_and_then_and_skips_by_itself(make_runner, monkeypatch):
-    monkeypatch.setattr('mmadm.engine.hooks.nonfinite._at_hand', lambda flag: False)
+def test_a_gpu_skips_steps_that_are_counted_later(make_runner, monkeypatch):
+    monkeypatch.setattr('mmadm.engine.hooks.nonfinite._is_readable', lambda flag: False)
     runner = make_runner(default_hooks__non_finite__interval=4)
     runner.register_hook(Poison((2,)))
     runner.train()
@@ -246,13 +236,22 @@ def test_a_gpu_is_asked_now_and_then_and_skips_by_itself(make_runner, monkeypatc
     assert not hasattr(runner.optim_wrapper.optimizer, 'found_inf')
 
 
+class PoisonFirstBatch(Hook):
+    """Makes the gradient of the first of all batches NaN."""
+
+    def before_train(self, runner) -> None:
+        factors = itertools.chain([torch.nan], itertools.repeat(1.0))
+        weight = next(runner.model.parameters())
+        weight.register_hook(lambda g: g * next(factors))
+
+
 def test_all_of_an_accumulated_batch_is_skipped(make_runner, tmp_path):
     runner = make_runner(optim_wrapper__accumulative_counts=2)
-    runner.register_hook(Poison((1,)))
+    runner.register_hook(PoisonFirstBatch())
     runner.train()
     state = torch.load(tmp_path / 'run' / 'iter_4.pth', weights_only=True)
     steps = {int(x['step']) for x in state['optimizer']['state'].values()}
-    assert steps == {1}, 'of two steps, one was taken'
+    assert steps == {3}, 'of four steps, three were taken'
 
 
 class PoisonStatistics(Hook):
@@ -345,10 +344,10 @@ def test_a_broken_image_is_replaced_named_once_and_counted(
     make_runner, photo_folder, tmp_path, capsys, damage
 ):
     path = photo_folder / 'photo_3.png'
-    quiet = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
+    short = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
     runners = [
         make_runner(
-            name, **quiet, train_dataloader__num_workers=n, train_cfg__max_iters=6
+            name, **short, train_dataloader__num_workers=n, train_cfg__max_iters=6
         )
         for name, n in (('none', 0), ('one', 1))
     ]
@@ -358,9 +357,9 @@ def test_a_broken_image_is_replaced_named_once_and_counted(
     for runner in runners:
         runner.train()
     assert listed == [5, 5], 'the file was there when the folder was read'
-    said = capsys.readouterr().out
-    assert str(path) in said
-    assert said.count('Another image is used instead') == 2, 'once by each run'
+    printed = capsys.readouterr().out
+    assert str(path) in printed
+    assert printed.count('Another image is used instead') == 2, 'once by each run'
     weights = [
         torch.load(tmp_path / name / 'iter_6.pth', weights_only=True)['state_dict']
         for name in ('none', 'one')
@@ -369,7 +368,7 @@ def test_a_broken_image_is_replaced_named_once_and_counted(
     assert max(scalars(tmp_path / 'none', 'broken_images')) == 1
 
 
-def test_what_another_process_meets_is_named_too(make_runner, capsys, monkeypatch):
+def test_what_another_process_finds_is_named_too(make_runner, capsys, monkeypatch):
     """The logs of all but the first process say nothing of a warning."""
     other = 'Broken image file: of_rank_1.png.'
     monkeypatch.setattr(
@@ -383,7 +382,7 @@ def test_what_another_process_meets_is_named_too(make_runner, capsys, monkeypatc
 def test_too_many_broken_images_end_the_run(make_runner, photo_folder):
     runner = make_runner(train_cfg__max_iters=30)
     for i in (1, 2):
-        (photo_folder / f'photo_{i}.png').write_bytes(b'no picture')
+        (photo_folder / f'photo_{i}.png').write_bytes(b'no image')
     with pytest.raises(ValueError, match=r'2 of 5 .* 1% .*photo_[12].*photo_[12]'):
         runner.train()
 
@@ -426,7 +425,7 @@ def test_the_tools_run_nothing_in_a_checkpoint_unless_told(
     call('train.py', toy_config, '--work-dir', work)
     checkpoint = torch.load(work / 'iter_2.pth', weights_only=True)
     bad, trace = work / 'bad.pth', tmp_path / 'trace'
-    from tests.test_engine.test_safety import Payload
+    from tests.test_checkpoints.test_safety import Payload
 
     torch.save(dict(checkpoint, extra=Payload(open, str(trace), 'w')), bad)
     resume = ('train.py', toy_config, '--work-dir', work, '--resume', bad)

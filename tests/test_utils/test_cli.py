@@ -38,5 +38,5 @@ def test_what_cannot_be_read_is_named(wrong, capsys):
         read('a=1', wrong)
     said = capsys.readouterr().err
     assert stop.value.code == 2
-    assert f'{wrong} is none that can be read' in said
-    assert 'Write dicts as Python does' in said
+    assert f'{wrong} cannot be parsed' in said
+    assert 'Write dicts in Python syntax' in said

@@ -1,11 +1,10 @@
 # An AdamW each for the autoencoder and its discriminator; the authors do not clip here.
 from mmengine.optim import OptimWrapper
-from mmengine.runner import IterBasedTrainLoop
 from torch.optim import AdamW
 
-from mmadm.engine import ClampedPolyLR, JointOptimConstructor
+from mmadm.engine import ClampedPolyLR, JointOptimConstructor, OptimizerStepLoop
 
-train_cfg = dict(type=IterBasedTrainLoop, max_iters=50000, val_interval=5000)
+train_cfg = dict(type=OptimizerStepLoop, max_iters=50000, val_interval=5000)
 optim_wrapper = dict(
     constructor=JointOptimConstructor,
     autoencoder=dict(

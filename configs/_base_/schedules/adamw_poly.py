@@ -1,11 +1,10 @@
-# AdamW and the polynomial rule of Sec. V-A; iterations and rates are set by the task.
+# AdamW and the polynomial schedule of Sec. V-A; tasks set iterations and learning rate.
 from mmengine.optim import OptimWrapper
-from mmengine.runner import IterBasedTrainLoop
 from torch.optim import AdamW
 
-from mmadm.engine import ClampedPolyLR
+from mmadm.engine import ClampedPolyLR, OptimizerStepLoop
 
-train_cfg = dict(type=IterBasedTrainLoop, max_iters=200000, val_interval=10000)
+train_cfg = dict(type=OptimizerStepLoop, max_iters=200000, val_interval=10000)
 optim_wrapper = dict(
     type=OptimWrapper,
     optimizer=dict(type=AdamW, lr=5e-5, weight_decay=1e-2, fused=True),

@@ -1,11 +1,10 @@
 # One to two hours on two CPU cores: AdamW in bfloat16, an average of some hundred
 # iterations.
-from mmengine.runner import IterBasedTrainLoop
 from torch.optim import AdamW
 
-from mmadm.engine import AutocastOptimWrapper, ClampedPolyLR
+from mmadm.engine import AutocastOptimWrapper, ClampedPolyLR, OptimizerStepLoop
 
-train_cfg = dict(type=IterBasedTrainLoop, max_iters=10000, val_interval=2000)
+train_cfg = dict(type=OptimizerStepLoop, max_iters=10000, val_interval=2000)
 optim_wrapper = dict(
     type=AutocastOptimWrapper,
     optimizer=dict(type=AdamW, lr=1e-3, weight_decay=1e-2, fused=True),

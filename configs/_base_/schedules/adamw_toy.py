@@ -1,11 +1,10 @@
 # Some minutes of training, for toys.
 from mmengine.optim import OptimWrapper
-from mmengine.runner import IterBasedTrainLoop
 from torch.optim import AdamW
 
-from mmadm.engine import ClampedPolyLR
+from mmadm.engine import ClampedPolyLR, OptimizerStepLoop
 
-train_cfg = dict(type=IterBasedTrainLoop, max_iters=2000, val_interval=500)
+train_cfg = dict(type=OptimizerStepLoop, max_iters=2000, val_interval=500)
 optim_wrapper = dict(
     type=OptimWrapper,
     optimizer=dict(type=AdamW, lr=1e-3, weight_decay=1e-2, fused=True),

@@ -4,16 +4,13 @@ from mmengine.config import read_base
 
 with read_base():
     from ..adm_saliency_duts import *
+    from ..._base_.models.ddpm import *
 
-from mmadm.diffusion import (
-    EulerMaruyamaSampler,
-    NoiseOnlyWeighting,
-    VPProcess,
-)
 from mmadm.models import SingleDecoderRelationUNet
 
-model.process = dict(type=VPProcess, t_min=1e-3)
+model.process = ddpm.process
+model.weighting = ddpm.weighting
+model.sampler = ddpm.sampler
 model.head.update(type=SingleDecoderRelationUNet, out_channels=3)
 model.preconditioner.update(predicts='eps')
-model.weighting = dict(type=NoiseOnlyWeighting)
-model.sampler = dict(type=EulerMaruyamaSampler, num_steps=10)
+del ddpm

@@ -26,9 +26,7 @@ model.sampler = dict(
 )
 
 train_dataloader.update(batch_size=64)
-# Iterations are batches here, steps of the optimizer there.
 optim_wrapper.update(accumulative_counts=4)
-train_cfg.update(max_iters=4 * 400000)
-param_scheduler.update(warmup_iters=4 * 5000)
-default_hooks.ema.update(momentum=4e-4, interval=4 * 2, begin_iter=4 * 20000)
-auto_scale_lr.update(base_batch_size=64)
+param_scheduler.update(warmup_iters=5000)
+default_hooks.ema.update(momentum=4e-4, interval=2, begin_iter=20000)
+auto_scale_lr.update(base_batch_size=4 * 64)

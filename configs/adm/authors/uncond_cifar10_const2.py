@@ -24,9 +24,8 @@ model.sampler = dict(
     grid=dict(type=EqualStepGrid),
 )
 
-# Iterations are batches here, steps of the optimizer there.
 optim_wrapper.update(accumulative_counts=2)
-train_cfg.update(max_iters=2 * 800000)
 optim_wrapper.optimizer.update(weight_decay=1e-4)
-param_scheduler.update(eta_min=5e-5, warmup_iters=2 * 5000)
-default_hooks.ema.update(momentum=4e-4, interval=2 * 4, begin_iter=2 * 10000)
+param_scheduler.update(eta_min=5e-5, warmup_iters=5000)
+default_hooks.ema.update(momentum=4e-4, interval=4, begin_iter=10000)
+auto_scale_lr.update(base_batch_size=2 * 128)

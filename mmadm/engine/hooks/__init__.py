@@ -1,17 +1,19 @@
-"""What happens beside the training step."""
+"""Hooks of training, validation and testing."""
 
 from .acceleration import AccelerationHook
 from .broken_images import BrokenImageHook
 from .checkpoint import AtomicCheckpointHook
 from .latent_cache import LatentCacheHook
+from .log_failure import LogFailureHook
 from .nonfinite import NonFiniteHook
 from .plain_checkpoint import PlainCheckpointHook
+from .resume import ResumeHook
 from .runtime_info import DeferredRuntimeInfoHook
 from .sample_grid import SampleGridHook
-from .sharding import ShardingHook
 from .show_dir import ShowDirHook
 from .stateless_seed import StatelessSeedHook
 from .stop_signal import StopSignalHook
+from .work_dir_lock import WorkDirLockHook
 
 __all__ = [
     'AccelerationHook',
@@ -19,11 +21,13 @@ __all__ = [
     'BrokenImageHook',
     'DeferredRuntimeInfoHook',
     'LatentCacheHook',
+    'LogFailureHook',
     'NonFiniteHook',
     'PlainCheckpointHook',
+    'ResumeHook',
     'SampleGridHook',
-    'ShardingHook',
     'ShowDirHook',
     'StatelessSeedHook',
     'StopSignalHook',
+    'WorkDirLockHook',
 ]

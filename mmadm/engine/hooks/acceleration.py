@@ -1,6 +1,7 @@
-"""Switches for faster or smaller networks, with the same results but for rounding."""
+"""Options that make networks faster or smaller and change results by rounding only."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -12,27 +13,26 @@ from torch.utils.checkpoint import checkpoint
 from mmadm.registry import HOOKS
 from mmadm.utils import unwrap_model
 
-#: The parts of a model that do almost all of the work.
+#: Parts of a model that do almost all of the computation.
 _NETWORKS = ('head', 'condition_encoder')
 
 
 @HOOKS.register_module()
 class AccelerationHook(Hook):
-    """Prepares head and condition encoder for the machine they run on.
+    """Prepares head and condition encoder for the hardware.
 
     Args:
-        compile: translate the networks with :func:`torch.compile`: False, True, or its
-            options (``dict(mode='max-autotune')``); 'auto' to do so where a model is
-            trained on a GPU. Costs minutes at the start, and again for each new image
-            size. Where there is no working compiler, one warning, and the networks run
-            as they are.
+        compile: compile the networks with :func:`torch.compile`: False, True, or its
+            options (``dict(mode='max-autotune')``); 'auto' compiles in training on a
+            GPU. Compilation takes minutes at the start, and again for each new image
+            size. Without a working compiler there is one warning, and the networks run
+            uncompiled.
         tf32: let GPUs round the inputs of float32 products to 10 bits of mantissa.
-        channels_last: keep feature maps as (N, H, W, C) in memory. For GPUs, compile
-            chooses the layout itself, and without it the normalisations return to
-            (N, C, H, W), so it pays on CPUs at most.
+        channels_last: keep feature maps as (N, H, W, C) in memory, which is faster on
+            some CPUs. On GPUs, compile chooses the layout itself.
         recompute: names of block classes (``'ResBlock'``) whose inner feature maps are
             computed again in the backward pass instead of being kept: less memory, a
-            third more work, the same gradients to the last bit.
+            third more computation, the same gradients to the last bit.
     """
 
     # Before the average copies the weights and their layout.
@@ -56,7 +56,10 @@ class AccelerationHook(Hook):
         self.recompute = (recompute,) if isinstance(recompute, str) else recompute
 
     def before_run(self, runner) -> None:
-        """Set what training, validation and test have in common."""
+        """Set the options of training, validation and testing."""
+        if torch.are_deterministic_algorithms_enabled():
+            # cuBLAS reads this at its first product.
+            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         if _device(runner).type == 'cuda':
             torch.set_float32_matmul_precision('high' if self.tf32 else 'highest')
             torch.backends.cudnn.allow_tf32 = self.tf32
@@ -73,7 +76,7 @@ class AccelerationHook(Hook):
             self._compile(runner, self.compile)
 
     def before_test(self, runner) -> None:
-        """Compile where it was asked for: a test may be over sooner than that."""
+        """Compile only on request: 'auto' would take longer than a short test."""
         self._compile(runner, self.compile != 'auto' and self.compile)
 
     def _recompute(self, runner) -> None:
@@ -83,8 +86,8 @@ class AccelerationHook(Hook):
             for module in network.modules()
             if type(module).__name__ in self.recompute
         ]
-        there = {type(block).__name__ for block in blocks}
-        missing = sorted(set(self.recompute) - there)
+        found = {type(block).__name__ for block in blocks}
+        missing = sorted(set(self.recompute) - found)
         if missing:
             names = {type(m).__name__ for n in _networks(runner) for m in n.modules()}
             raise ValueError(
@@ -98,7 +101,7 @@ class AccelerationHook(Hook):
         if not wanted:
             return
         options = wanted if isinstance(wanted, dict) else {}
-        reason = _why_not(_device(runner), options)
+        reason = _compiler_error(_device(runner), options)
         if reason is not None:
             runner.logger.warning(
                 f'The networks run without torch.compile, which fails here ({reason}). '
@@ -120,15 +123,15 @@ def _recomputed(forward: Callable) -> Callable:
     return wrapper
 
 
-def _why_not(device: torch.device, options: dict) -> str | None:
-    """What the compiler answers to the smallest of programs; None if it works."""
+def _compiler_error(device: torch.device, options: dict) -> str | None:
+    """Error of the compiler with the smallest program; None if it works."""
     try:
         torch.compile(torch.sin, **options)(torch.ones(2, device=device))
     except Exception as error:  # compilers fail in many ways
         cause = error.__cause__ or error
-        # The first paragraph; others tell how to debug the compiler.
-        said = ' '.join(str(cause).strip().partition('\n\n')[0].split())
-        return f'{type(cause).__name__}: {said[:200]}'
+        # The first paragraph; the others are about debugging the compiler.
+        text = ' '.join(str(cause).strip().partition('\n\n')[0].split())
+        return f'{type(cause).__name__}: {text[:200]}'
     return None
 
 

@@ -10,19 +10,17 @@ from typing import Any, Literal
 import mmengine
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.utils import apply_to
-from torch import Tensor
 
 from mmadm.checkpoints.saving import (
     checkpoints,
     point_at,
-    remove_leftovers,
     write_checkpoint,
 )
 from mmadm.checkpoints.weights import scaling, scaling_conflict
+from mmadm.engine.sharded import gather_state
 from mmadm.registry import HOOKS
 from mmadm.utils import unwrap_model
-from mmadm.utils.sharding import whole
+from mmadm.utils.files import remove_parts
 from mmadm.version import __version__
 
 _VALIDATED = 'validated_iter'
@@ -82,7 +80,7 @@ class AtomicCheckpointHook(Hook):
         self._folder = Path(runner.work_dir)
         self._config = runner.cfg.pretty_text
         if is_main_process():
-            remove_leftovers(self._folder)
+            remove_parts(self._folder)
 
     def before_train_epoch(self, runner) -> None:
         """Make up for the validation that the last run did not finish."""
@@ -108,7 +106,7 @@ class AtomicCheckpointHook(Hook):
         if self.save_best is not None:
             self._keep_best(runner, metrics)
         runner.message_hub.update_info(_VALIDATED, runner.iter)
-        if _main_says((self._folder / f'iter_{runner.iter}.pth').is_file()):
+        if _from_main_process((self._folder / f'iter_{runner.iter}.pth').is_file()):
             self.save(runner, runner.iter)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -126,7 +124,7 @@ class AtomicCheckpointHook(Hook):
         """Write ``iter_<iteration>.pth``, point at it, remove what is too old."""
         path = self._folder / f'iter_{iteration}.pth'
         runner.logger.info(f'Saving {path}')
-        checkpoint = _gather(_state(runner, iteration, self._config))
+        checkpoint = gather_state(_state(runner, iteration, self._config))
         if not is_main_process():
             return
         self._failure = self._attempt(
@@ -169,10 +167,10 @@ class AtomicCheckpointHook(Hook):
         name = f'best_{self.save_best}'
         best = runner.message_hub.runtime_info.get(name)
         better = best is None or _BETTER[self.rule](score, best)
-        if not _main_says(math.isfinite(score) and better):
+        if not _from_main_process(math.isfinite(score) and better):
             return
         state = _state(runner, runner.iter, self._config)
-        weights = _gather({key: state[key] for key in ('meta', 'state_dict')})
+        weights = gather_state({key: state[key] for key in ('meta', 'state_dict')})
         if not is_main_process():
             return
         stem = name.replace('/', '_')
@@ -184,11 +182,11 @@ class AtomicCheckpointHook(Hook):
                 old.unlink()
 
 
-def _main_says(answer: bool) -> bool:
-    """What the main process answers, which alone sees the files that it writes."""
-    answers = [answer]
-    broadcast_object_list(answers)
-    return answers[0]
+def _from_main_process(value: bool) -> bool:
+    """The value in the main process, which alone sees the files that it writes."""
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
 
 
 def _state(runner, iteration: int, config: str) -> dict[str, Any]:
@@ -218,16 +216,6 @@ def _state(runner, iteration: int, config: str) -> dict[str, Any]:
     )
     runner.call_hook('before_save_checkpoint', checkpoint=state)
     return state
-
-
-def _gather(state: dict[str, Any]) -> dict[str, Any]:
-    """A state with whole tensors on the CPU, for the main process; all call it."""
-
-    def to_host(tensor: Tensor) -> Tensor | None:
-        tensor = whole(tensor)
-        return tensor.cpu() if is_main_process() else None
-
-    return apply_to(state, lambda x: isinstance(x, Tensor), to_host)
 
 
 def _schedulers(schedulers: Any) -> Any:

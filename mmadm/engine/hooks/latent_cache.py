@@ -1,4 +1,4 @@
-"""Latents and the model that decodes them must belong together."""
+"""Checks that cached latents belong to the first stage of the model."""
 
 from mmengine.hooks import Hook
 
@@ -9,9 +9,9 @@ from mmadm.utils.latent_cache import weights_hash
 
 @HOOKS.register_module()
 class LatentCacheHook(Hook):
-    """Refuses to train on latents that another first stage has made.
+    """Refuses to train on latents of another first stage.
 
-    Does nothing where the training data are images.
+    Without cached latents, it does nothing.
     """
 
     def before_train(self, runner) -> None:
@@ -28,8 +28,8 @@ class LatentCacheHook(Hook):
         found = weights_hash(model.first_stage)
         if found != expected:
             raise ValueError(
-                'The cached latents were made by another first stage: its weights have '
-                f'the hash {expected[:12]}, those of the model {found[:12]}. Give the '
-                "model's first_stage the checkpoint that they were made with, or make "
-                'them again with tools/dataset_converters/cache_latents.py.'
+                'The cached latents are those of another first stage: its weights have '
+                f'the hash {expected[:12]}, those of the model {found[:12]}. Give '
+                'model.first_stage the checkpoint of the cache, or write the cache '
+                'again with tools/dataset_converters/cache_latents.py.'
             )

@@ -1,42 +1,44 @@
-"""A watch on gradients that are no numbers."""
+"""Skips optimizer steps whose gradient is NaN or infinite."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from mmadm.checkpoints.saving import write_atomically
+from mmadm.engine.optim import optim_wrappers
+from mmadm.engine.private_api import skip_no_more_steps, skip_step_on_device
+from mmadm.engine.sharded import any_nonfinite
 from mmadm.registry import HOOKS
-from mmadm.utils.sharding import is_sharded, part
+from mmadm.utils.files import atomic_write
 
+_BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 _TOTAL = 'skipped_steps'
 REPORT = 'nonfinite_batches.json'
 
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Skips optimizer steps whose gradient is not finite, and stops if that goes on.
+    """Skips optimizer steps with a non-finite gradient; ends a run of only such steps.
 
-    A NaN or an infinite value in the loss or the gradient reaches neither the weights
-    nor their average nor the state of the optimizer, nor the running statistics of a
-    batch normalisation. Works with every optimizer wrapper, several optimizers and
-    accumulated gradients (all of a step is skipped). The log shows how many steps were
-    skipped so far.
+    A NaN or an infinite value in the loss or the gradient changes neither the weights
+    nor their average, neither the state of the optimizer nor the running statistics of
+    a batch normalisation. This holds for every optimizer wrapper, for several
+    optimizers and for accumulated gradients. The log shows how many steps were skipped.
 
-    Fused optimizers leave such a step out by themselves, on the device, and a GPU is
-    asked only now and then what it left out. For others it is asked before each step.
+    Fused optimizers skip such a step on the device, and the flags are read from a GPU
+    only every ``interval`` iterations. With other optimizers the flag is read before
+    each step.
 
     Args:
-        max_skips_in_a_row: stop after so many, with the file names of the batches in
-            ``nonfinite_batches.json`` of the work directory.
-        interval: every how many iterations a GPU is asked.
+        max_skips_in_a_row: number of skipped steps in a row after which the run ends,
+            with the file names of their batches in ``nonfinite_batches.json``.
+        interval: iterations between two readings from a GPU.
     """
 
     # Before statistics are averaged.
@@ -45,17 +47,17 @@ class NonFiniteHook(Hook):
     def __init__(self, max_skips_in_a_row: int = 10, interval: int = 10) -> None:
         self.max_skips_in_a_row = max_skips_in_a_row
         self.interval = interval
-        # Of the step at hand, one per optimizer: whether its gradient is not finite.
+        # One per optimizer: whether its gradient in this iteration is not finite.
         self._flags: list[Tensor] = []
         self._unread: list[tuple[dict, Tensor | None]] = []
         self._suspects: list[dict] = []
         self._in_a_row = 0
         self._handles: list = []
-        # Of batch normalisations, with their last finite values.
+        # Running statistics of batch normalisations and their last finite values.
         self._statistics: list[tuple[Tensor, Tensor]] | None = None
 
     def before_train(self, runner) -> None:
-        """Stand between gradients and optimizers."""
+        """Check gradients before each step of each optimizer."""
         self._handles = [
             optimizer.register_step_pre_hook(self._check)
             for optimizer in _optimizers(runner)
@@ -70,19 +72,18 @@ class NonFiniteHook(Hook):
         ]
         if not gradients:
             return
-        bad = _any_nonfinite(gradients)
+        bad = any_nonfinite(gradients)
         self._flags.append(bad)
         if all(group.get('fused') for group in optimizer.param_groups):
-            # What torch's own gradient scaler tells such an optimizer.
-            optimizer.found_inf = bad.float()
+            skip_step_on_device(optimizer, bad)
         elif bad:
-            # Without gradients a step changes nothing.
+            # A step without gradients changes nothing.
             optimizer.zero_grad(set_to_none=True)
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Find the statistics that training changes, once it has begun."""
+        """Find the running statistics, once the model is in training mode."""
         if self._statistics is None:
             running = _running_statistics(runner.model)
             self._statistics = [(buffer, buffer.clone()) for buffer in running]
@@ -94,7 +95,7 @@ class NonFiniteHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count, and stop where skipping does not help."""
+        """Count skipped steps; end the run after too many in a row."""
         for running, kept in self._statistics:
             running.copy_(torch.where(running.isfinite(), running, kept))
             kept.copy_(running)
@@ -108,7 +109,7 @@ class NonFiniteHook(Hook):
         batch = dict(iter=runner.iter + 1, files=names, **losses)
         self._unread.append((batch, flag))
         self._flags.clear()
-        if _at_hand(flag) or self.every_n_train_iters(runner, self.interval):
+        if _is_readable(flag) or self.every_n_train_iters(runner, self.interval):
             self._read(runner)
         total = runner.message_hub.runtime_info.get(_TOTAL, 0)
         runner.message_hub.update_scalar(f'train/{_TOTAL}', total)
@@ -116,13 +117,13 @@ class NonFiniteHook(Hook):
             self._stop(runner)
 
     def _read(self, runner) -> None:
-        """Count what was skipped since the last time."""
+        """Count the steps skipped since the last reading."""
         total = runner.message_hub.runtime_info.get(_TOTAL, 0)
         flags = [flag for _, flag in self._unread if flag is not None]
         skipped = iter(torch.stack(flags).tolist() if flags else ())
         for batch, flag in self._unread:
             self._suspects.append(batch)
-            if flag is None:  # a part of an accumulated batch
+            if flag is None:  # no gradient at all
                 continue
             if next(skipped):
                 total += 1
@@ -144,44 +145,33 @@ class NonFiniteHook(Hook):
         ]
         if is_main_process():
             text = json.dumps(batches, indent=1, default=lambda x: f'{float(x):.4g}')
-            write_atomically(path, lambda file: file.write(text.encode()))
+            with atomic_write(path) as part:
+                part.write_text(text)
         raise ValueError(
-            f'Training diverged: {self._in_a_row} steps in a row had a gradient that '
-            f'is not finite, up to iteration {runner.iter + 1}. The files of these '
-            f'batches are in {path}; the weights are those from before. Look at the '
-            'files, lower the rate, or train without --amp; then add --resume.'
+            f'Training diverged: {self._in_a_row} steps in a row had a non-finite '
+            f'gradient, up to iteration {runner.iter + 1}. The files of these batches '
+            f'are in {path}; the weights are those before these steps. Check the '
+            'files, reduce the learning rate, or train without --amp; then add '
+            '--resume.'
         )
 
     def after_train(self, runner) -> None:
-        """Step aside."""
+        """Check gradients no longer."""
         self._read(runner)
         for handle in self._handles:
             handle.remove()
         for optimizer in _optimizers(runner):
-            vars(optimizer).pop('found_inf', None)
+            skip_no_more_steps(optimizer)
 
 
 def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
     for module in model.modules():
-        if isinstance(module, _BatchNorm) and module.training:
+        if isinstance(module, _BATCH_NORMS) and module.training:
             yield from (b for b in module.buffers() if b.is_floating_point())
 
 
-def _any_nonfinite(gradients: list[Tensor]) -> Tensor:
-    """Whether one of them is not finite, in any process; a bool, not waited for."""
-    parts = [part(gradient) for gradient in gradients]
-    # The largest absolute value; NaN wins. A process may have no part of a gradient.
-    peaks = torch._foreach_norm([x for x in parts if x.numel()], torch.inf)
-    peaks = torch.stack([*peaks, parts[0].new_zeros(())])
-    bad = ~torch.isfinite(peaks).all()
-    if any(map(is_sharded, gradients)):
-        bad = bad.float()
-        all_reduce(bad, 'max')
-    return bad.bool()
-
-
-def _at_hand(flag: Tensor | None) -> bool:
-    """Whether looking at it costs no wait."""
+def _is_readable(flag: Tensor | None) -> bool:
+    """Whether reading the flag needs no wait for a GPU."""
     return flag is None or flag.device.type == 'cpu'
 
 
@@ -191,7 +181,5 @@ def _losses(batch: dict) -> str:
 
 
 def _optimizers(runner: Runner) -> Iterator[Optimizer]:
-    wrapper = runner.optim_wrapper
-    wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
-    for wrapper in wrappers:
+    for wrapper in optim_wrappers(runner.optim_wrapper):
         yield wrapper.optimizer

@@ -1,4 +1,4 @@
-"""Log values that are read when they are logged."""
+"""Reads logged values from the device only when they are logged."""
 
 from collections import defaultdict
 
@@ -7,24 +7,26 @@ from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from torch import Tensor
 
+from mmadm.engine.optim import optim_wrappers
+from mmadm.engine.private_api import receive_gradient_norm
+from mmadm.engine.sharded import gather
 from mmadm.registry import HOOKS
-from mmadm.utils.sharding import whole
 
 
 @HOOKS.register_module()
 class DeferredRuntimeInfoHook(RuntimeInfoHook):
-    """MMEngine's ``RuntimeInfoHook`` that does not wait for the GPU at every step.
+    """MMEngine's ``RuntimeInfoHook`` without a wait for the GPU in each iteration.
 
-    Losses, errors and the norm of the gradient stay on the device and are read all at
-    once, in the iterations that are logged or saved. The numbers in the log are the
-    same; with several processes, losses are those of the whole batch, not of the part
-    that the first process has.
+    Losses, errors and the norm of the gradient stay on the device and are read together
+    in the iterations that are logged or saved. The values in the log are the same; with
+    several processes, losses are means over the batches of all processes, not those of
+    the first process alone.
 
-    Goes to ``default_hooks.runtime_info``.
+    Belongs to ``default_hooks.runtime_info``.
 
     Args:
-        history: how many of the last values of each kind are kept, for means and in
-            checkpoints. MMEngine keeps a million and copies them all to append one.
+        history: number of values of each kind that are kept for means and checkpoints.
+            MMEngine keeps a million and copies them all to append one.
     """
 
     def __init__(self, history: int = 10000) -> None:
@@ -33,31 +35,25 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         self._interval = 1
 
     def before_train(self, runner) -> None:
-        """Find out when values are needed, and take over the norm of the gradient."""
+        """Find the interval of the log, and keep the norm of the gradient."""
         super().before_train(runner)
         intervals = [h.interval for h in runner.hooks if isinstance(h, LoggerHook)]
         self._interval = min(intervals, default=1)
-        wrapper = runner.optim_wrapper
-        wrappers = wrapper.values() if hasattr(wrapper, 'values') else [wrapper]
-        for wrapper in wrappers:
+        for wrapper in optim_wrappers(runner.optim_wrapper):
             if wrapper.clip_grad_kwargs:
                 self._take_norm(wrapper)
 
     def _take_norm(self, wrapper) -> None:
-        """Clip as before, but let the wrapper have no norm to read."""
-        clip, key = wrapper.clip_func, f'train/{wrapper.grad_name}'
-
-        def clip_quietly(parameters: list[Tensor], **kwargs) -> None:
-            norm = clip(parameters, **kwargs)
-            if norm is not None:
-                self._waiting[key].append(whole(norm.detach()))
-
-        wrapper.clip_func = clip_quietly
+        """Keep the norm of the gradient on the device."""
+        key = f'train/{wrapper.grad_name}'
+        receive_gradient_norm(
+            wrapper, lambda norm: self._waiting[key].append(gather(norm))
+        )
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None
     ) -> None:
-        """Remember the values, and read them where the log comes next."""
+        """Keep the values; read all of them where they will be logged."""
         for key, value in _averaged(outputs or {}).items():
             kept = value.detach() if isinstance(value, Tensor) else value
             self._waiting[f'train/{key}'].append(kept)
@@ -68,17 +64,17 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             self._read(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """A checkpoint holds the whole history."""
+        """Put the whole history into the checkpoint."""
         self._read(runner)
         checkpoint['message_hub'] = runner.message_hub.state_dict()
 
     def after_train(self, runner) -> None:
-        """Leave nothing unread."""
+        """Read the remaining values."""
         self._read(runner)
         super().after_train(runner)
 
     def _read(self, runner) -> None:
-        """Move all that waits into the history, with one transfer."""
+        """Move all waiting values into the history, in one transfer."""
         tensors = [v for vs in self._waiting.values() for v in vs if _is_tensor(v)]
         read = iter(torch.stack(tensors).tolist() if tensors else ())
         hub = runner.message_hub
@@ -91,9 +87,9 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
 
 def _averaged(outputs: dict) -> dict:
-    """Losses as means over all processes, in one exchange that nobody waits for.
+    """Losses as means over all processes, in one exchange without a wait.
 
-    Other values need not be there in each process.
+    Other values may be missing in some processes, so they stay as they are.
     """
     losses = {key: x.detach() for key, x in outputs.items() if 'loss' in key}
     if not losses or not is_distributed():

@@ -1,4 +1,4 @@
-"""A look at the samples while the model trains."""
+"""Logs an image of samples in each validation."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from mmadm.visualization.images import captioned, column, row
 
 @HOOKS.register_module()
 class SampleGridHook(Hook):
-    """Logs one picture per validation: a row of columns for each of the first samples.
+    """Logs one image per validation: a row of columns for each of the first samples.
 
-    The samples are those of the validation itself: averaged weights, fixed noise, no
-    extra sampling.
+    The samples are those of the validation: averaged weights, fixed noise, no extra
+    sampling.
 
     Args:
         num_samples: number of rows.
@@ -28,7 +28,7 @@ class SampleGridHook(Hook):
         self._rows: list = []
 
     def before_val_epoch(self, runner) -> None:
-        """Begin a new picture."""
+        """Begin a new image."""
         self._rows = []
 
     def after_val_iter(
@@ -44,6 +44,6 @@ class SampleGridHook(Hook):
             self._rows.append(row([captioned(p, text) for text, p in shown.items()]))
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Hand the picture to the log."""
+        """Log the image."""
         if self._rows:
             runner.visualizer.add_image('samples', column(self._rows), runner.iter)

@@ -1,4 +1,4 @@
-"""Pictures of a test run."""
+"""Images of a test run."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from mmadm.visualization.visualizer import save
 
 @HOOKS.register_module()
 class ShowDirHook(Hook):
-    """Writes what was asked, answered and true, and compares several runs.
+    """Writes condition, prediction and ground truth side by side, and compares runs.
 
-    Each run (a number of steps, say) has a folder of its own; :meth:`write_sheet` puts
-    the answers of all runs to the same samples side by side. Samples that answer
-    nothing, of unconditional generation, also become one grid per run.
+    Each run (a number of steps, for instance) has its own folder; :meth:`write_sheet`
+    puts the predictions of all runs for the same samples side by side. Unconditional
+    samples also become one grid per run.
 
     Args:
-        show_dir: where the pictures go, None to write none.
-        interval: every how many samples one is shown.
-        sheet_rows: how many samples the sheet compares.
-        grid_size: how many samples a grid shows.
-        show: open a window for each.
-        wait_time: seconds a window stays.
+        show_dir: folder of the images, None to write none.
+        interval: one of so many samples is shown.
+        sheet_rows: number of samples in the sheet.
+        grid_size: number of samples in a grid.
+        show: open a window for each sample.
+        wait_time: seconds until a window closes.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ShowDirHook(Hook):
         data_batch=None,
         outputs: Sequence[DiffusionSample] = (),
     ) -> None:
-        """Write and remember the samples of a batch."""
+        """Write the samples of a batch, and keep those of the sheet and the grid."""
         for sample in outputs:
             index = sample.sample_idx
             if index % self.interval:
@@ -73,39 +73,40 @@ class ShowDirHook(Hook):
     def _remember(self, sample: DiffusionSample, shown: dict[str, np.ndarray]) -> None:
         shown[self.run] = shown.pop('prediction')
         shown.pop('overlay', None)
-        # Of a picture its pixels are looked at, of a map its whole.
+        # Images are compared by their details, maps as a whole.
         reduce = fitted if len(sample.pred_img) == 1 else detail
-        small = {caption: reduce(picture) for caption, picture in shown.items()}
+        small = {caption: reduce(image) for caption, image in shown.items()}
         self._sheet[sample.sample_idx].update(small)
 
     def _show(
         self, runner, sample: DiffusionSample, shown: dict[str, np.ndarray]
     ) -> None:
-        captions = [captioned(p, text) for text, p in shown.items()]
-        picture = row(captions) if len(shown) > 1 else next(iter(shown.values()))
+        parts = [captioned(image, caption) for caption, image in shown.items()]
+        image = row(parts) if len(shown) > 1 else next(iter(shown.values()))
         stem = Path(sample.get('img_path', 'sample')).stem
         name = f'{sample.sample_idx:05d}_{stem}'
         if self.show_dir is not None:
-            save(picture, self.show_dir / self.run / f'{name}.png')
+            save(image, self.show_dir / self.run / f'{name}.png')
         if self.show:
-            runner.visualizer.show(picture, win_name=name, wait_time=self.wait_time)
+            runner.visualizer.show(image, win_name=name, wait_time=self.wait_time)
 
     def write_sheet(self) -> Path | None:
-        """One row per sample, one column per run, the truth last; and the grids.
+        """Write the sheet and the grids.
 
-        Of maps the whole, of large pictures the middle.
+        The sheet has one row per sample and one column per run; the ground truth is the
+        last column. Maps are shown whole, of large images the centre.
 
         Returns:
-            its path, or None where nothing was shown.
+            path of the sheet, or None if no sample was shown.
         """
         if not self._sheet or self.show_dir is None:
             return None
         rows = []
         for shown in self._sheet.values():
             ordered = sorted(shown.items(), key=lambda item: item[0] == 'ground truth')
-            rows.append(row([captioned(p, text) for text, p in ordered]))
+            rows.append(row([captioned(image, text) for text, image in ordered]))
         path = self.show_dir / 'comparison.png'
         save(column(rows), path)
-        for run, pictures in self._grids.items():
-            save(grid(pictures), self.show_dir / run / 'grid.png')
+        for run, images in self._grids.items():
+            save(grid(images), self.show_dir / run / 'grid.png')
         return path

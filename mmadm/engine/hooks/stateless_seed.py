@@ -1,4 +1,4 @@
-"""Random states that survive an interruption."""
+"""Seeds each training iteration."""
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -9,10 +9,10 @@ from mmadm.utils import mix_seed, seed_everything
 
 @HOOKS.register_module()
 class StatelessSeedHook(Hook):
-    """Seeds each training iteration from (seed, iteration, rank).
+    """Seeds each training iteration with a mix of seed, iteration and rank.
 
-    So a resumed run draws the same dropout masks as one that was never stopped, and the
-    ranks draw different ones. (Times and noise follow from the samples themselves.)
+    A resumed run draws the same dropout masks as an uninterrupted one, and each rank
+    draws its own. Times and noise follow from the seeds of the samples.
     """
 
     priority = 'VERY_HIGH'
