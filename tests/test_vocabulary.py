@@ -40,12 +40,12 @@ def texts() -> list[Path]:
 
 
 def occurrences(pattern: str, text: str) -> list[str]:
-    """The lines of a text with a word; letters on either side are other words."""
-    # A term may be broken over two lines.
-    spaced = pattern.replace(' ', r'\s+')
-    word = re.compile(rf'(?<![a-zA-Z])({spaced})(?![a-zA-Z])', re.IGNORECASE)
+    """Parts of a text with a word that is no part of another word."""
+    # Terms may be broken over two lines.
+    text = ' '.join(text.split())
+    word = re.compile(rf'(?<![a-zA-Z])({pattern})(?![a-zA-Z])', re.IGNORECASE)
     starts = [match.start() for match in word.finditer(text)]
-    return [text[max(0, i - 30) : i + 40].replace('\n', ' ') for i in starts]
+    return [text[max(0, i - 30) : i + 40] for i in starts]
 
 
 @pytest.mark.skip('until all parts are rewritten')
@@ -66,7 +66,7 @@ def test_a_retired_word_is_not_used(pattern):
         ('ground truth, ground-truth, groundTruth, truth', 1),
         ('task, mask, ask', 1),
         ('the truth of_truth', 2),
-        ('network\n    calls', 1),
+        ('network\n    calls, ground\n    truth', 1),
     ],
 )
 def test_a_retired_word_is_found(text, number):
