@@ -166,7 +166,7 @@ def test_a_full_disk_stops_nothing_but_is_an_error_at_the_end(
     assert find_checkpoint(run).name == 'iter_2.pth'
 
 
-def test_a_disk_without_room_for_the_pointer_stops_nothing(
+def test_a_disk_without_space_for_the_pointer_stops_nothing(
     make_runner, tmp_path, monkeypatch
 ):
     """Which is the smallest file, and the last."""
@@ -222,7 +222,7 @@ def test_another_score_has_no_best_yet(make_runner, tmp_path):
     assert names == {'best_ssim_rgb', 'best_psnr_rgb'}
 
 
-def test_which_score_is_better_must_be_said(make_runner):
+def test_which_score_is_better_must_be_given(make_runner):
     with pytest.raises(ValueError, match="rule='greater' or rule='less'"):
         make_runner(default_hooks__checkpoint__save_best='psnr_rgb').train()
 

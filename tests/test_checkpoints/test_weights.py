@@ -118,7 +118,7 @@ def test_one_scaling_in_other_words_is_accepted(tmp_path):
     load_weights(spelled, tmp_path / 'w.pth')
 
 
-def test_the_scaling_is_told_in_the_numbers_of_the_formula():
+def test_the_scaling_has_the_numbers_of_the_formula():
     """``c = 1`` and ``b = sqrt(t)`` at t = 0.5 for sigma_d = 1: D = 3/4."""
     told = scaling(diffusion(type='Preconditioner', sigma_data=1.0))
     assert told == (

@@ -202,7 +202,7 @@ def browse(monkeypatch, *args: object) -> int:
     return 0
 
 
-def test_pictures_show_what_the_model_sees(data, monkeypatch, capsys):
+def test_images_show_the_input_of_the_model(data, monkeypatch, capsys):
     make_celeba_hq(data)
     config = CONFIGS / 'celeba_hq_inpainting.py'
     assert browse(monkeypatch, config, '--mode', 'test', '--out', 'samples') == 0
@@ -240,7 +240,7 @@ def test_times_add_up():
     assert len(seconds) == min(3, len(dataset)) and seconds.min() >= 0.01
 
 
-def test_what_cannot_be_browsed_is_said(monkeypatch, capsys):
+def test_what_cannot_be_browsed_is_reported(monkeypatch, capsys):
     config = CONFIGS / 'sr_benchmarks.py'
     assert browse(monkeypatch, config, '--mode', 'val', '--timing') == 1
     assert "no val_dataloader; it has ['test_dataloader']" in capsys.readouterr().err

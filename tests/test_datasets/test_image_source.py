@@ -15,7 +15,7 @@ def drawn() -> np.ndarray:
     return np.stack([draw_photo(seed, 32, 32) for seed in range(5)])
 
 
-def test_folder_archive_and_cifar10_hold_the_same_pictures(drawn, tmp_path):
+def test_folder_archive_and_cifar10_hold_the_same_images(drawn, tmp_path):
     folder, root = tmp_path / 'folder', tmp_path / 'cifar10'
     batches = root / 'cifar-10-batches-py'
     for path in (folder / 'deep', batches):
@@ -44,7 +44,7 @@ def test_grey_samples_become_rgb(drawn, tmp_path):
     assert (first == drawn[0, ..., :1]).all() and first.shape == (32, 32, 3)
 
 
-def test_pictures_are_resized_as_pillow_does(photo_folder, drawn, tmp_path):
+def test_images_are_resized_as_pillow_does(photo_folder, drawn, tmp_path):
     np.savez(tmp_path / 'x.npz', drawn)
     (first, *_) = open_images(tmp_path / 'x.npz').resized(16, 'lanczos')
     pillow = Image.fromarray(drawn[0]).resize((16, 16), Image.Resampling.LANCZOS)

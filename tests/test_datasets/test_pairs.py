@@ -48,7 +48,7 @@ def test_both_are_resized_by_an_antialiased_bilinear_filter():
     assert np.abs(grey.astype(int) - 127.5).max() < 16  # no aliases
 
 
-def test_the_truth_of_a_test_keeps_its_size():
+def test_the_ground_truth_of_a_test_keeps_its_size():
     results = ResizeInput((32, 24))(ramps())
     sample = MAP_FROM_IMAGE(results)['data_samples']
     assert sample.condition.shape == (3, 32, 24)
@@ -170,7 +170,7 @@ def edges_of(root: Path, maps: np.ndarray, *transforms) -> ImageDataset:
     return ImageDataset(str(root), prefix, pipeline=pipeline)
 
 
-def test_every_annotator_arrives_and_their_mean_is_the_truth(tmp_path):
+def test_every_annotator_arrives_and_their_mean_is_the_ground_truth(tmp_path):
     maps = np.zeros((3, 40, 48), np.uint8)
     maps[:, 5] = 1
     maps[0, 10] = maps[1, 10] = maps[2, 20] = 1

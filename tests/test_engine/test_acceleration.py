@@ -97,7 +97,7 @@ def test_compiling_is_left_to_gpus(make_trainer):
     [('auto', False), (False, False), (dict(backend='eager'), True)],
     ids=str,
 )
-def test_a_test_run_compiles_only_when_told_to(make_runner, compile, expected):
+def test_a_test_run_compiles_only_on_request(make_runner, compile, expected):
     runner = make_runner()
     AccelerationHook(compile=compile).before_test(runner)
     compiled = runner.model.head._compiled_call_impl is not None

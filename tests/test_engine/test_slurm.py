@@ -91,7 +91,7 @@ def test_a_run_is_started_stopped_in_time_and_saved(cluster, toy_config, tmp_pat
     assert 'Distributed training: True' in output.read_text()
 
 
-def test_the_script_of_tests_asks_for_what_it_is_told(cluster, tmp_path):
+def test_the_script_of_tests_requests_the_given_resources(cluster, tmp_path):
     """Its program is replaced: training shows that tasks are started."""
     python = tmp_path / 'bin' / 'python'
     python.write_text('#!/usr/bin/env bash\ntrue')

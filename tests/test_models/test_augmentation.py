@@ -111,7 +111,7 @@ def test_without_geometry_only_the_mirror_is_left():
         assert torch.equal(changed, image.flip(-1) if flip else image)
 
 
-def test_each_change_has_the_probability_asked_for():
+def test_each_change_has_the_given_probability():
     happens = label_of(probability=0.3) != 0
     expected = torch.tensor([0.5, *[0.3] * 8])
     assert ((happens.float().mean(0) - expected).abs() < 0.12).all()

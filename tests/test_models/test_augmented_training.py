@@ -66,7 +66,7 @@ def test_an_image_is_augmented_by_its_own_seed():
     torch.testing.assert_close(whole[:3], part)
 
 
-def test_the_augmentation_tells_nothing_of_the_time():
+def test_the_augmentation_does_not_depend_on_the_time():
     """Both follow from the sample's seed, but not from the same numbers of it."""
     model = make_model()
     flipped = prepared(model, range(400))['augment_labels'][:, 0]

@@ -45,7 +45,7 @@ def noise_call(number: int):
     return lambda shape: waves((2, *shape), 1.3, 0.5 + number, math.sqrt(2))
 
 
-def test_discriminator_answers_as_the_authors_network():
+def test_discriminator_equals_the_authors_network():
     network = with_formulas(PatchDiscriminator(), 'loss.discriminator.')
     assert sum(p.numel() for p in network.parameters()) == 2_765_633
     with torch.no_grad():

@@ -238,7 +238,7 @@ def test_initialising_the_model_keeps_pretrained_weights(swin, swin_file):
         assert torch.equal(mine.get_parameter(name), theirs.get_parameter(name))
 
 
-def test_all_of_swin_is_trained_and_answers_any_size(swin_file):
+def test_all_of_swin_is_trained_and_encodes_any_size(swin_file):
     model = make_model(
         encoder=dict(type=SwinEncoder, arch='tiny', drop_path_rate=0.0),
         head=dict(channel_mult=(1, 1, 1, 1), condition_channels=(96, 192, 384, 768)),
@@ -325,7 +325,7 @@ def test_conditions_of_other_channels_are_refused_with_both_sides(
         encoder(photo(1, 3, 32, 32))
 
 
-def test_a_small_encoder_tells_its_widths_too():
+def test_a_small_encoder_has_its_widths_too():
     encoder = ConvEncoder(channels=(8, 16))
     features = encoder(photo(1, 3, 9, 9))
     assert tuple(level.shape[1] for level in features) == encoder.out_channels

@@ -104,7 +104,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize('row', ROWS)
-def test_the_head_answers_as_the_authors_network(row):
+def test_the_head_equals_the_authors_network(row):
     (network, settings), *golden = ROWS[row]
     outputs = run(*network, **settings)
     for output, expected in zip(outputs, golden, strict=True):

@@ -79,7 +79,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize('row', NETWORKS)
-def test_the_head_answers_as_the_authors_network(row):
+def test_the_head_equals_the_authors_network(row):
     (version, size, condition_size, settings), *golden = NETWORKS[row]
     preconditioner = Preconditioner(scaling=version)
     outputs = run(preconditioner, size, condition_size, **settings)
@@ -136,7 +136,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize('row', BLOCKS)
-def test_a_layer_answers_as_the_authors_layer(row):
+def test_a_layer_equals_the_authors_layer(row):
     (block, names, *inputs), golden = BLOCKS[row]
     block: nn.Module = load_block(block, names)
     with torch.no_grad():

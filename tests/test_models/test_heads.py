@@ -69,7 +69,7 @@ def test_one_time_serves_the_whole_batch():
     torch.testing.assert_close(one, each)
 
 
-def test_the_time_changes_the_answer_once_trained():
+def test_the_time_changes_the_output_once_trained():
     head, x = DualDecoderUNet(**TOY), torch.randn(1, 3, 8, 8)
     for parameter in head.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)

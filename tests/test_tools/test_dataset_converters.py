@@ -375,9 +375,7 @@ def test_missing_variants_are_made_again(bsds500):
 
 @pytest.mark.parametrize('degrees', [10, 22.5, 45, 67.5, 112.5, 200, 292.5])
 @pytest.mark.parametrize('size', [(321, 481), (481, 321), (50, 50), (20, 300)])
-def test_rotated_pictures_have_no_empty_corner_and_are_as_large_as_can_be(
-    size, degrees
-):
+def test_rotated_images_have_no_empty_corner_and_are_as_large_as_can_be(size, degrees):
     height, width = inscribed(*size, math.radians(degrees))
     # A rectangle of (H, W) fits if its corners, turned back, lie in the picture.
     sin, cos = (

@@ -418,7 +418,7 @@ def test_dead_and_stuck_workers_are_errors(make_runner, seconds, message):
 # Tools.
 
 
-def test_the_tools_run_nothing_in_a_checkpoint_unless_told(
+def test_the_tools_run_nothing_in_a_checkpoint_unless_trusted(
     toy_config, tmp_path, capsys
 ):
     work = tmp_path / 'w'

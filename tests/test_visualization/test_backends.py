@@ -19,7 +19,7 @@ class Recorder(MLflowBackend):
         self._mlflow = SimpleNamespace(log_image=log_image, MlflowException=OSError)
 
 
-def test_each_iteration_has_a_picture_of_its_own(tmp_path):
+def test_each_iteration_has_an_image_of_its_own(tmp_path):
     backend = Recorder(tmp_path)
     for step in (2, 4):
         backend.add_image('samples', np.full((4, 5, 3), step, np.uint8), step=step)

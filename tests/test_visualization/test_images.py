@@ -77,7 +77,7 @@ def test_images_fit_in_whole_and_grids_are_square():
     assert (sheet[16:, 8:] == 255).all(), 'nothing is left'
 
 
-def test_captions_of_small_images_can_be_told_apart():
+def test_captions_of_small_images_differ():
     lines = [captioned(solid(32, 32, 0), f'ADM {n}')[:-32] for n in (2, 5)]
     assert (lines[0] != lines[1]).any()
 

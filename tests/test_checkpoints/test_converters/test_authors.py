@@ -221,7 +221,7 @@ def test_diffusion_edge_with_swin_and_first_stage(tmp_path):
         )
 
 
-def test_diffusion_edge_also_answers_whole_images():
+def test_diffusion_edge_also_predicts_whole_images():
     path = CONFIGS / 'edge_diffusionedge_bsds.py'
     windows = load_config(str(path)).model.test_cfg
     assert (windows.mode, windows.crop, windows.stride) == ('slide_chains', 320, 240)

@@ -57,7 +57,7 @@ def diffusers_weights() -> dict[str, Tensor]:
     return weights
 
 
-def test_diffusers_autoencoder_answers_as_diffusers_does():
+def test_diffusers_autoencoder_equals_the_one_of_diffusers():
     """Its version 0.42.1, ``AutoencoderKL`` of widths 32, 64, 128, same formulas."""
     stage = tiny()
     stage.load_state_dict(diffusers_first_stage(diffusers_weights(), 0.25))
@@ -111,7 +111,7 @@ def diffusers_folder(tmp_path):
 
 
 @pytest.mark.parametrize('file', ['', 'diffusion_pytorch_model.safetensors'])
-def test_a_folder_of_diffusers_tells_its_scale(file, diffusers_folder, tmp_path):
+def test_a_folder_of_diffusers_has_its_scale(file, diffusers_folder, tmp_path):
     settings = dict(act_fn='silu', norm_num_groups=32, scaling_factor=0.18215)
     folder, target = diffusers_folder(json.dumps(settings)), tmp_path / 'x.safetensors'
     own = convert_first_stage(folder / file, target)
