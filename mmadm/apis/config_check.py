@@ -11,6 +11,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmadm.utils import check_seed
+
 # Keys that MMEngine's tools and builders use beside the arguments of a class.
 _RUNNER_EXTRAS = {
     'activation_checkpointing',
@@ -140,6 +142,8 @@ def _check_numbers(place: str, node: dict) -> None:
                 f'{place}.{key} is a whole number of at least {least}, but {value!r} '
                 f'was given. Change it, or remove it for the default.'
             )
+    if node.get('seed') is not None:
+        check_seed(node['seed'], f'{place}.seed')
     for key in ('max_norm', 'clip_value') if place.endswith('.clip_grad') else ():
         if not node.get(key, 1) > 0:
             raise ValueError(

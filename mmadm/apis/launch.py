@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmadm.checkpoints import find_checkpoint, read_checkpoint, trust_checkpoint
 from mmadm.diffusion.presets import sampler_preset
 from mmadm.engine import AutocastOptimWrapper
+from mmadm.utils import check_seed
 
 from .config_check import check_config, check_options
 from .distributed import init_distributed
@@ -106,6 +107,7 @@ def prepare_run(
     default = str(Path('work_dirs', Path(config_path).stem))
     cfg.work_dir = os.path.expanduser(work_dir or cfg.get('work_dir') or default)
     if seed is not None:
+        check_seed(seed, '--seed')
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
         if _samples(cfg):
             cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, seed=seed)

@@ -4,13 +4,14 @@ from .device import check_device
 from .images import enlarge, resize
 from .matlab_resize import matlab_resize
 from .noise import SampleNoise
-from .seeding import mix_seed, seed_everything, seed_host
+from .seeding import check_seed, mix_seed, seed_everything, seed_host
 from .setup import register_all_modules
 from .unwrap import unwrap_model
 
 __all__ = [
     'SampleNoise',
     'check_device',
+    'check_seed',
     'enlarge',
     'matlab_resize',
     'mix_seed',

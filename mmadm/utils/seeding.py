@@ -31,6 +31,19 @@ def mix_seed(*numbers: int) -> int:
     return int(words[0] >> 1)
 
 
+def check_seed(seed: int, name: str = 'seed') -> None:
+    """Refuse a seed of a run that NumPy's global state cannot take.
+
+    Raises:
+        ValueError: it is not an integer from 0 to 2^32 - 1.
+    """
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(
+            f'A seed is an integer from 0 to {2**32 - 1}, but {name}={seed!r}. Give '
+            'another one, or leave it out for the default.'
+        )
+
+
 def seed_host(seed: int) -> None:
     """Set the global random states of Python, NumPy and, on the CPU, torch.
 

@@ -21,6 +21,8 @@ from mmadm.apis import load_config
         ('default_hooks.stop_signal.interval', -1),
         ('default_hooks.ema.begin_iter', 2001),
         ('param_scheduler.by_epoch', True),
+        ('randomness.seed', -1),
+        ('randomness.seed', 2**32),
     ],
 )
 def test_numbers_out_of_range_are_refused(toy_config, option, value):

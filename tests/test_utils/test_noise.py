@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from mmadm.utils import SampleNoise, mix_seed
+from mmadm.utils import SampleNoise, check_seed, mix_seed
 
 
 def test_noise_belongs_to_the_seed_not_to_the_batch():
@@ -59,3 +59,11 @@ def test_devices_without_float64_get_float32(monkeypatch):
     assert requested == dict(device='mps', dtype=torch.float32)
     SampleNoise([0], (1, 2, 2), 'cuda')()
     assert requested == dict(device='cuda', dtype=torch.float64)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 1.0, '0'])
+def test_seeds_that_numpy_cannot_take_are_refused(seed):
+    check_seed(0)
+    check_seed(2**32 - 1)
+    with pytest.raises(ValueError, match=rf'to 4294967295, but --seed={seed!r}'):
+        check_seed(seed, '--seed')
