@@ -166,9 +166,17 @@ def test_one_image_and_one_mask_belong_together_whatever_their_names(tmp_path):
 
 
 @pytest.mark.parametrize('value, covered', [(0, 'nothing'), (255, 'the whole image')])
-def test_an_empty_or_full_mask_is_reported(value, covered):
-    with pytest.warns(UserWarning, match=f'mask of 000000 covers {covered}'):
-        only(draw_photo(0, 10, 15), HOLES, masks=np.full((10, 15), value))
+def test_an_empty_or_full_mask_is_reported_once(value, covered, monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        'mmadm.datasets.transforms.inference.print_log',
+        lambda message, *_: messages.append(message),
+    )
+    masks = np.full((10, 15), value)
+    dataset = InferenceDataset(draw_photo(0, 10, 15), HOLES, masks=masks)
+    dataset[0], dataset[0]
+    (message,) = messages
+    assert f'mask of 000000 covers {covered}' in message
 
 
 def test_a_stroke_on_a_white_transparent_layer_is_the_hole(tmp_path):

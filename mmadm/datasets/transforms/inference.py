@@ -1,9 +1,10 @@
 """Transforms that replace others where there is no ground truth."""
 
-import warnings
+import logging
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 
 from mmadm.registry import TRANSFORMS
 
@@ -42,6 +43,9 @@ class InferenceMask(BaseTransform):
     uint8, 1 = hole.
     """
 
+    def __init__(self) -> None:
+        self._reported: set[str] = set()
+
     def transform(self, results: dict) -> dict:
         """Check the mask.
 
@@ -62,10 +66,16 @@ class InferenceMask(BaseTransform):
                 'the size of this image.'
             )
         if mask.all() or not mask.any():
-            covered = 'the whole image' if mask.all() else 'nothing'
-            warnings.warn(
-                f'The mask of {name} covers {covered}. White (255, or 1) is the hole.',
-                stacklevel=2,
-            )
+            self._report(name, 'the whole image' if mask.all() else 'nothing')
         results['mask'] = mask.astype(np.uint8)[..., None]
         return results
+
+    def _report(self, name: str, covered: str) -> None:
+        """Warn once of each image, which may be read several times."""
+        if name not in self._reported:
+            self._reported.add(name)
+            print_log(
+                f'The mask of {name} covers {covered}. White (255, or 1) is the hole.',
+                'current',
+                logging.WARNING,
+            )
