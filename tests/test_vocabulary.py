@@ -59,6 +59,15 @@ def test_a_retired_word_is_not_used(pattern):
     assert found == {}, f'Use: {RETIRED[pattern]}'
 
 
+@pytest.mark.skip('until all parts are rewritten')
+@pytest.mark.parametrize('pattern', RETIRED)
+def test_no_test_has_a_retired_word_in_its_name(pattern):
+    files = (path.read_text() for path in (ROOT / 'tests').rglob('*.py'))
+    names = [name for text in files for name in re.findall(r'def (test_\w+)', text)]
+    spoken = {name: name.replace('_', ' ') for name in names}
+    assert [n for n, text in spoken.items() if occurrences(pattern, text)] == []
+
+
 @pytest.mark.parametrize(
     ('text', 'number'),
     [
