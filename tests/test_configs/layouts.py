@@ -117,9 +117,9 @@ def bsds500(data: Path, real: Path | None) -> None:
         save(image, root / 'augmented' / 'images' / f'{name}.jpg')
         mean = Image.fromarray((255 * edges.mean(0)).astype(np.uint8))
         save(mean, root / 'augmented' / 'edges' / f'{name}.png')
-        edges = root / 'groundTruth' / 'test' / f'{name}.mat'
-        edges.parent.mkdir(parents=True, exist_ok=True)
+        file = root / 'groundTruth' / 'test' / f'{name}.mat'
+        file.parent.mkdir(parents=True, exist_ok=True)
         cells = np.empty((1, 2), object)
         for j in range(2):
             cells[0, j] = np.array([[(edges[j],)]], dtype=[('Boundaries', object)])
-        savemat(edges, dict(groundTruth=cells))
+        savemat(file, dict(groundTruth=cells))
