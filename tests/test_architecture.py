@@ -64,7 +64,7 @@ ALLOWED = {
         {'torch', 'mmengine', 'numpy', 'cv2', 'PIL', 'rich', 'safetensors'},
     ),
     'checkpoints': (
-        {'checkpoints', 'utils', 'version'},
+        {'checkpoints', 'registry', 'utils', 'version'},
         {'torch', 'mmengine', 'numpy', 'safetensors'},
     ),
     'checkpoints/converters': (

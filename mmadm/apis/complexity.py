@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmadm.registry import MODELS
@@ -262,16 +263,17 @@ def _condition(network: nn.Module, size: tuple[int, int]) -> Tensor | None:
 
 def _activations(network: nn.Module, image: Tensor, condition: Tensor | None) -> int:
     """Bytes that the backward pass of one training step needs, without weights."""
-    saved: dict[int, torch.UntypedStorage] = {}
+    # Two tensors of one storage are saved once.
+    saved: dict[StorageWeakRef, torch.UntypedStorage] = {}
 
     def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        saved[storage._cdata] = storage
+        saved[StorageWeakRef(storage)] = storage
         return tensor
 
     network.train()
     sample = DiffusionSample(metainfo=dict(seed=0))
     with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         network.loss(image, condition, [sample])
-    weights = {p.untyped_storage()._cdata for p in network.parameters()}
+    weights = {StorageWeakRef(p.untyped_storage()) for p in network.parameters()}
     return sum(s.nbytes() for key, s in saved.items() if key not in weights)

@@ -7,7 +7,12 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmadm.checkpoints import find_checkpoint, read_checkpoint, trust_checkpoint
+from mmadm.checkpoints import (
+    check_resumable,
+    find_checkpoint,
+    read_checkpoint,
+    trust_checkpoint,
+)
 from mmadm.diffusion.presets import sampler_preset
 from mmadm.engine import AutocastOptimWrapper
 from mmadm.utils import check_seed
@@ -217,14 +222,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
             'current',
         )
         return
-    needed = ('meta', 'message_hub', 'optimizer')
-    missing = [key for key in needed if key not in read_checkpoint(checkpoint)]
-    if missing:
-        raise ValueError(
-            f'Training cannot be resumed from {checkpoint}: it has no '
-            f'{", ".join(missing)}. Give an iter_*.pth of the run, or start a new run '
-            f'with these weights: --cfg-options load_from={checkpoint}.'
-        )
+    check_resumable(read_checkpoint(checkpoint, keep=True), checkpoint)
 
 
 def use_sampler(cfg: Config, name: str) -> None:

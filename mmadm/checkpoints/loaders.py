@@ -7,13 +7,10 @@ wrapped in :func:`safe_loaders`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.dist import barrier, is_main_process
-
 from .reading import read_checkpoint
+from .zoo import find_weights
 
 # MMEngine's own loaders while ours are installed.
 _original: dict[str, Callable] | None = None
@@ -33,8 +30,8 @@ def install_safe_loaders() -> None:
     _original = CheckpointLoader._schemes.copy()
     for scheme in _original:
         CheckpointLoader.register_scheme(scheme, _refuse_scheme, force=True)
-    CheckpointLoader.register_scheme('', _read_local, force=True)
-    CheckpointLoader.register_scheme(['http://', 'https://'], _read_url, force=True)
+    for scheme in ('', 'http://', 'https://'):
+        CheckpointLoader.register_scheme(scheme, _read_any, force=True)
 
 
 def restore_loaders() -> None:
@@ -59,18 +56,9 @@ def safe_loaders() -> Iterator[None]:
             restore_loaders()
 
 
-def _read_local(filename: str, map_location: Any = None) -> dict:
-    return read_checkpoint(Path(filename).expanduser())
-
-
-def _read_url(url: str, map_location: Any = None) -> dict:
-    """MMEngine's loader of addresses: downloaded once, then read like a file."""
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
-    if is_main_process() and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path))
-    barrier()
-    return read_checkpoint(path)
+def _read_any(filename: str, map_location: Any = None) -> dict:
+    """A file, an address, or the name of a shipped model."""
+    return read_checkpoint(find_weights(filename))
 
 
 def _refuse_scheme(filename: str, map_location: Any = None) -> dict:

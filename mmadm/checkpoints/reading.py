@@ -1,8 +1,11 @@
-"""Reading checkpoints: nothing in the file runs, and damage is said."""
+"""Safe loading of checkpoints: no code runs, corruption is reported."""
 
+import json
 import logging
+import os
 import pickle
 import re
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -16,8 +19,18 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-# The files of which the user said that they may run code.
+from .structure import check_structure, check_tensors
+
+
+class FormatError(ValueError):
+    """A file of another kind than a checkpoint."""
+
+
+# Files that the user trusts: they may run code.
 _trusted: set[Path] = set()
+
+# A file that was read in order to be checked is kept for the one who loads it.
+_kept: dict[tuple, dict] = {}
 
 
 def trust_checkpoint(path: str | Path) -> None:
@@ -25,35 +38,66 @@ def trust_checkpoint(path: str | Path) -> None:
     _trusted.add(Path(path).resolve())
 
 
-def read_checkpoint(path: str | Path) -> dict:
-    """A checkpoint on the CPU, without executing anything in it.
+def read_checkpoint(path: str | Path, keep: bool = False) -> dict:
+    """Read a checkpoint to the CPU, without executing anything in it.
 
     Reads mmadm's files, those of MMEngine with their log history (torch 2.6 or newer),
-    plain state dicts and ``.safetensors``. The checksums in the file are compared, so
-    that a flipped bit is noticed.
+    plain state dicts and ``.safetensors``. Checksums in the file are compared, so that
+    a flipped bit is noticed; types, sizes and numbers of its tensors are checked.
+
+    Args:
+        path: the file.
+        keep: keep what was read for the next call with this file, which then takes no
+            time. One file is kept at most.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated or damaged, is no checkpoint, or holds
-            objects that only running its code would make.
+        MemoryError: the file is larger than the free memory.
+        ValueError: the file is truncated or damaged, is no checkpoint, holds objects
+            that only running its code would make, or weights that are not finite.
     """
     path = Path(path)
+    state = _file_state(path)
+    checkpoint = _kept.pop(state, None)
+    _kept.clear()
+    if checkpoint is None:
+        checkpoint = read_file(path)
+        check_structure(checkpoint, path)
+        # MMEngine would run this text as a Python config when it resumes.
+        if isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
+    if keep:
+        _kept[state] = checkpoint
+    return checkpoint
+
+
+def _file_state(path: Path) -> tuple:
+    """Changes when another file is written under the name."""
     if not path.is_file():
         raise FileNotFoundError(
             f'Checkpoint not found: {path}. Give the path of a .pth file; training '
             'writes them to its work directory.'
         )
+    status = os.stat(path)
+    return path.resolve(), status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def read_file(path: str | Path) -> dict:
+    """The dict in a file of any program, read as :func:`read_checkpoint` does.
+
+    Of its content only the tensors are checked.
+    """
+    path = Path(path)
+    _file_state(path)
     try:
+        _check_format(path)
         check_sums(path)
-        checkpoint = _load(path)
+        content = _load(path)
     except pickle.UnpicklingError as error:
-        # Of the advice that torch gives, only the name tells something.
+        # Of the advice that torch gives, only the name is of use.
         named = re.search(r'GLOBAL (\S+)', str(error))
         if named is None and not zipfile.is_zipfile(path):
-            raise ValueError(
-                f"Not a checkpoint: {path} is no file of torch's. Look whether it is "
-                'a page of the web saved by mistake, or another program wrote it.'
-            ) from error
+            raise _not_a_checkpoint(path, 'a file of an unknown format') from error
         raise ValueError(
             f'Refused to load {path}: it holds more than tensors and plain data '
             f'({named[1] if named else "objects of Python"}), which only running code '
@@ -66,33 +110,87 @@ def read_checkpoint(path: str | Path) -> dict:
             f'{path.stat().st_size} bytes. Copy it again, or use an earlier one of '
             'the same folder.'
         ) from error
+    except FormatError:
+        raise
     # A damaged file can make its reader fail in any way.
     except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError(
+                f'Not enough memory to read {path}, a file of '
+                f'{path.stat().st_size / 1e6:.1f} MB ({_first_sentence(error)}). Free '
+                'some memory, or use a machine with more.'
+            ) from error
         raise ValueError(
             f'Checkpoint is truncated or broken: {path} ({_first_sentence(error)}). '
             'Copy it again, or use an earlier one of the same folder.'
         ) from error
-    if not isinstance(checkpoint, dict):
-        raise ValueError(
-            f'Not a checkpoint: {path} holds a {type(checkpoint).__name__}. Give a '
-            'file with a state dict.'
+    if not isinstance(content, dict):
+        raise _not_a_checkpoint(path, f'a file with a {type(content).__name__}')
+    check_tensors(content, path)
+    return content
+
+
+def _check_format(path: Path) -> None:
+    """Refuse files of other formats by their name, and archives of torch's that lie.
+
+    torch stores its records as they are. A compressed one could be a thousand times
+    larger in memory than in the file.
+    """
+    with path.open('rb') as file:
+        head = file.read(8)
+    if path.suffix == '.safetensors':
+        return
+    if head.startswith(b'\x93NUMPY'):
+        raise _not_a_checkpoint(path, 'a NumPy array')
+    if head.startswith(b'\x89HDF'):
+        raise _not_a_checkpoint(path, 'an HDF5 file')
+    if head.lstrip().startswith(b'<'):
+        raise _not_a_checkpoint(path, 'a web page')
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            _check_archive(archive.infolist(), path)
+    elif tarfile.is_tarfile(path):
+        raise _not_a_checkpoint(path, 'a tar archive')
+
+
+def _check_archive(records: list[zipfile.ZipInfo], path: Path) -> None:
+    names = [record.filename for record in records]
+    if any(re.search(r'(^|/)constants\.pkl$', name) for name in names):
+        raise _not_a_checkpoint(path, 'a TorchScript program')
+    if names and all(name.endswith('.npy') for name in names):
+        raise _not_a_checkpoint(path, 'a NumPy archive')
+    if not any(re.search(r'(^|/)data\.pkl$', name) for name in names):
+        raise _not_a_checkpoint(path, 'a zip archive')
+    size = path.stat().st_size
+    if (
+        any(record.compress_type != zipfile.ZIP_STORED for record in records)
+        or sum(record.file_size for record in records) > size
+    ):
+        total = sum(record.file_size for record in records)
+        raise _not_a_checkpoint(
+            path,
+            f'a compressed archive of {size / 1e6:.1f} MB that would fill '
+            f'{total / 1e6:.1f} MB (torch never compresses)',
         )
-    # MMEngine would run this text as a Python config when it resumes.
-    if isinstance(checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)
-    return checkpoint
+
+
+def _not_a_checkpoint(path: Path, what: str) -> FormatError:
+    return FormatError(
+        f'Not a checkpoint: {path} is {what}. Give a file with a state dict, as '
+        "torch.save(model.state_dict(), 'file.pth') writes it, or .safetensors."
+    )
 
 
 def check_sums(path: Path) -> None:
     """Compare a file with the checksums that it carries.
 
     torch's files are zip archives with a CRC-32 per tensor, which torch itself does not
-    look at; published weights have their SHA-256 in their name.
+    check; published weights have the start of their SHA-256 in their name.
 
     Raises:
         OSError: they differ.
     """
-    if zipfile.is_zipfile(path):
+    if path.suffix != '.safetensors' and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
@@ -102,23 +200,39 @@ def check_sums(path: Path) -> None:
         raise OSError(f'the SHA-256 is not the {named[1]} of its name')
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     digest = sha256()
-    with path.open('rb') as file:
-        for part in iter(partial(file.read, 1 << 20), b''):
-            digest.update(part)
+    with Path(path).open('rb') as file:
+        for block in iter(partial(file.read, 1 << 20), b''):
+            digest.update(block)
     return digest.hexdigest()
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a ``.safetensors`` file; empty where it has none.
+
+    Raises:
+        ValueError: the file is no such file.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open('rb') as file:
+        length = int.from_bytes(file.read(8), 'little')
+        header = file.read(length) if length < size else b''
+    try:
+        return dict(json.loads(header).get('__metadata__') or {})
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f'Checkpoint is truncated or broken: {path} has no header of safetensors '
+            f'({error}). Copy it again.'
+        ) from error
 
 
 def _load(path: Path) -> Any:
     if path.suffix == '.safetensors':
-        from safetensors import safe_open
         from safetensors.torch import load_file
 
-        with safe_open(path, 'pt') as file:
-            meta = file.metadata() or {}
-        return dict(state_dict=load_file(path), meta=meta)
+        return dict(state_dict=load_file(path), meta=read_metadata(path))
     if path.resolve() in _trusted:
         print_log(
             f'Reading {path} as you trust it: code in it may run.',
@@ -134,7 +248,7 @@ def _load(path: Path) -> Any:
 
 
 class StoredHistory(dict):
-    """What MMEngine's ``HistoryBuffer`` becomes when it is read: plain data."""
+    """Plain data in place of MMEngine's ``HistoryBuffer``."""
 
     def __setstate__(self, state: dict) -> None:
         names = dict(log='_log_history', count='_count_history', length='max_length')
@@ -147,9 +261,9 @@ def _no_attribute(*_: Any) -> None:
 
 @contextmanager
 def _allowing_mmengine() -> Iterator[None]:
-    """Let the files of MMEngine's own hook be read: log history and NumPy numbers.
+    """Allow the files of MMEngine's own hook: log history and NumPy numbers.
 
-    The complete list: names in the file and what stands for them here.
+    The complete list: names in the file and the objects that replace them here.
     """
     array, number = np.zeros(1), np.float64(0)
     arrays = {

@@ -1,8 +1,4 @@
-"""Writing checkpoints so that a whole one is there at any moment.
-
-A file is written under a temporary name, brought to the disk, and only then renamed:
-the name stands for the old content or the new one, never for half of it.
-"""
+"""Atomic saving: a whole checkpoint is on the disk at any moment."""
 
 import logging
 import re
@@ -90,7 +86,7 @@ def find_checkpoint(folder: Path) -> Path | None:
     problems = []
     for path in candidates:
         try:
-            read_checkpoint(path)
+            read_checkpoint(path, keep=True)
         except ValueError as error:
             problems.append(str(error))
             continue

@@ -1,62 +1,98 @@
-"""The weights in a checkpoint, and whether they are those of a model."""
+"""Weights of a checkpoint, and the check that they fit a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from .reading import read_checkpoint
+from .structure import is_finite
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint or of a ``.safetensors`` file, on the CPU.
+    """Read the tensors of a checkpoint or of a ``.safetensors`` file to the CPU.
 
     Of a checkpoint with a ``state_dict`` entry only that is returned.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be read by :func:`~mmadm.checkpoints.reading.read_checkpoint`
-            or holds other things than tensors.
+        ValueError: it cannot be read by :func:`mmadm.checkpoints.read_checkpoint` or
+            holds other things than tensors.
     """
     checkpoint = read_checkpoint(path)
     content = checkpoint.get('state_dict', checkpoint)
-    weights = content if isinstance(content, dict) else {}
-    if not weights or not all(isinstance(v, Tensor) for v in weights.values()):
+    if not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise ValueError(
             f'Not a file of weights: {path} holds no dict of tensors. Give a state '
             'dict, or a checkpoint with one under "state_dict".'
         )
-    return dict(weights)
+    return dict(content)
 
 
 def check_fit(
-    model: nn.Module, state_dict: dict[str, Tensor], path: str | Path
+    model: nn.Module, state_dict: Mapping[str, Tensor], path: str | Path, hint: str = ''
 ) -> None:
     """Refuse weights that are not exactly those of ``model``.
 
+    Args:
+        model: its keys, shapes and types of numbers count; it may be on 'meta'.
+        state_dict: the weights.
+        path: where they come from, for the message.
+        hint: what else to do, for the message.
+
     Raises:
-        ValueError: keys are missing or unknown, or shapes differ.
+        ValueError: keys are missing or unknown, shapes differ, or numbers are not
+            finite as the model would store them.
     """
     wanted = model.state_dict()
+    shared = [key for key in state_dict if key in wanted]
     shapes = [
-        f'{key} (model {tuple(wanted[key].shape)}, file {tuple(tensor.shape)})'
-        for key, tensor in state_dict.items()
-        if key in wanted and wanted[key].shape != tensor.shape
+        f'{key} (model {tuple(wanted[key].shape)}, file {tuple(state_dict[key].shape)})'
+        for key in shared
+        if wanted[key].shape != state_dict[key].shape
+    ]
+    spoilt = [
+        key for key in shared if not is_finite(state_dict[key].to(wanted[key].dtype))
     ]
     problems = {
         'missing in the file': sorted(wanted.keys() - state_dict.keys()),
         'unknown to the model': sorted(state_dict.keys() - wanted.keys()),
         'of another shape': shapes,
+        'that are NaN or infinite': spoilt,
     }
-    said = [
+    found = [
         f'{len(keys)} weights {what}, for instance {", ".join(keys[:3])}'
         for what, keys in problems.items()
         if keys
     ]
-    if said:
+    if found:
         raise ValueError(
-            f'The checkpoint does not fit the model: {path} has {"; ".join(said)}. Use '
-            'the config that it was trained with.'
+            f'The checkpoint does not fit the model: {path} has {"; ".join(found)}. '
+            f'Use the config that it was trained with{hint}.'
         )
+
+
+def fitting_part(
+    model: nn.Module, state_dict: Mapping[str, Tensor], path: str | Path
+) -> dict[str, Tensor]:
+    """Those weights that have the name and the shape of one of the model's.
+
+    Raises:
+        ValueError: there is none.
+    """
+    wanted = model.state_dict()
+    part = {
+        key: value
+        for key, value in state_dict.items()
+        if key in wanted and wanted[key].shape == value.shape
+    }
+    if not part:
+        theirs, ours = ', '.join([*state_dict][:3]), ', '.join([*wanted][:3])
+        raise ValueError(
+            f'No weight of {path} fits the model: it has {theirs}, the model {ours}. '
+            'Give a checkpoint of a similar model, or train from scratch.'
+        )
+    return part
 
 
 def load_weights(model: nn.Module, path: str | Path) -> dict:
@@ -84,15 +120,15 @@ def put_weights(model: nn.Module, checkpoint: dict, path: str | Path) -> None:
     conflict = scaling_conflict(model, checkpoint)
     if conflict:
         raise ValueError(
-            f'The weights would mean something else to this model: {path} is '
-            f'{conflict}. Use the config that it was trained with, or that was written '
-            'beside it; or set model.preconditioner and model.process alike.'
+            f'The weights were trained for another scaling: {path} is {conflict}. Use '
+            'the config that it was trained with, or that was written beside it; or '
+            'set model.preconditioner and model.process alike.'
         )
     model.load_state_dict(state_dict)
 
 
 def scaling_conflict(model: nn.Module, checkpoint: dict) -> str | None:
-    """Both sides, if a checkpoint tells of another scaling than the model's."""
+    """Both scalings, if a checkpoint names another one than the model's."""
     own, theirs = scaling(model), (checkpoint.get('meta') or {}).get('scaling')
     if not own or not theirs or own == theirs:
         return None

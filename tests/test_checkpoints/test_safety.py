@@ -17,7 +17,7 @@ from mmadm.checkpoints import (
     safe_loaders,
     trust_checkpoint,
 )
-from mmadm.engine.hooks.plain_checkpoint import from_plain
+from mmadm.checkpoints.plain_data import from_plain
 
 
 class Payload:

@@ -8,8 +8,8 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from mmadm.checkpoints import load_weights, publish_weights, read_checkpoint
+from mmadm.checkpoints.plain_data import from_plain, to_plain
 from mmadm.checkpoints.weights import scaling
-from mmadm.engine.hooks.plain_checkpoint import from_plain, to_plain
 from mmadm.models import ADM
 
 

@@ -1,4 +1,4 @@
-"""From the authors' checkpoints to ours."""
+"""Converters of published checkpoints to weights of mmadm."""
 
 from .authors import convert_authors
 from .first_stage import (

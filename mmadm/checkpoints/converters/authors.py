@@ -1,7 +1,7 @@
-"""A checkpoint of the authors' trainers to a model of mmadm and the config it needs.
+"""Converts a checkpoint of the authors' trainers to weights and a config of mmadm.
 
-Names and shapes tell the network; they do not tell with which scaling it was trained.
-So the generation must be given, and what the file does say about it is compared.
+Names and shapes of the weights determine the network, but not the scaling with which it
+was trained. So the generation must be given; it is compared with what the file shows.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from .writing import check_target, write_weights
 Generation = Literal['adm_public', 'ddm_public', 'diffusion_edge']
 GENERATIONS = ('adm_public', 'ddm_public', 'diffusion_edge')
 
-# b(t) -> the class that is it.
+# b(t) -> its class.
 _NOISE = {'sqrt': 'WienerNoise', 'linear': 'LinearNoise'}
 _SWIN = 'init_conv_mask.'
 # Losses, and DDPM's schedule, which DiffusionEdge carries along without using it.
@@ -47,24 +47,24 @@ def convert_authors(
     noise: Literal['sqrt', 'linear'] = 'sqrt',
     averaged: bool = True,
 ) -> Config:
-    """Write weights as ``target`` and the config that runs them beside it.
+    """Convert weights to ``target``, with the config of the model beside it.
 
     Args:
         source: ``model-<k>.pt`` of a trainer, or a published file.
         cfg: config of the task, whose model has the sizes of the network.
         target: ``.safetensors`` file; the config has the same name with ``.py``.
-        generation: whose code trained it: 'adm_public', 'ddm_public' (before April
+        generation: the code that trained it: 'adm_public', 'ddm_public' (before April
             2024) or 'diffusion_edge'.
-        noise: b(t) it was trained with: 'sqrt', or 'linear' for the ``const_2`` models.
-        averaged: take the moving average of the weights, where there is one.
+        noise: b(t) of the training: 'sqrt', or 'linear' for the ``const_2`` models.
+        averaged: use the moving average of the weights if the file has one.
 
     Returns:
         the config that was written.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        ValueError: it is broken, of another generation or task, or of other sizes than
-            the model of ``cfg``; names both sides.
+        ValueError: it is broken, of another generation or task, or its sizes are not
+            those of the model of ``cfg``.
     """
     check_target(target)
     settings = Path(target).with_suffix('.py')
@@ -100,16 +100,16 @@ def convert_authors(
 def _check_settings(settings: Path, cfg: Config) -> None:
     if cfg.filename and settings.resolve() == Path(cfg.filename).resolve():
         raise ValueError(
-            f'The config that is written, {settings}, would replace the one that was '
-            'given. Give a target of another name, or in another folder.'
+            f'The new config would replace the given config: {settings} is both. Use a '
+            'target of another name, or in another folder.'
         )
 
 
 def _check_noise(generation: str, noise: str) -> None:
     if noise == 'linear' and generation != 'adm_public':
         raise ValueError(
-            f"noise='linear' is of ADM-Public's const_2 models, but generation="
-            f"{generation!r}. Use noise='sqrt', or generation='adm_public'."
+            f"noise='linear' belongs to ADM-Public's const_2 models, but generation="
+            f"{generation!r} is given. Use noise='sqrt', or generation='adm_public'."
         )
 
 
@@ -121,12 +121,12 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
 def _trainer_weights(
     weights: Mapping[str, Tensor], source: str | Path
 ) -> dict[str, Tensor]:
-    """The state dict of their diffusion class, without what only training needs."""
+    """The state dict of their diffusion class, without losses and schedules."""
     if not any(key.startswith('model.') for key in weights):
         raise ValueError(
-            f"No checkpoint of the authors' trainers: {source} has "
-            f'{", ".join(list(weights)[:3])}. The weights of their diffusion start '
-            'with "model."; an autoencoder alone is converted by '
+            f"Not a checkpoint of the authors' trainers: {source} has "
+            f'{", ".join(list(weights)[:3])}, but the weights of their diffusion start '
+            'with "model.". Convert an autoencoder alone with '
             'tools/model_converters/first_stage.py.'
         )
     report_left_out([key for key in weights if key.startswith(_UNUSED)])
@@ -134,9 +134,9 @@ def _trainer_weights(
     unknown = [key for key in weights if not key.startswith(_KNOWN)]
     if unknown:
         raise ValueError(
-            f"{source} has {len(unknown)} weights that the authors' diffusion has not, "
-            f'for instance {", ".join(unknown[:3])}. Give a checkpoint of theirs, '
-            'without additions.'
+            f"Unknown weights: {source} has {len(unknown)} that the authors' diffusion "
+            f'does not have, for instance {", ".join(unknown[:3])}. Give an original '
+            'checkpoint of their trainers.'
         )
     return weights
 
@@ -144,15 +144,15 @@ def _trainer_weights(
 def _check_generation(
     weights: Mapping[str, Tensor], generation: str, source: str | Path
 ) -> None:
-    """Compare with the one mark that files carry."""
-    # Their other classes keep the smallest time, which DiffusionEdge's does not.
+    """Compare the generation with the smallest time, which not all files have."""
+    # The class of DiffusionEdge does not store it.
     timed = 'eps' in weights
     if timed == (generation == 'diffusion_edge'):
         raise ValueError(
             f'{source} {"has" if timed else "lacks"} a smallest time "eps", as files '
             f'of {"adm_public and ddm_public" if timed else "diffusion_edge"} do, but '
             f'generation={generation!r} was given. Give the right one: with another '
-            'scaling the answers would be wrong.'
+            'scaling the predictions would be wrong.'
         )
 
 
@@ -187,14 +187,14 @@ def _check_task(weights: Mapping[str, Tensor], model: dict, source: str | Path) 
     if latent and 'scale_factor' not in weights:
         raise ValueError(
             f'{source} has a first stage, but no scale_factor of its latents. Give the '
-            'whole checkpoint: with another scale the answers would be wrong.'
+            'whole checkpoint: with another scale the predictions would be wrong.'
         )
 
 
 def _adapt(
     model: dict, weights: Mapping[str, Tensor], generation: str, noise: str
 ) -> None:
-    """Set what the generation and the file decide, in place."""
+    """Set what follows from the generation and the file, in place."""
     second = ('model.ups2.', 'model.model.dec2.')
     single = not any(key.startswith(second) for key in weights)
     conditional = _is_conditional(weights)

@@ -1,15 +1,17 @@
-"""diffusers' ``AutoencoderKL``: its folder, its settings and its names of weights."""
+"""Folder, settings and weight names of diffusers' ``AutoencoderKL``."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmengine.logging import print_log
 from torch import Tensor
 
 _FILES = ('diffusion_pytorch_model.safetensors', 'diffusion_pytorch_model.bin')
 
-# Its names -> ours, in the order in which they are looked for.
+# Its names -> ours, applied in this order.
 _NAMES = (
     (r'mid_block\.resnets\.0\.', 'mid.block_1.'),
     (r'mid_block\.resnets\.1\.', 'mid.block_2.'),
@@ -26,12 +28,24 @@ _NAMES = (
     (r'conv_shortcut\.', 'nin_shortcut.'),
     (r'conv_norm_out\.', 'norm_out.'),
 )
-# What weights do not tell, and ours cannot be otherwise: setting -> its value.
-_FIXED = {'norm_num_groups': 32, 'act_fn': 'silu', 'shift_factor': None}
+# Settings that weights do not show, and that ours cannot change. The values are also
+# diffusers' defaults: a key that is missing in a file has them.
+_FIXED = {
+    'norm_num_groups': 32,
+    'act_fn': 'silu',
+    'shift_factor': None,
+    'latents_mean': None,
+    'latents_std': None,
+    'mid_block_add_attention': True,
+    'use_quant_conv': True,
+    'use_post_quant_conv': True,
+}
+#: diffusers' default of ``scaling_factor``.
+DEFAULT_SCALE = 0.18215
 
 
 def weights_file(source: str | Path) -> Path:
-    """The file with weights in a folder of diffusers; a file is itself.
+    """The file of weights in a folder of diffusers; a file is returned as it is.
 
     Raises:
         FileNotFoundError: there is none in the folder.
@@ -50,15 +64,21 @@ def weights_file(source: str | Path) -> Path:
     )
 
 
-def published_scale(file: Path) -> float | None:
-    """``scaling_factor`` of the ``config.json`` beside a file, None if it has none.
+def published_scale(file: Path) -> float:
+    """``scaling_factor`` of the ``config.json`` beside a file, or diffusers' default.
 
     Raises:
-        ValueError: the settings are of an autoencoder that ours cannot be.
+        ValueError: ``KLAutoencoder`` does not support the settings.
     """
     path = file.with_name('config.json')
     if not path.is_file():
-        return None
+        print_log(
+            f'There is no config.json beside {file}: the scale of the latents is '
+            f"diffusers' default, {DEFAULT_SCALE}. Another: --scale-factor.",
+            'current',
+            logging.WARNING,
+        )
+        return DEFAULT_SCALE
     try:
         settings = dict(json.loads(path.read_text()))
     except (TypeError, ValueError) as error:
@@ -69,11 +89,11 @@ def published_scale(file: Path) -> float | None:
     for name, value in _FIXED.items():
         if settings.get(name, value) != value:
             raise ValueError(
-                f'KLAutoencoder cannot be this autoencoder: {path} has {name}='
-                f'{settings[name]!r}, but ours has {value!r}. Give another one, as of '
-                'Stable Diffusion 1 and 2.'
+                f'KLAutoencoder does not support this autoencoder: {path} has {name}='
+                f'{settings[name]!r}, but ours has {value!r}. Use another one, such as '
+                'that of Stable Diffusion 1 or 2.'
             )
-    return settings.get('scaling_factor')
+    return settings.get('scaling_factor', DEFAULT_SCALE)
 
 
 def is_diffusers(weights: Mapping[str, Tensor]) -> bool:
@@ -82,7 +102,7 @@ def is_diffusers(weights: Mapping[str, Tensor]) -> bool:
 
 
 def diffusers_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights by latent diffusion's names, which are ours."""
+    """The same weights with latent diffusion's names, which are also ours."""
     levels = 1 + max(
         (int(n) for key in weights for n in re.findall(r'up_blocks\.(\d+)', key)),
         default=-1,

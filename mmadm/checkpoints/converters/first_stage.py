@@ -1,4 +1,4 @@
-"""Published weights of KL autoencoders to those of :class:`KLAutoencoder`."""
+"""Converts published KL autoencoders to weights of :class:`KLAutoencoder`."""
 
 import math
 import re
@@ -11,7 +11,13 @@ from torch import Tensor
 from mmadm.checkpoints.weights import check_fit
 from mmadm.registry import MODELS
 
-from .diffusers import diffusers_keys, is_diffusers, published_scale, weights_file
+from .diffusers import (
+    DEFAULT_SCALE,
+    diffusers_keys,
+    is_diffusers,
+    published_scale,
+    weights_file,
+)
 from .foreign_files import read_foreign, report_left_out, stored_weights
 from .writing import check_target, write_weights
 
@@ -28,17 +34,16 @@ def convert_first_stage(
     Args:
         source: file of latent diffusion or of the authors; file or folder of diffusers.
         target: ``.safetensors`` file.
-        scale_factor: of the latents; None takes the one that the file, or the
-            ``config.json`` beside it, tells, or 1.
+        scale_factor: of the latents; None takes the one in the file, or in the
+            ``config.json`` beside it, or the default of the project that wrote it.
 
     Returns:
-        what was written.
+        the converted weights.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        ValueError: it is broken or holds no autoencoder, or another one than
-            ``KLAutoencoder`` can be, ``target`` has another suffix, or the scale is
-            not positive.
+        ValueError: it is broken or holds no autoencoder that ``KLAutoencoder``
+            supports, ``target`` has another suffix, or the scale is not positive.
     """
     check_target(target)
     source = weights_file(source)
@@ -65,7 +70,7 @@ def first_stage_settings(own: Mapping[str, Tensor]) -> dict[str, object]:
         own: converted weights.
 
     Raises:
-        ValueError: there is no such autoencoder in it.
+        ValueError: the weights have no such autoencoder.
     """
     width, in_channels, *_ = _shape(own, 'encoder.conv_in.weight')
     widths = [
@@ -93,7 +98,7 @@ def _shape(own: Mapping[str, Tensor], key: str) -> torch.Size:
 
 
 def _numbers(pattern: str, keys: Mapping[str, Tensor]) -> list[int]:
-    """The numbers that stand at a place of the keys, in their order."""
+    """The numbers at a place of the keys, sorted."""
     found = (re.search(pattern, key) for key in keys)
     return sorted({int(match[1]) for match in found if match})
 
@@ -109,13 +114,16 @@ def ldm_first_stage(
     Args:
         weights: state dict of an autoencoder (``encoder.``...), or of both stages
             (``first_stage_model.encoder.``...).
-        scale_factor: of the latents; None takes the one in ``weights``, or 1.
+        scale_factor: of the latents; None takes the one in ``weights``. An autoencoder
+            alone has 1, latent diffusion's default.
 
     Raises:
-        ValueError: there is no first stage in it.
+        ValueError: there is no first stage in it; or there are both stages, but no
+            scale, which then is in a file that is not here.
     """
-    scale = scale_factor if scale_factor is not None else _stored_scale(weights)
-    if any(key.startswith(_PREFIX) for key in weights):
+    both = any(key.startswith(_PREFIX) for key in weights)
+    scale = scale_factor if scale_factor is not None else _stored_scale(weights, both)
+    if both:
         weights = {
             key.removeprefix(_PREFIX): value
             for key, value in weights.items()
@@ -131,16 +139,23 @@ def diffusers_first_stage(
 
     Args:
         weights: its state dict.
-        scale_factor: ``scaling_factor`` of its ``config.json``; None takes 1.
+        scale_factor: ``scaling_factor`` of its ``config.json``; None takes diffusers'
+            default, 0.18215.
 
     Raises:
-        ValueError: there is no such autoencoder in it.
+        ValueError: the weights have no such autoencoder.
     """
-    scale = 1.0 if scale_factor is None else scale_factor
+    scale = DEFAULT_SCALE if scale_factor is None else scale_factor
     return _with_scale(_parts(diffusers_keys(weights)), scale)
 
 
-def _stored_scale(weights: Mapping[str, Tensor]) -> float:
+def _stored_scale(weights: Mapping[str, Tensor], both: bool) -> float:
+    if both and 'scale_factor' not in weights:
+        raise ValueError(
+            'The scale of the latents is unknown: the file has both stages, but no '
+            'scale_factor. Give the one of its own config as --scale-factor (Stable '
+            "Diffusion 1: 0.18215; latent diffusion's default: 1)."
+        )
     return float(weights.get('scale_factor', 1.0))
 
 
@@ -152,14 +167,14 @@ def _is_wanted(key: str) -> bool:
 def _with_scale(own: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
     if not 0 < scale < math.inf:
         raise ValueError(
-            f'The scale of latents is a positive number, but scale_factor={scale:g}. '
+            f'The scale of the latents must be positive, but scale_factor={scale:g}. '
             'Give 1 / (standard deviation of the latents) as scale_factor.'
         )
     return own | dict(scale_factor=torch.tensor(float(scale)))
 
 
 def _parts(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The autoencoder, without losses and what else there is."""
+    """The weights of the autoencoder alone."""
     own = {key: v for key, v in weights.items() if key.split('.')[0] in PARTS}
     missing = [part for part in PARTS if not any(k.startswith(part) for k in own)]
     if missing:

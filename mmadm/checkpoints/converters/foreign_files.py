@@ -1,4 +1,4 @@
-"""What converters read: files that other programs have written."""
+"""Reads checkpoints that other programs have written."""
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,60 +10,60 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmadm.checkpoints import read_checkpoint
+from mmadm.checkpoints.reading import read_file
 
-# Programs whose objects lie beside the weights, and of which nothing is needed.
-_PASSED_OVER = (
+# Packages whose objects are stored beside the weights and are not needed.
+_SKIPPED = (
     *('lightning', 'lightning_fabric', 'pytorch_lightning', 'torchmetrics'),
     'omegaconf',
 )
 
 
 class StandIn:
-    """What an object of another program becomes when it is read: nothing."""
+    """Replaces an object of another program while a file is read; keeps nothing."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> 'StandIn':
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what the object would have been made of."""
+        """Accept the arguments of the object."""
 
     def __setstate__(self, state: Any) -> None:
-        """Forget what it knew."""
+        """Ignore the state of the object."""
 
 
 def read_foreign(source: str | Path) -> dict:
-    """A checkpoint of another program, without executing anything in it.
+    """Read a checkpoint of another program, without executing anything in it.
 
-    Objects of Lightning and its kin, which lie in such files beside the weights, are
-    passed over; all else is :func:`mmadm.checkpoints.read_checkpoint`.
+    Objects of Lightning and related packages, which are stored beside the weights, are
+    skipped. The rest is read as by :func:`mmadm.checkpoints.read_checkpoint`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is broken, or holds other objects than tensors and plain data.
     """
-    with _standing_in(Path(source)):
-        return read_checkpoint(source)
+    with _replacing_objects(Path(source)):
+        return read_file(source)
 
 
 @contextmanager
-def _standing_in(path: Path) -> Iterator[None]:
-    pairs = [(StandIn, name) for name in _names_in(path) if _is_passed_over(name)]
+def _replacing_objects(path: Path) -> Iterator[None]:
+    pairs = [(StandIn, name) for name in _names_in(path) if _is_skipped(name)]
     with torch.serialization.safe_globals(pairs):
         yield
 
 
-def _is_passed_over(name: str) -> bool:
-    return name.partition('.')[0] in _PASSED_OVER
+def _is_skipped(name: str) -> bool:
+    return name.partition('.')[0] in _SKIPPED
 
 
 def _names_in(path: Path) -> list[str]:
-    """The classes and functions that a file names, of those torch does not know."""
+    """The classes and functions in a file that torch does not allow by itself."""
     if not (path.is_file() and zipfile.is_zipfile(path)):
         return []
     try:
         return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    # A damaged file can make its reader fail in any way; the true one says how.
+    # A damaged file can make its reader fail in any way; read_file reports how.
     except Exception:
         return []
 
@@ -73,17 +73,16 @@ def stored_weights(
 ) -> tuple[dict[str, Tensor], bool]:
     """The state dict of a checkpoint, and whether it is a moving average.
 
-    Known are the authors' trainers ('ema', 'model'), Lightning ('state_dict') and plain
-    state dicts; the prefix that a model has within ``DistributedDataParallel`` is
-    taken off.
+    Supports the authors' trainers ('ema', 'model'), Lightning ('state_dict') and plain
+    state dicts. The prefix of ``DistributedDataParallel`` is removed.
 
     Args:
-        checkpoint: what was read.
-        source: where from, for messages.
-        averaged: take the moving average, where there is one.
+        checkpoint: content of the file.
+        source: its path, for messages.
+        averaged: use the moving average if there is one.
 
     Raises:
-        ValueError: there are no weights in it.
+        ValueError: it has no weights.
     """
     places = [checkpoint.get(name) for name in ('model', 'state_dict')]
     average = _under('ema_model.', _tensors(checkpoint.get('ema')))
@@ -106,7 +105,7 @@ def stored_weights(
 
 
 def report_left_out(keys: Sequence[str]) -> None:
-    """Say which weights of a file are not converted."""
+    """Log which weights of a file are not converted."""
     if keys:
         places = sorted({'.'.join(key.split('.')[:-1][:2]) or key for key in keys})
         more = ', ...' if len(places) > 4 else ''
@@ -125,7 +124,7 @@ def _tensors(content: Any) -> dict[str, Tensor]:
 
 
 def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those with a prefix, without it."""
+    """The weights with a prefix, without the prefix."""
     return {
         key.removeprefix(prefix): value
         for key, value in weights.items()

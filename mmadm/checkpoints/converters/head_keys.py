@@ -1,6 +1,6 @@
-"""From the authors' names of a head's weights to ours.
+"""Renames weights of the authors' heads to ours.
 
-Nothing but names and the order of some channels: sizes are read off the keys.
+Only names and the order of some channels change. The sizes follow from the keys.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-# Inside of modules that occur often: theirs -> ours.
+# Layers of modules that occur often: theirs -> ours.
 RES_BLOCK = {name: name for name in ('norm0', 'conv0', 'affine', 'norm1', 'conv1')} | {
     'skip': 'shortcut',
     'norm2': 'attention.norm',
@@ -57,10 +57,10 @@ def unconditional_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         weights: the state dict of their wrapper; its keys start with ``model.enc.``,
-            ``model.dec.`` and so on. The resolutions in them tell the levels.
+            ``model.dec.`` and so on. The levels follow from the resolutions in them.
 
     Raises:
-        ValueError: a key is none of that network.
+        ValueError: a key does not belong to this network.
     """
     weights = {k: v for k, v in weights.items() if not k.endswith('.resample_filter')}
     sides = _numbers(r'\.(\d+)x\d+_', weights)
@@ -81,7 +81,7 @@ def relation_keys(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             ``init_conv_mask.``, are left out.
 
     Raises:
-        ValueError: a key is none of that network.
+        ValueError: a key does not belong to this network.
     """
     weights = {k: v for k, v in weights.items() if not k.startswith('init_conv_mask.')}
     levels = len(_numbers(r'^downs\.(\d+)\.', weights))
@@ -189,12 +189,12 @@ def _relation_level(theirs: str, relation: str, ours: str) -> dict[str, str]:
 def _inside(
     theirs: str, ours: str, parts: Mapping[str, str] = RES_BLOCK
 ) -> dict[str, str]:
-    """The parts of a module."""
+    """The layers of a module, with its name before theirs."""
     return {f'{theirs}.{a}': f'{ours}.{b}' for a, b in parts.items()}
 
 
 def _numbers(pattern: str, keys: Mapping[str, Tensor]) -> set[int]:
-    """The numbers that stand at a place of the keys."""
+    """The numbers at a place of the keys."""
     return {int(match[1]) for key in keys if (match := re.search(pattern, key))}
 
 
@@ -205,10 +205,9 @@ def _renamed(
     unknown = [key for key, (module, _) in modules.items() if module not in names]
     if unknown:
         raise ValueError(
-            f'{len(unknown)} of {len(weights)} weights belong to no known place of the '
-            f"authors' network, the first being {unknown[0]!r}. Check that the file is "
-            'a checkpoint of this network, and that the prefix of its keys is taken '
-            'off.'
+            f"Not the authors' network: {len(unknown)} of {len(weights)} weights have "
+            f'unknown names, the first being {unknown[0]!r}. Check that the file is a '
+            'checkpoint of this network, and that the prefix of its keys is removed.'
         )
     return {
         f'{names[module]}.{_PARAMETERS.get(kind, kind)}': weights[key]

@@ -1,4 +1,4 @@
-"""Torchvision's files of Swin to MMPretrain's."""
+"""Converts torchvision's weights of Swin to MMPretrain's layout."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,11 +26,11 @@ def convert_swin(source: str | Path, target: str | Path) -> str:
             classifier.
 
     Returns:
-        which size it is: 'tiny', 'small' or 'base'.
+        the size: 'tiny', 'small' or 'base'.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        ValueError: it is broken or no such network, or ``target`` has another suffix.
+        ValueError: it is broken or another network, or ``target`` has another suffix.
     """
     check_target(target)
     weights, _ = stored_weights(read_foreign(source), source)
@@ -57,8 +57,8 @@ def _size(own: Mapping[str, Tensor], source: str | Path) -> tuple[str, int]:
     found = (stem.shape[0], len(blocks))
     if found not in _SIZES:
         raise ValueError(
-            f"No Swin of torchvision's sizes: {source} has width {found[0]} and "
-            f'{found[1]} blocks in its third stage. Known are '
+            f'Not a Swin of torchvision: {source} has width {found[0]} and {found[1]} '
+            'blocks in its third stage. Supported are '
             + ', '.join(f'{name} {size}' for size, name in _SIZES.items())
             + '; give the file of one of them.'
         )

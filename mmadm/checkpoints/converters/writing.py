@@ -1,4 +1,4 @@
-"""How converted weights are written."""
+"""Writes converted weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 from torch import Tensor
 
 from mmadm.checkpoints import file_sha256
+from mmadm.checkpoints.structure import check_finite
 from mmadm.utils.files import atomic_write
 
 
 def check_target(target: str | Path) -> None:
-    """Refuse names of other formats, before any work.
+    """Refuse names of other formats, before anything is converted.
 
     Raises:
         ValueError: ``target`` has another suffix than ``.safetensors``, or is a folder.
@@ -18,7 +19,7 @@ def check_target(target: str | Path) -> None:
     path = Path(target)
     if path.suffix != '.safetensors' or path.is_dir():
         raise ValueError(
-            f'Weights are written as a .safetensors file, but it is to be {target}'
+            f'Weights are written as a .safetensors file, but the target is {target}'
             f'{", which is a folder" if path.is_dir() else ""}. Give a file name that '
             'ends in .safetensors.'
         )
@@ -30,27 +31,21 @@ def write_weights(
     source: str | Path,
     **metadata: object,
 ) -> None:
-    """Write all of ``target`` or nothing; it tells from which file it comes.
+    """Write all of ``target`` or nothing; its metadata name the source.
 
     Args:
-        weights: what to write; floating point numbers become float32.
+        weights: the tensors; floating-point numbers become float32.
         target: ``.safetensors`` file.
-        source: the file that was converted; its name and SHA-256 are written too.
-        metadata: what else is to be known of the weights.
+        source: the converted file; its name and SHA-256 go into the metadata.
+        metadata: more facts about the weights.
 
     Raises:
-        ValueError: there are numbers that are not finite.
+        ValueError: a number is NaN or infinite.
     """
     from safetensors.torch import save_file
 
     tensors = {key: _full(value).contiguous() for key, value in weights.items()}
-    spoilt = [key for key, value in tensors.items() if not value.isfinite().all()]
-    if spoilt:
-        raise ValueError(
-            f'{source} is of a training that failed: {len(spoilt)} of {len(tensors)} '
-            f'weights are infinite or no numbers, for instance {spoilt[0]}. Give an '
-            'earlier checkpoint.'
-        )
+    check_finite(tensors, source)
     source = Path(source)
     facts = dict(source=source.name, source_sha256=file_sha256(source), **metadata)
     facts = {key: str(value) for key, value in facts.items()}

@@ -6,9 +6,9 @@ from .checkpoint import AtomicCheckpointHook
 from .latent_cache import LatentCacheHook
 from .log_failure import LogFailureHook
 from .nonfinite import NonFiniteHook
-from .plain_checkpoint import PlainCheckpointHook
 from .resume import ResumeHook
 from .runtime_info import DeferredRuntimeInfoHook
+from .safe_loading import SafeLoadingHook
 from .sample_grid import SampleGridHook
 from .show_dir import ShowDirHook
 from .stateless_seed import StatelessSeedHook
@@ -23,8 +23,8 @@ __all__ = [
     'LatentCacheHook',
     'LogFailureHook',
     'NonFiniteHook',
-    'PlainCheckpointHook',
     'ResumeHook',
+    'SafeLoadingHook',
     'SampleGridHook',
     'ShowDirHook',
     'StatelessSeedHook',

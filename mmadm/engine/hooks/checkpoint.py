@@ -11,12 +11,13 @@ import mmengine
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 
+from mmadm.checkpoints.plain_data import to_plain
 from mmadm.checkpoints.saving import (
     checkpoints,
     point_at,
     write_checkpoint,
 )
-from mmadm.checkpoints.weights import scaling, scaling_conflict
+from mmadm.checkpoints.weights import scaling
 from mmadm.engine.sharded import gather_state
 from mmadm.registry import HOOKS
 from mmadm.utils import unwrap_model
@@ -108,12 +109,6 @@ class AtomicCheckpointHook(Hook):
         runner.message_hub.update_info(_VALIDATED, runner.iter)
         if _from_main_process((self._folder / f'iter_{runner.iter}.pth').is_file()):
             self.save(runner, runner.iter)
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Warn where training would go on in another scaling than it began."""
-        model = unwrap_model(runner.model)
-        if conflict := scaling_conflict(model, checkpoint):
-            runner.logger.warning(f'Training begins from weights {conflict}.')
 
     def after_train(self, runner) -> None:
         """Say by an error that the final state is lost."""
@@ -215,7 +210,7 @@ def _state(runner, iteration: int, config: str) -> dict[str, Any]:
         param_schedulers=_schedulers(runner.param_schedulers),
     )
     runner.call_hook('before_save_checkpoint', checkpoint=state)
-    return state
+    return state | {key: to_plain(state[key]) for key in ('message_hub', 'meta')}
 
 
 def _schedulers(schedulers: Any) -> Any:

@@ -128,6 +128,7 @@ def test_a_folder_of_diffusers_has_its_scale(file, diffusers_folder, tmp_path):
     [
         ('{"norm_num_groups": 16}', 'norm_num_groups=16, but ours has 32'),
         ('{"shift_factor": 0.1}', r'shift_factor=0\.1, but ours has None'),
+        ('{"latents_std": [1]}', r'latents_std=\[1\], but ours has None'),
         ('{"act_fn": ', r'config\.json is no JSON'),
         ('[1]', r'config\.json is no JSON with a dict'),
     ],
@@ -139,6 +140,22 @@ def test_settings_that_ours_cannot_have_are_refused(
     with pytest.raises(ValueError, match=message):
         convert_first_stage(folder, tmp_path / 'x.safetensors')
     assert not (tmp_path / 'x.safetensors').exists()
+
+
+def test_a_missing_scale_is_the_default_of_its_project(diffusers_folder, tmp_path):
+    """diffusers' documentation: ``scaling_factor=0.18215``; latent diffusion's: 1."""
+    folder, target = diffusers_folder('{"act_fn": "silu"}'), tmp_path / 'x.safetensors'
+    expected = torch.tensor(0.18215)
+    assert convert_first_stage(folder, target)['scale_factor'] == expected
+    (folder / 'config.json').unlink()
+    assert convert_first_stage(folder, target)['scale_factor'] == expected
+    assert diffusers_first_stage(diffusers_weights())['scale_factor'] == expected
+    weights = of_both_stages(tiny())
+    del weights['scale_factor']
+    with pytest.raises(ValueError, match='--scale-factor'):
+        ldm_first_stage(weights)
+    alone = {k: v for k, v in tiny().state_dict().items() if k != 'scale_factor'}
+    assert ldm_first_stage(alone)['scale_factor'] == 1
 
 
 def test_a_folder_of_something_else_says_what_it_has(tmp_path):

@@ -108,7 +108,7 @@ def test_files_without_weights_are_refused(checkpoint):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'<html>404 not found</html>', r"is no file of torch's\. Look whether"),
+        (b'<html>404 not found</html>', r'is a web page\. Give a file'),
         (b'', r'ends after 0 bytes\. Copy it again'),
     ],
 )
