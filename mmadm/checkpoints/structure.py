@@ -145,7 +145,7 @@ def check_resumable(checkpoint: dict, path: str | Path) -> None:
     Raises:
         ValueError: an entry is missing or of a wrong type.
     """
-    needed = ('state_dict', 'meta', 'message_hub', 'optimizer')
+    needed = ('meta', 'message_hub', 'optimizer', 'state_dict')
     missing = [key for key in needed if key not in checkpoint]
     if missing:
         raise ValueError(
