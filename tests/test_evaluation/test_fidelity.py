@@ -283,5 +283,5 @@ def test_a_distance_like_lpips_needs_only_the_caffe_weights(data_root):
     assert evaluate(metric, [(draw_photo(0), draw_photo(0))])[key] == 0
     weak, strong = (evaluate(metric, [noisy(0, amount)])[key] for amount in (3, 30))
     assert 0 < weak < strong
-    with pytest.raises(ValueError, match='Not the weights that LPIPS needs'):
+    with pytest.raises(ValueError, match='not the weights that LPIPS needs'):
         ImageFidelity(('lpips',), lpips_weights=weights, lpips_network='alex')
