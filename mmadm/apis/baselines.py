@@ -14,6 +14,7 @@ from torch import Tensor
 from mmadm.registry import DATASETS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import matlab_resize, resize
+from mmadm.utils.images import read_map
 
 #: From a sample without ``pred_img`` to an image (H, W, C), uint8.
 Predict = Callable[[DiffusionSample], np.ndarray]
@@ -86,13 +87,16 @@ def mean_mask(sample: DiffusionSample, mean: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_masks(cfg: Config) -> np.ndarray:
+    """Of the files, without augmentation, each resized to one size."""
     total, dataset = np.zeros((_MASK_SIDE, _MASK_SIDE)), _dataset(cfg, 'train')
-    # Without the augmentation between loading and packing.
-    transforms = dataset.pipeline.transforms
-    dataset.pipeline.transforms = [transforms[0], transforms[-1]]
     for index in range(len(dataset)):
-        mask = _array(dataset[index]['data_samples'].gt_img)[..., 0]
-        total += resize(mask, (_MASK_SIDE, _MASK_SIDE), 'bilinear')
+        path = dataset.get_data_info(index).get('seg_map_path')
+        if path is None:
+            raise ValueError(
+                'The mean mask is that of files, but the training dataset has no '
+                'seg_map_path. Use a config with pairs of images and masks.'
+            )
+        total += resize(read_map(path), (_MASK_SIDE, _MASK_SIDE), 'bilinear')
     return np.rint(total / len(dataset)).astype(np.uint8)
 
 
