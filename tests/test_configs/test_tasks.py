@@ -57,7 +57,7 @@ def test_config_has_the_numbers_of_table_i(name):
     cfg = load_config(str(CONFIGS / f'{name}.py'))
     cost = measure(cfg.model, image_size(cfg))
     assert cost.size == (side, side)
-    assert sum(p.parameters for p in cost.parts if p.calls == 'each') == parameters
+    assert sum(p.parameters for p in cost.parts if p.runs == 'each') == parameters
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
     assert (cfg.optim_wrapper.optimizer.lr, cfg.param_scheduler.eta_min) == (lr, lr_min)
     assert cfg.train_cfg.max_iters == iterations
