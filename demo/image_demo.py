@@ -16,13 +16,21 @@ def parse_args() -> argparse.Namespace:
         'images to generate',
     )
     parser.add_argument(
-        'config', type=expanduser, help='config file, or name of a shipped config'
+        'model',
+        nargs='?',
+        type=expanduser,
+        default='adm_sr_small',
+        help='name of a shipped model, published file, or config file (default: '
+        '%(default)s)',
     )
     parser.add_argument(
-        '--weights', type=expanduser, required=True, help='checkpoint file'
+        '--weights', type=expanduser, help='checkpoint file, for a config'
     )
     parser.add_argument(
-        '--out-dir', type=expanduser, help='folder for pred/, vis/ and trajectory/'
+        '--out-dir',
+        type=expanduser,
+        default='out',
+        help='folder for pred/, vis/ and trajectory/ (default: %(default)s)',
     )
     parser.add_argument(
         '--masks',
@@ -59,10 +67,7 @@ def parse_args() -> argparse.Namespace:
         '--trajectory', action='store_true', help='also draw sampling trajectories'
     )
     parser.add_argument('--show', action='store_true', help='show results in windows')
-    args = parser.parse_args()
-    if not (args.out_dir or args.show):
-        parser.error('results are neither written nor shown: give --out-dir or --show')
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -73,7 +78,7 @@ def main() -> None:
         from mmadm.apis import ADMInferencer
 
         inferencer = ADMInferencer(
-            args.config, args.weights, args.device, window=args.window
+            args.model, args.weights, args.device, window=args.window
         )
         if inferencer.is_conditional:
             request = dict(
@@ -94,8 +99,7 @@ def main() -> None:
             show=args.show,
             out_dir=args.out_dir,
         )
-        if args.out_dir:
-            print(f'Written to {args.out_dir}')
+        print(f'Written to {args.out_dir}')
 
 
 def to_number(text: str) -> int:

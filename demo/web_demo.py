@@ -26,12 +26,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--model',
-        nargs=2,
+        nargs='+',
         action='append',
-        required=True,
-        metavar=('CONFIG', 'WEIGHTS'),
-        help='config file or name of a shipped config, and a checkpoint; repeat the '
-        'option to offer several models',
+        metavar=('MODEL', 'WEIGHTS'),
+        help='name of a shipped model, published file, or config file with a '
+        'checkpoint; repeat the option to offer several models (default: all shipped '
+        'models that are trained)',
     )
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
     parser.add_argument('--host', default='127.0.0.1', help='0.0.0.0 for all visitors')
@@ -335,14 +335,19 @@ def main() -> None:
         # All files of visitors are below this folder, which is removed at the end.
         os.environ['GRADIO_TEMP_DIR'] = folder
         import_gradio()
-        from mmadm.apis import ADMInferencer
+        from mmadm.apis import ADMInferencer, trained_models
 
         inferencers = {
-            f'{Path(config).stem}, {Path(weights).name}': ADMInferencer(
-                config, weights, args.device, show_progress=False
+            ', '.join(Path(part).name for part in model): ADMInferencer(
+                *model, device=args.device, show_progress=False
             )
-            for config, weights in args.model
+            for model in args.model or ([name] for name in trained_models())
         }
+        if not inferencers:
+            raise ValueError(
+                'There is no model to offer: no shipped model is trained, and --model '
+                'is missing. Give --model CONFIG WEIGHTS.'
+            )
         predict = make_predict(inferencers, args.max_pixels)
         launch_page(build_page(predict, list(inferencers), args.keep_minutes), args)
 

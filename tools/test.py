@@ -10,8 +10,15 @@ from mmadm.utils.cli import OptionsAction
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=os.path.expanduser, help='config file')
-    parser.add_argument('checkpoint', type=os.path.expanduser, help='checkpoint file')
+    parser.add_argument(
+        'model',
+        type=os.path.expanduser,
+        help='config file; or, without a checkpoint, a published file or the name of a '
+        'shipped model',
+    )
+    parser.add_argument(
+        'checkpoint', nargs='?', type=os.path.expanduser, help='checkpoint file'
+    )
     parser.add_argument(
         '--work-dir', type=os.path.expanduser, help='folder for the log'
     )
@@ -84,7 +91,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     )
     from mmadm.engine import ShowDirHook
 
-    prepare_run(cfg, args.config, args.work_dir, args.seed, args.launcher)
+    prepare_run(cfg, args.model, args.work_dir, args.seed, args.launcher)
     if args.amp:
         use_amp_in_test(cfg)
     if args.sampler:
@@ -143,7 +150,7 @@ def check_out(out: str, item: str) -> None:
 def check_args(args: argparse.Namespace) -> None:
     """Refuse wrong arguments before anything is built."""
     from mmadm.apis import check_steps
-    from mmadm.checkpoints import read_checkpoint, trust_checkpoint
+    from mmadm.checkpoints import trust_checkpoint
 
     check_steps(args.num_steps or [])
     if args.out_item == 'pred' and len(args.num_steps or []) > 1:
@@ -160,8 +167,7 @@ def check_args(args: argparse.Namespace) -> None:
     if args.out:
         check_out(args.out, args.out_item)
     if args.trust_checkpoint:
-        trust_checkpoint(args.checkpoint)
-    read_checkpoint(args.checkpoint)
+        trust_checkpoint(args.checkpoint or args.model)
 
 
 def report(runner, results: dict[int, dict], args: argparse.Namespace) -> None:
@@ -197,14 +203,15 @@ def main() -> None:
         check_args(args)
         from mmengine.runner import Runner
 
-        from mmadm.apis import load_config, load_into, test_steps
-        from mmadm.checkpoints import install_safe_loaders
+        from mmadm.apis import load_model, test_steps
+        from mmadm.checkpoints import install_safe_loaders, put_weights
+        from mmadm.utils import unwrap_model
 
         install_safe_loaders()
-        cfg = load_config(args.config, args.cfg_options)
-        merge_args(cfg, args)
-        runner = Runner.from_cfg(cfg)
-        load_into(runner, args.checkpoint)
+        source = load_model(args.model, args.checkpoint, args.cfg_options)
+        merge_args(source.config, args)
+        runner = Runner.from_cfg(source.config)
+        put_weights(unwrap_model(runner.model), source.checkpoint, source.path)
         results = test_steps(runner, args.num_steps)
         report(runner, results, args)
 

@@ -1,13 +1,15 @@
 """The functions behind the command-line tools, and the inferencer."""
 
 from .distributed import use_ddp
-from .inferencer import ADMInferencer, SamplingStoppedError, shipped_models
+from .inferencer import ADMInferencer, SamplingStoppedError
 from .launch import (
     load_config,
+    load_model,
     merge_options,
     prepare_run,
     scale_lr,
     set_resume,
+    trained_models,
     use_amp,
     use_amp_in_test,
     use_sampler,
@@ -29,13 +31,14 @@ __all__ = [
     'check_steps',
     'load_config',
     'load_into',
+    'load_model',
     'merge_options',
     'prepare_run',
     'scale_lr',
     'score_table',
     'set_resume',
-    'shipped_models',
     'test_steps',
+    'trained_models',
     'use_amp',
     'use_amp_in_test',
     'use_ddp',

@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
-from difflib import get_close_matches
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,12 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
-from mmengine.fileio import load
 from mmengine.infer import BaseInferencer
 from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmadm.checkpoints import put_weights, read_checkpoint, safe_loaders
+from mmadm.checkpoints import put_weights, safe_loaders
 from mmadm.diffusion.presets import sampler_preset
 from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
@@ -29,7 +26,7 @@ from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.images import captioned, row
 from mmadm.visualization.visualizer import save
 
-from .launch import load_config
+from .launch import load_model
 from .step_sweep import check_steps
 from .trajectory import sample_trajectory
 
@@ -53,9 +50,9 @@ class ADMInferencer(BaseInferencer):
     same.
 
     Args:
-        model: name of a shipped config, such as ``'adm_sr_demo'``; a config file; or a
-            config.
-        weights: checkpoint, or a file that ``tools/misc/publish_model.py`` wrote.
+        model: name of a shipped model, such as ``'adm_sr_small'``; a file that
+            ``tools/misc/publish_model.py`` wrote; a config file; or a config.
+        weights: a checkpoint, for a config, or to replace the weights of the model.
         device: 'cpu', 'cuda:1', ...; None uses a GPU if there is one.
         show_progress: show a progress bar.
         window: side of overlapping windows in which large images are sampled, in pixels
@@ -82,12 +79,16 @@ class ADMInferencer(BaseInferencer):
     ) -> None:
         if device is not None:
             check_device(device)
-        cfg, published = _find_config(model)
-        weights = weights or published
+        source = load_model(model, weights)
+        cfg = source.config
+        _check_config(cfg)
+        self._checkpoint = source.checkpoint
         if window is not None:
             _check_integer('window', window, 4)
             _use_windows(cfg, window)
-        super().__init__(cfg, weights and str(weights), device, 'mmadm', show_progress)
+        path = source.path and str(source.path)
+        super().__init__(cfg, path, device, 'mmadm', show_progress)
+        del self._checkpoint
 
     @property
     def is_conditional(self) -> bool:
@@ -314,17 +315,10 @@ class ADMInferencer(BaseInferencer):
     def _init_model(
         self, cfg: ConfigDict, weights: str | None, device: str = 'cpu'
     ) -> nn.Module:
-        """The model with its weights, all or none; the file is read first."""
-        if weights is None:
-            raise ValueError(
-                'Inference needs trained weights, but weights=None. Train the model '
-                'with tools/train.py and give its checkpoint, such as '
-                'work_dirs/adm_sr_demo/iter_2000.pth.'
-            )
-        checkpoint = read_checkpoint(weights)
+        """The model with its weights, all or none."""
         with safe_loaders():
             model = MODELS.build(cfg.model)
-        put_weights(model, checkpoint, weights)
+        put_weights(model, self._checkpoint, weights)
         return model.to(device).eval()
 
     def _init_pipeline(self, cfg: ConfigDict) -> list[dict] | None:
@@ -379,35 +373,8 @@ def _to_array(sample: DiffusionSample, key: str = 'pred_img') -> np.ndarray:
     return np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
-def shipped_models() -> dict[str, tuple[Path, str | None]]:
-    """Config file and weights of each model in the package, by its name."""
-    package = Path(__file__).parents[1]
-    # The wheel has configs in the package, a checkout beside it.
-    folder = next(
-        folder
-        for folder in (package / '.mim', package.parent)
-        if (folder / 'model-index.yml').is_file()
-    )
-    files = load(folder / 'model-index.yml')['Import']
-    entries = [entry for file in files for entry in load(folder / file)['Models']]
-    return {x['Name']: (folder / x['Config'], x['Weights']) for x in entries}
-
-
-def _find_config(model: str | Path | Config | dict) -> tuple[Config, str | None]:
-    """The config of a name, file or config; and its published weights, if any."""
-    weights = None
-    if not isinstance(model, str | Path | dict | Config):
-        raise ValueError(
-            f'The model must be a name, a config file or a config, but got '
-            f'model={model!r}. Give for instance adm_sr_demo.'
-        )
-    if not isinstance(model, str | Path):
-        cfg = deepcopy(model) if isinstance(model, Config) else Config(model)
-    elif Path(model).suffix or Path(model).is_file():
-        cfg = load_config(str(model))
-    else:
-        path, weights = _shipped(str(model))
-        cfg = load_config(str(path))
+def _check_config(cfg: Config) -> None:
+    """Refuse the config of another model, or one without a test."""
     network = cfg.get('model') or {}
     if 'head' not in network or 'test_dataloader' not in cfg:
         raise ValueError(
@@ -415,16 +382,3 @@ def _find_config(model: str | Path | Config | dict) -> tuple[Config, str | None]
             f'model.type={network.get("type")} and the keys {sorted(cfg)}. Give a '
             'config like those in configs/adm/, with a test_dataloader.'
         )
-    return cfg, weights
-
-
-def _shipped(name: str) -> tuple[Path, str | None]:
-    models = shipped_models()
-    if name not in models:
-        close = get_close_matches(name, models, n=3, cutoff=0.5)
-        raise ValueError(
-            f'Unknown model: {name!r} is neither a config file nor the name of a '
-            f'shipped config. {"Similar names are" if close else "There are"} '
-            f'{close or sorted(models)}.'
-        )
-    return models[name]

@@ -1,6 +1,7 @@
 """Turns a config file and command-line options into a config that can run."""
 
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -8,9 +9,12 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmadm.checkpoints import (
+    ModelSource,
     check_resumable,
     find_checkpoint,
+    model_zoo,
     read_checkpoint,
+    resolve_model,
     trust_checkpoint,
 )
 from mmadm.diffusion.presets import sampler_preset
@@ -61,6 +65,45 @@ def load_config(path: str, options: dict | None = None) -> Config:
     merge_options(cfg, options)
     check_config(cfg)
     return cfg
+
+
+def load_model(
+    model: str | Path | Config | dict,
+    weights: str | Path | None = None,
+    options: dict | None = None,
+) -> ModelSource:
+    """Config and checkpoint of a model that is to run.
+
+    Args:
+        model: name of a shipped model; published file; config file; or a config.
+        weights: a checkpoint; required for a config.
+        options: the parsed ``--cfg-options``.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: the name is unknown, a file is corrupted, or weights are missing.
+    """
+    if not isinstance(model, str | Path | dict | Config):
+        raise ValueError(
+            f'The model must be a name, a file or a config, but got model={model!r}. '
+            'Give for instance adm_sr_small.'
+        )
+    source = resolve_model(deepcopy(model), weights, load_config)
+    if source.checkpoint is None:
+        raise ValueError(
+            f'There are no trained weights: weights=None, and {model} has none. Train '
+            'it with tools/train.py and give its checkpoint, such as work_dirs/'
+            'adm_sr_demo/iter_2000.pth; or give the name of a trained model: '
+            f'{trained_models()}.'
+        )
+    merge_options(source.config, options)
+    check_config(source.config)
+    return source
+
+
+def trained_models() -> list[str]:
+    """Names of the shipped models that have weights."""
+    return [name for name, entry in model_zoo().items() if entry.weights]
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from mmadm.apis import ADMInferencer, SamplingStoppedError, load_config
+from mmadm.checkpoints import publish_model
 from mmadm.registry import DATASETS, MODELS
 from mmadm.utils import enlarge
 from tests.conftest import draw_photo
@@ -239,15 +240,17 @@ def no_model_is_built(monkeypatch):
         ('adm_sr_demo', None, 'weights=None'),
         ('adm_sr_demo', 'no/such.pth', r'Checkpoint not found: no/such\.pth'),
         ('no/such.py', 'x.pth', r'Config not found: no/such\.py'),
-        ('kl_f4_demo', 'x.pth', 'the test of a diffusion model'),
+        ('kl_f4_demo', 'some.pth', 'the test of a diffusion model'),
         (None, 'x.pth', 'got model=None'),
-        (dict(), 'x.pth', 'model.type=None'),
-        (dict(model=dict(type='ADM', head={})), 'x.pth', 'test_dataloader'),
+        (dict(), 'some.pth', 'model.type=None'),
+        (dict(model=dict(type='ADM', head={})), 'some.pth', 'test_dataloader'),
     ],
 )
 def test_mistakes_are_reported_before_the_model_is_built(
-    no_model_is_built, model, weights, message
+    no_model_is_built, tmp_path, monkeypatch, model, weights, message
 ):
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(state_dict=dict(a=torch.zeros(1))), 'some.pth')
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         ADMInferencer(model, weights, 'cpu')
 
@@ -258,6 +261,19 @@ def test_a_missing_device_is_refused(no_model_is_built, device):
         pytest.skip('this machine has the device')
     with pytest.raises(ValueError, match=f"not available: '{device}'.*: cpu"):
         ADMInferencer('adm_sr_demo', 'x.pth', device)
+
+
+def test_a_published_file_is_all_that_is_needed(toy, tmp_path, monkeypatch):
+    cfg = toy.cfg
+    torch.save(dict(state_dict=toy.model.state_dict()), tmp_path / 'toy.pth')
+    path = publish_model(tmp_path / 'toy.pth', tmp_path / 'toy.safetensors', cfg)
+    (tmp_path / 'empty').mkdir()
+    monkeypatch.chdir(tmp_path / 'empty')
+    published = ADMInferencer(path, device='cpu', show_progress=False)
+    image = draw_photo(0, 8, 12)
+    expected, found = (x(image)['predictions'][0].astype(int) for x in (toy, published))
+    # Half precision.
+    assert np.abs(expected - found).mean() < 0.5
 
 
 def test_sampling_stops_between_two_steps(toy):

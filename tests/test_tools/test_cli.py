@@ -16,6 +16,8 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from PIL import Image
 
+from mmadm.apis import load_config
+from mmadm.checkpoints import publish_model
 from mmadm.visualization import DiffusionVisualizer
 from tests.conftest import draw_photo
 
@@ -118,6 +120,22 @@ def test_options_of_test_change_the_prediction(
     assert a['psnr_rgb'] != b['psnr_rgb']
     if options == ('--amp',):
         assert torch.get_autocast_dtype('cuda') == torch.bfloat16
+
+
+def test_a_published_file_is_tested_like_its_checkpoint(
+    checkpoint, toy_config, tmp_path
+):
+    cfg = load_config(str(toy_config))
+    path = publish_model(checkpoint, tmp_path / 'toy.safetensors', cfg, half=False)
+    work = ('--num-steps', 2, '--work-dir', tmp_path / 'w', '--out')
+    call('test.py', toy_config, checkpoint, *work, tmp_path / 'a.json')
+    call('test.py', path, *work, tmp_path / 'b.json')
+    a, b = (json.loads((tmp_path / f'{x}.json').read_text()) for x in 'ab')
+    assert a['2']['psnr_rgb'] == b['2']['psnr_rgb']
+
+
+def test_a_model_without_weights_is_refused(toy_config, capsys):
+    assert 'no trained weights' in refused(capsys, 'test.py', toy_config)
 
 
 def test_predictions_are_dumped(checkpoint, toy_config, tmp_path):
