@@ -1,5 +1,6 @@
 """Only one training at a time in a work directory."""
 
+import errno
 import os
 import signal
 import time
@@ -43,3 +44,13 @@ def test_a_second_training_is_refused_until_the_first_has_ended(config, tmp_path
 def test_trainings_in_one_process_follow_each_other(make_runner):
     for _ in range(2):
         make_runner('run', train_cfg__max_iters=1).train()
+
+
+def test_a_file_system_without_locks_is_a_warning(make_runner, tmp_path, monkeypatch):
+    def fail(*args) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr('fcntl.lockf', fail)
+    make_runner('run', train_cfg__max_iters=1).train()
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert 'could not be locked' in log.read_text()

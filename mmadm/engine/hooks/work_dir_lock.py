@@ -1,6 +1,7 @@
 """Lock of the work directory."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -52,10 +53,10 @@ class WorkDirLockHook(Hook):
             self._file = path.open('a+')
             # Not flock, whose locks data workers would inherit and outlive.
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            self._file.seek(0)
-            return self._file.read().strip() or 'an unknown process'
         except OSError as error:
+            if self._file is not None and error.errno in (errno.EACCES, errno.EAGAIN):
+                self._file.seek(0)
+                return self._file.read().strip() or 'an unknown process'
             runner.logger.warning(
                 f'The work directory could not be locked: {path} ({error}). Do not '
                 'start a second training there.'
