@@ -46,6 +46,17 @@ _PLAIN_DICTS = {
     'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'randomness': {'deterministic', 'diff_rank_seed', 'seed'},
 }
+_FACTOR_KEYS = {'decay_mult', 'lr_mult'}
+_PARAMWISE_KEYS = {
+    'bias_decay_mult',
+    'bias_lr_mult',
+    'bypass_duplicate',
+    'custom_keys',
+    'dcn_offset_lr_mult',
+    'dwconv_decay_mult',
+    'flat_decay_mult',
+    'norm_decay_mult',
+}
 # Smallest values of whole numbers, wherever they occur.
 _LEAST = dict(
     accumulative_counts=1,
@@ -123,7 +134,18 @@ def _dicts(value: Any, place: str) -> Iterator[tuple[str, dict]]:
 
 def _check_plain_dict(place: str, node: dict) -> None:
     accepted = _PLAIN_DICTS.get(place.rpartition('.')[2])
-    for key in node if accepted else ():
+    if accepted:
+        _check_keys(place, node, accepted)
+    # Other constructors may read other keys.
+    if node.get('paramwise_cfg') and 'constructor' not in node:
+        place = f'{place}.paramwise_cfg'
+        _check_keys(place, node['paramwise_cfg'], _PARAMWISE_KEYS)
+        for name, setting in node['paramwise_cfg'].get('custom_keys', {}).items():
+            _check_keys(f'{place}.custom_keys.{name}', setting, _FACTOR_KEYS)
+
+
+def _check_keys(place: str, node: dict, accepted: set[str]) -> None:
+    for key in node:
         if key not in accepted:
             close = get_close_matches(key, accepted, n=1, cutoff=0)
             raise ValueError(_message(f'{place}.{key}', place, *close))

@@ -39,6 +39,8 @@ def test_numbers_out_of_range_are_refused(toy_config, option, value):
         ('randomness.sede', 'seed'),
         ('env_cfg.cudnn_benchmrak', 'cudnn_benchmark'),
         ('optim_wrapper.clip_grad.maxnorm', 'max_norm'),
+        ('optim_wrapper.paramwise_cfg.norm_mult', 'norm_decay_mult'),
+        ('optim_wrapper.paramwise_cfg.custom_keys.head.lr_mul', 'lr_mult'),
         ('default_hooks.ema.momentumm', 'momentum'),
         ('default_hooks.emma.momentum', 'ema'),
     ],
