@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
         '--generation',
         required=True,
         choices=['adm_public', 'ddm_public', 'diffusion_edge'],
-        help='whose code trained it; the file itself does not distinguish the first two',
+        help='whose code trained it; the file does not distinguish the first two',
     )
     parser.add_argument(
         '--noise',
