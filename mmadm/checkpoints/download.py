@@ -49,8 +49,8 @@ def download(address: str, sha256: str | None = None) -> Path:
             path.unlink()
             raise ValueError(
                 f'Not the file that was published: {address} has the SHA-256 {found}, '
-                f'but {sha256} was expected. Download it again, or check '
-                'the address.'
+                f'but {sha256} was expected. Download it again, or check the '
+                'address.'
             )
     barrier()
     return path

@@ -51,7 +51,7 @@ def _mb(size: int) -> str:
 
 
 def point_at(path: Path) -> None:
-    """Note in the pointer file that ``path`` is the newest checkpoint of its folder."""
+    """Record ``path`` in the pointer file as the newest checkpoint of its folder."""
     with atomic_write(path.with_name(POINTER), durable=True) as part:
         part.write_text(str(path))
 

@@ -64,7 +64,7 @@ def readable_errors(
     except KeyboardInterrupt:
         print(f'\nInterrupted. {after_interrupt}')
         sys.exit(130)
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+    except (ValueError, OSError, KeyError, RuntimeError, MemoryError) as error:
         if os.environ.get(_TRACEBACK) or _is_bug(error):
             raise
         print(f'\nError: {plain_message(error)}', file=sys.stderr)

@@ -89,7 +89,7 @@ def test_configs_are_read_as_requested(package):
     assert calls == [path, path]
 
 
-def test_unknown_names_are_answered_with_similar_ones(package):
+def test_an_unknown_name_leads_to_similar_ones(package):
     with pytest.raises(ValueError, match=r"'boxd' is neither.*Similar.*boxed"):
         resolve_model('boxd')
     with pytest.raises(FileNotFoundError, match=r'none\.safetensors'):

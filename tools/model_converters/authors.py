@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
         '--generation',
         required=True,
         choices=['adm_public', 'ddm_public', 'diffusion_edge'],
-        help='whose code trained it; the file does not distinguish the first two',
+        help='the code that trained it; files of the first two look the same',
     )
     parser.add_argument(
         '--noise',
@@ -24,12 +24,12 @@ def parse_args() -> argparse.Namespace:
         help="b(t); 'linear' for models of their const_2 configs",
     )
     parser.add_argument(
-        '--raw', action='store_true', help='the weights themselves, not their average'
+        '--raw', action='store_true', help='use the last weights, not their average'
     )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read the source even if that runs code in it',
+        help='read the source even if it runs code: only for files you trust',
     )
     parser.add_argument(
         '--cfg-options',

@@ -11,12 +11,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--scale-factor',
         type=float,
-        help="of the latents; without it the file's own, or 1",
+        help='of the latents; default: that of the file, or of its project',
     )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read the source even if that runs code in it',
+        help='read the source even if it runs code: only for files you trust',
     )
     return parser.parse_args()
 

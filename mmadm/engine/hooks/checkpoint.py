@@ -30,24 +30,24 @@ _BETTER = {'greater': operator.gt, 'less': operator.lt}
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(Hook):
-    """Saves the state of training; a whole checkpoint is there at any moment.
+    """Saves checkpoints so that a complete one exists at any moment.
 
-    The order is: new file (temporary name, to the disk, rename), pointer file
-    ``last_checkpoint``, and only then the removal of old files. Where the disk is
-    full, the last good checkpoint stays and training goes on; it fails at its end if
-    the last state could not be saved.
+    First the new file is written (temporary name, flush to the disk, rename), then the
+    pointer file ``last_checkpoint``, and only then old files are removed. If the disk
+    is full, the last good checkpoint stays and training continues. It ends with an
+    error if its last state could not be saved.
 
-    A validation that was due but not finished is made up for when the run is resumed.
+    A validation that did not finish is repeated when the run is resumed.
 
     Args:
         interval: iterations between two checkpoints; the last one is always saved.
         max_keep_ckpts: how many are kept, -1 for all.
         save_best: name of the score by which the best weights are kept in
             ``best_<score>_iter_<n>.pth``.
-        rule: which scores are better.
+        rule: whether a greater or a lower score is better.
     """
 
-    # After all that change the state or add to the checkpoint.
+    # After all hooks that change the state or add to the checkpoint.
     priority = 'VERY_LOW'
 
     def __init__(
@@ -77,14 +77,14 @@ class AtomicCheckpointHook(Hook):
         self._config = ''
 
     def before_train(self, runner) -> None:
-        """Clean up after a killed run."""
+        """Remove the temporary files of a killed run."""
         self._folder = Path(runner.work_dir)
         self._config = runner.cfg.pretty_text
         if is_main_process():
             remove_parts(self._folder)
 
     def before_train_epoch(self, runner) -> None:
-        """Make up for the validation that the last run did not finish."""
+        """Run the validation that an interrupted run did not finish."""
         done, loop = runner.iter, runner.train_loop
         due = done % loop.val_interval == 0 or done == loop.max_iters
         if runner.val_loop is None or not due or done < max(1, loop.val_begin):
@@ -95,13 +95,13 @@ class AtomicCheckpointHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None
     ) -> None:
-        """Save where it is due, at the end, and before a stop."""
+        """Save at each interval, at the end, and before the run stops."""
         due = self.every_n_train_iters(runner, self.interval)
         if due or self.is_last_train_iter(runner) or runner.train_loop.stop_training:
             self.save(runner, runner.iter + 1)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Keep the best weights, and note that this validation is done."""
+        """Save the best weights, and record that this validation is finished."""
         if self._folder is None:
             return
         if self.save_best is not None:
@@ -111,12 +111,12 @@ class AtomicCheckpointHook(Hook):
             self.save(runner, runner.iter)
 
     def after_train(self, runner) -> None:
-        """Say by an error that the final state is lost."""
+        """Raise an error if the final state could not be saved."""
         if self._failure is not None:
             raise self._failure
 
     def save(self, runner, iteration: int) -> None:
-        """Write ``iter_<iteration>.pth``, point at it, remove what is too old."""
+        """Write ``iter_<iteration>.pth``, update the pointer, remove old files."""
         path = self._folder / f'iter_{iteration}.pth'
         runner.logger.info(f'Saving {path}')
         checkpoint = gather_state(_state(runner, iteration, self._config))
@@ -136,7 +136,7 @@ class AtomicCheckpointHook(Hook):
     def _attempt(
         self, runner, path: Path, *steps: Callable[[], None]
     ) -> OSError | None:
-        """Write to the disk; a reason why it took no more is logged and returned."""
+        """Run the steps; an error of the disk is logged and returned."""
         try:
             for step in steps:
                 step()
@@ -185,9 +185,9 @@ def _from_main_process(value: bool) -> bool:
 
 
 def _state(runner, iteration: int, config: str) -> dict[str, Any]:
-    """All that a run needs to go on.
+    """The state that resuming needs.
 
-    There are no random states: every seed follows from its place in the run.
+    It has no random states: every seed follows from its place in the run.
     """
     model = unwrap_model(runner.model)
     meta = dict(
