@@ -1,9 +1,11 @@
-"""The ground truth of BSDS500."""
+"""Ground truth of BSDS500."""
 
-import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from .mat_file import read_variable
 
 
 def read_boundaries(path: str | Path) -> np.ndarray:
@@ -17,12 +19,9 @@ def read_boundaries(path: str | Path) -> np.ndarray:
         (A, H, W), uint8, 1 on a boundary.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is broken, is something else, or has no annotator.
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged, of another kind, or has no annotator.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -30,31 +29,26 @@ def read_boundaries(path: str | Path) -> np.ndarray:
             'groundTruth.'
         )
     try:
-        # One cell per annotator, each a 1 x 1 struct.
-        cells = loadmat(path)['groundTruth'].flatten()
-        maps = [cell['Boundaries'][0, 0] for cell in cells]
-        boundaries = np.stack(maps)
-    # What SciPy raises on broken files depends on where they are broken.
-    except (MatReadError, *_BROKEN) as error:
+        return _stack(read_variable(path, 'groundTruth'))
+    except (ValueError, OSError) as error:
         raise ValueError(
-            f'No ground truth of BSDS500: {path} ({type(error).__name__}: {error}). It '
-            'should be a MATLAB file with groundTruth{k}.Boundaries, all of one size; '
-            'unpack the release again.'
+            f'No ground truth of BSDS500: {path} ({error}). It should be a MATLAB file '
+            'with groundTruth{k}.Boundaries, all of one size; unpack the release again.'
         ) from error
-    if boundaries.ndim != 3:
-        raise ValueError(
-            f'No ground truth of BSDS500: the boundaries in {path} have the shape '
-            f'{boundaries.shape[1:]}. They should be maps; unpack the release again.'
-        )
+
+
+def _stack(cells: np.ndarray | None) -> np.ndarray:
+    maps = [_map(cell) for cell in ([] if cells is None else cells.flat)]
+    shapes = {getattr(map_, 'shape', None) for map_ in maps}
+    if len(shapes) != 1 or len(shape := shapes.pop() or ()) != 2 or 0 in shape:
+        raise ValueError('groundTruth is not a cell of structs with maps of one size')
+    boundaries = np.stack(maps)
+    if boundaries.dtype == object or not np.isfinite(boundaries).all():
+        raise ValueError('Boundaries are not finite numbers')
     return (boundaries != 0).astype(np.uint8)
 
 
-_BROKEN = (
-    KeyError,
-    IndexError,
-    TypeError,
-    ValueError,
-    NotImplementedError,
-    OSError,
-    zlib.error,
-)
+def _map(cell: Any) -> Any:
+    """The field of a 1 x 1 struct."""
+    content = cell.item() if isinstance(cell, np.ndarray) and cell.size == 1 else None
+    return content.get('Boundaries') if isinstance(content, dict) else None
