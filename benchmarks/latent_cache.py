@@ -1,9 +1,9 @@
-"""A training step in latents: encoding the images, or reading what was cached.
+"""Time of a training step on latents: images encoded in each step, or cached latents.
 
     python benchmarks/latent_cache.py
     python benchmarks/latent_cache.py --device cuda --paper
 
-Everything from the files to the updated weights is timed, for the same images.
+A step is timed from the image files to the updated weights.
 """
 
 import tempfile
@@ -27,13 +27,13 @@ from mmadm.utils.latent_cache import weights_hash
 
 
 def draw_images(folder: Path, count: int, size: int) -> None:
-    """Smooth pictures with some noise, as PNG."""
+    """Smooth images with some noise, as PNG."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 200, size)
     for number in range(count):
         noise = rng.integers(0, 56, (size, size, 3))
-        picture = np.minimum(ramp[:, None, None], ramp[None, :, None]) + noise
-        Image.fromarray(picture.astype(np.uint8)).save(folder / f'{number:03d}.png')
+        image = np.minimum(ramp[:, None, None], ramp[None, :, None]) + noise
+        Image.fromarray(image.astype(np.uint8)).save(folder / f'{number:03d}.png')
 
 
 def make_model(args) -> ADM:

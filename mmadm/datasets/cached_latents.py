@@ -1,4 +1,4 @@
-"""Images that a frozen first stage has encoded before the training."""
+"""Training on latents that a frozen first stage has encoded in advance."""
 
 import hashlib
 from pathlib import Path
@@ -14,20 +14,32 @@ from mmadm.structures import DiffusionSample
 from mmadm.utils import seed_host
 from mmadm.utils.latent_cache import LatentCache
 
+from .content_hash import file_hashes
 from .seeded import SeededDataset, SeededIndex
+
+#: Number of images that are hashed after the pipeline.
+_HASHED = 4
+_IMAGE_KEYS = {'img', 'img_path'}
+_NO_SOURCES = {'sample_idx', 'img_id'}
 
 
 @DATASETS.register_module()
 class CachedLatents(Dataset):
-    """A data set whose images are replaced by the first stage's moments of them.
+    """A dataset whose images are replaced by their moments in the first stage.
 
-    So the first stage need not encode each image again in each epoch. Seeds, flips and
-    conditions are those of the wrapped data set: training goes as it would without.
-    Without a condition no image is read at all.
+    So the first stage does not encode each image again in each epoch. Seeds, flips and
+    conditions are those of the wrapped dataset, and training has the same result.
+
+    The files of the images are read once, when this is built: they must have the
+    content that the latents were made from. After that, only conditions are read.
 
     Args:
-        dataset: the data set that the latents were made from.
-        folder: where ``tools/dataset_converters/cache_latents.py`` wrote them.
+        dataset: the dataset that the latents were made from.
+        folder: written by ``tools/dataset_converters/cache_latents.py``.
+
+    Raises:
+        FileNotFoundError: there are no latents in the folder, or not all.
+        ValueError: they were made from other images, or are damaged.
     """
 
     def __init__(self, dataset: dict | SeededDataset, folder: str) -> None:
@@ -37,25 +49,26 @@ class CachedLatents(Dataset):
         if self.cache.record['images'] != images_hash(self.dataset):
             raise ValueError(
                 f'The latents in {folder} were made from other images than those of '
-                'the training data (or from another order of them). Make them again '
-                'with tools/dataset_converters/cache_latents.py.'
+                'the training data: files, their content, their order or the pipeline '
+                'differ. Remove the folder, and make them again with '
+                'tools/dataset_converters/cache_latents.py.'
             )
         self.reads_images = self.dataset.pipeline.transforms[-1].condition is not None
 
     @property
     def metainfo(self) -> dict:
-        """That of the data set, and ``first_stage``: the hash of its weights."""
+        """Metadata of the dataset, and the hash of the first stage's weights."""
         first_stage = self.cache.record['first_stage']
         return dict(self.dataset.metainfo, first_stage=first_stage)
 
     def full_init(self) -> None:
-        """Nothing is left to do."""
+        """Does nothing: the dataset is loaded when this is built."""
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, idx: SeededIndex) -> dict:
-        """``inputs`` with 'moments', (2 Z, h, w), and the condition if there is one."""
+        """``inputs`` with 'moments' (2 Z, h, w), and 'condition' if there is one."""
         item = self.dataset[idx] if self.reads_images else self._without_image(idx)
         sample = item['data_samples']
         moments = self.cache[sample.sample_idx, sample.get('flip', False)]
@@ -64,7 +77,7 @@ class CachedLatents(Dataset):
         return item
 
     def _without_image(self, idx: SeededIndex) -> dict:
-        """What the pipeline says of an image, without the image."""
+        """Seed and flip as drawn by the pipeline, without reading the image."""
         seed_host(idx.seed)
         results = dict(img=np.zeros((1, 1, 3), np.uint8), img_shape=(1, 1), flip=False)
         for flip in flips(self.dataset):
@@ -74,37 +87,61 @@ class CachedLatents(Dataset):
 
 
 def flips(dataset: SeededDataset) -> list[RandomFlip]:
-    """The random flips of a data set's pipeline."""
+    """The random flips in the pipeline of a dataset."""
     return [t for t in dataset.pipeline.transforms if isinstance(t, RandomFlip)]
 
 
 def prepared(
     dataset: SeededDataset, index: int, mirrored: bool, seed: int = 0
 ) -> Tensor:
-    """Image ``index`` after the pipeline, flipped or not as told, (C, H, W) uint8."""
+    """Image ``index`` after the pipeline, mirrored or not, (C, H, W) uint8.
+
+    Raises:
+        ValueError: the image is damaged; in training another one would replace it.
+    """
     chosen = flips(dataset)
     usual = [flip.prob for flip in chosen]
     for flip in chosen:
         flip.prob = float(mirrored)
     try:
-        return dataset[SeededIndex(index, seed)]['inputs']['image']
+        item = dataset[SeededIndex(index, seed)]
     finally:
         for flip, prob in zip(chosen, usual):
             flip.prob = prob
+    if broken := item['data_samples'].get('broken'):
+        raise ValueError(f'No latents of image {index}. {broken[0]}')
+    return item['inputs']['image']
 
 
 def images_hash(dataset: SeededDataset) -> str:
-    """SHA-256 over what tells the images and how they are prepared.
+    """SHA-256 over the content of the images, and over some after the pipeline.
 
-    Over file names and sizes, where images are files, else over the images; and over
-    the first image after the pipeline. Folders do not count, so that data may move.
+    Of image files the names and bytes count, and so do the files of maps where maps are
+    encoded. Folders do not, so that data may move.
     """
-    digest = hashlib.sha256(prepared(dataset, 0, False).numpy().tobytes())
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        if 'img_path' in info:
-            path = Path(info['img_path'])
-            digest.update(f'{path.name} {path.stat().st_size} '.encode())
-        else:
-            digest.update(np.ascontiguousarray(info['img']).tobytes())
+    image_only = dataset.pipeline.transforms[-1].image == 'img'
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    sources = [_sources(info, image_only) for info in infos]
+    paths = [v for source in sources for v in source if isinstance(v, Path)]
+    contents = dict(zip(paths, file_hashes(paths)))
+
+    digest = hashlib.sha256()
+    for source in sources:
+        for value in source:
+            if isinstance(value, Path):
+                digest.update(f'{value.name} {contents[value]} '.encode())
+            elif isinstance(value, np.ndarray):
+                digest.update(np.ascontiguousarray(value).tobytes())
+            else:
+                digest.update(f'{value!r} '.encode())
+    for index in np.linspace(0, len(dataset) - 1, _HASHED, dtype=int):
+        digest.update(prepared(dataset, int(index), False).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _sources(info: dict, image_only: bool) -> list[Path | np.ndarray | object]:
+    """Files, arrays and annotations that the encoded image of an entry is made of."""
+    keys = _IMAGE_KEYS & info.keys() if image_only else info.keys() - _NO_SOURCES
+    return [
+        Path(info[key]) if key.endswith('_path') else info[key] for key in sorted(keys)
+    ]

@@ -19,7 +19,7 @@ BATCHES = {
 }
 _ADVICE = (
     'Unpack cifar-10-python.tar.gz of the official page there, or change data_root of '
-    'the data set in the config.'
+    'the dataset in the config.'
 )
 
 
@@ -27,13 +27,13 @@ _ADVICE = (
 class CIFAR10Images(SeededDataset):
     """The 32x32 images of CIFAR-10, held in memory: ``img``, uint8, RGB.
 
-    Nothing has to be loaded: a pipeline begins with geometry.
+    The pipeline needs no transform that loads images.
 
     Args:
         data_root: folder that has ``cifar-10-batches-py`` in it.
-        split: which images.
-        batches: names of the files to read instead of all files of the split, for
-            instance ``('data_batch_1',)``.
+        split: 'train' or 'test'.
+        batches: names of files to read instead of all files of the split, for
+            instance ``('data_batch_1',)``; one name may be given alone.
         kwargs: see :class:`mmengine.dataset.BaseDataset`.
     """
 
@@ -41,13 +41,14 @@ class CIFAR10Images(SeededDataset):
         self,
         data_root: str = '',
         split: Literal['train', 'test'] = 'train',
-        batches: Sequence[str] | None = None,
+        batches: str | Sequence[str] | None = None,
         **kwargs,
     ) -> None:
         if split not in BATCHES:
             raise ValueError(
                 f'Unknown split={split!r} of CIFAR-10. Use one of {sorted(BATCHES)}.'
             )
+        batches = (batches,) if isinstance(batches, str) else batches
         self.batches = tuple(batches or BATCHES[split])
         super().__init__(data_root=data_root, **kwargs)
 
@@ -56,7 +57,7 @@ class CIFAR10Images(SeededDataset):
 
         Raises:
             FileNotFoundError: the folder or a file is missing.
-            ValueError: a file is broken, or is no batch of CIFAR-10.
+            ValueError: a file is damaged, or not a batch of CIFAR-10.
         """
         folder = Path(self.data_root, FOLDER)
         if not folder.is_dir():
@@ -67,17 +68,17 @@ class CIFAR10Images(SeededDataset):
 
 
 def read_batch(path: Path) -> np.ndarray:
-    """The images of one official file, (N, 32, 32, 3), uint8, RGB.
+    """Images of one official file, (N, 32, 32, 3), uint8, RGB.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is broken, or is no batch of CIFAR-10.
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged, or not a batch of CIFAR-10.
     """
     if not path.is_file():
         there = sorted(file.name for file in path.parent.glob('*_batch*'))
         raise FileNotFoundError(
             f'Batch of CIFAR-10 not found: {path}; the folder has {there}. Copy the '
-            'missing file, or name those to read with batches=... of the data set.'
+            'missing file, or name those to read with batches=... of the dataset.'
         )
     data = _images_of(_unpickle(path), path)
     return data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -110,7 +111,7 @@ def _to_bytes(text: str, encoding: str) -> bytes:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Makes arrays, bytes, numbers, lists and dicts; refuses to call anything else."""
+    """Builds arrays, bytes, numbers, lists and dicts; refuses to call anything else."""
 
     _rebuild = np.empty(0).__reduce__()[0]
     _allowed = {
@@ -122,7 +123,7 @@ class _PlainUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few functions that arrays are made of."""
+        """One of the few functions that arrays are built with."""
         try:
             return self._allowed[module, name]
         except KeyError:

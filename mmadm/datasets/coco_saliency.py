@@ -1,6 +1,8 @@
-"""Objects annotated in COCO's format as a source of saliency maps."""
+"""COCO annotations as ground truth for saliency."""
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -9,14 +11,22 @@ from mmengine.logging import print_log
 
 from mmadm.registry import DATASETS
 
+from .coco_masks import check, check_size
 from .seeded import SeededDataset
 
-#: What must be known of each entry.
+#: Required keys of each entry.
 _KEYS = dict(
     images=('id', 'file_name', 'height', 'width'),
     annotations=('image_id', 'category_id'),
     categories=('id', 'name'),
 )
+_UNIQUE = (
+    ('images', 'id'),
+    ('images', 'file_name'),
+    ('categories', 'id'),
+    ('categories', 'name'),
+)
+_SINGULAR = dict(images='image', categories='category')
 
 
 @DATASETS.register_module()
@@ -27,7 +37,7 @@ class CocoSaliency(SeededDataset):
 
     Args:
         ann_file: JSON with ``images``, ``annotations`` and ``categories``.
-        data_root: folder of the data set.
+        data_root: folder of the dataset.
         data_prefix: ``img_path``, the folder of the images below ``data_root``.
         categories: names of those that count, None for all.
         filter_cfg: ``dict(filter_empty_gt=False)`` keeps images without instances as
@@ -58,7 +68,8 @@ class CocoSaliency(SeededDataset):
 
         Raises:
             FileNotFoundError: the annotation file or an image is missing.
-            ValueError: it is no annotation file, or does not know a category.
+            ValueError: the file is not an annotation file, contradicts itself, has a
+                damaged mask, or lacks a category.
         """
         coco = self._read()
         counted = self._category_ids(coco)
@@ -70,7 +81,7 @@ class CocoSaliency(SeededDataset):
                 ann_size=(image['height'], image['width']),
                 instances=[],
             )
-            for image in sorted(coco['images'], key=lambda image: image['id'])
+            for image in sorted(coco['images'], key=itemgetter('id'))
         }
         missing = [e['img_path'] for e in entries.values() if not _there(e)]
         if missing:
@@ -79,16 +90,38 @@ class CocoSaliency(SeededDataset):
                 f'missing, for instance {missing[:3]}. Check data_root and '
                 'data_prefix, or unpack the images there.'
             )
-        for annotation in coco['annotations']:
-            entry = entries.get(annotation['image_id'])
-            if entry is None:
-                raise ValueError(
-                    f'{self.ann_file} annotates the image {annotation["image_id"]}, '
-                    'which it does not list. Correct the file.'
-                )
-            if annotation['category_id'] in counted and annotation.get('segmentation'):
-                entry['instances'].append(annotation['segmentation'])
+        self._add_instances(entries, coco['annotations'] or (), counted)
         return list(entries.values())
+
+    def _add_instances(
+        self, entries: dict[int, dict], annotations: Sequence[dict], counted: set[int]
+    ) -> None:
+        without, damaged = 0, []
+        for annotation in annotations:
+            if annotation['category_id'] not in counted:
+                continue
+            if not (segmentation := annotation.get('segmentation')):
+                without += 1
+                continue
+            entry = entries[annotation['image_id']]
+            try:
+                check(segmentation, entry['ann_size'])
+            except ValueError as error:
+                number = annotation.get('id')
+                damaged.append(f'{number} of {entry["img_path"]}: {error}')
+            entry['instances'].append(segmentation)
+        if damaged:
+            raise ValueError(
+                f'{len(damaged)} damaged annotations in {self.ann_file}, by their '
+                'ids:\n  ' + '\n  '.join(damaged[:10]) + '\nCorrect or remove them.'
+            )
+        if without:
+            print_log(
+                f'{without} annotations of {self.ann_file} have no segmentation; they '
+                'are missing in the maps.',
+                'current',
+                logging.WARNING,
+            )
 
     def filter_data(self) -> list[dict]:
         """Leave out images without instances.
@@ -118,18 +151,21 @@ class CocoSaliency(SeededDataset):
         if not path.is_file():
             raise FileNotFoundError(
                 f'Annotation file not found: {path}. Unpack the annotations there, or '
-                'change ann_file of the data set in the config.'
+                'change ann_file of the dataset in the config.'
             )
         try:
             coco = json.loads(path.read_text())
             for kind, keys in _KEYS.items():
                 for entry in coco[kind] or ():
                     itemgetter(*keys)(entry)
-        except (ValueError, KeyError, TypeError) as error:
+            for image in coco['images'] or ():
+                check_size((image['height'], image['width']))
+            _check_references(coco)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f'Not an annotation file in COCO format: {path} '
                 f'({type(error).__name__}: {error}). It needs images, annotations and '
-                'categories.'
+                'categories that refer to each other by unique ids.'
             ) from error
         if not coco['images']:
             raise ValueError(f'No image in {path}. Give a file that lists images.')
@@ -144,6 +180,26 @@ class CocoSaliency(SeededDataset):
                 f'{sorted(ids)}.'
             )
         return {ids[name] for name in self.categories or ids}
+
+
+def _check_references(coco: dict) -> None:
+    """Ids and names are unique, and annotations refer to what is listed.
+
+    Raises:
+        ValueError: they are not, or do not.
+    """
+    for kind, key in _UNIQUE:
+        counts = Counter(entry[key] for entry in coco[kind] or ())
+        repeated = [value for value, count in counts.items() if count > 1]
+        if repeated:
+            raise ValueError(f'several {kind} with the {key} {repeated[0]!r}')
+        for annotation in coco['annotations'] or ():
+            value = annotation.get(f'{_SINGULAR[kind]}_id')
+            if key == 'id' and value not in counts:
+                raise ValueError(
+                    f'it annotates the {_SINGULAR[kind]} {value}, which it does not '
+                    'list'
+                )
 
 
 def _there(entry: dict) -> bool:

@@ -1,4 +1,4 @@
-"""Test masks in one JSON file, as COCO run lengths: small, exact, comparable.
+"""Test masks of inpainting in one JSON file, as compressed run lengths of COCO.
 
 ``{"info": {..., "sha256": ...}, "masks": {name: {"size": [H, W], "counts": ...}}}``;
 the name is that of the image file without suffix, 1 = hole.
@@ -12,49 +12,62 @@ import numpy as np
 
 from mmadm.utils.files import atomic_write
 
+from . import coco_masks
+
 _TOOL = 'tools/dataset_converters/inpainting_masks.py'
-
-
-def encode(mask: np.ndarray) -> dict:
-    """A mask (H, W) as an entry of the file."""
-    from pycocotools import mask as coco
-
-    entry = coco.encode(np.asfortranarray(mask, np.uint8))
-    return dict(size=list(mask.shape), counts=entry['counts'].decode())
 
 
 def decode(entry: dict) -> np.ndarray:
     """The mask (H, W), uint8, of an entry."""
-    from pycocotools import mask as coco
-
-    return coco.decode(entry)
+    return coco_masks.decode(entry, entry['size'])
 
 
-def hole_share(masks: dict[str, dict]) -> float:
-    """Mean share of the images that is hidden."""
+def hole_fraction(masks: dict[str, dict]) -> float:
+    """Mean fraction of the images that is hidden."""
     return float(np.mean([decode(entry).mean() for entry in masks.values()]))
 
 
 def digest(masks: dict[str, dict]) -> str:
-    """SHA-256 over names and masks: equal sets of masks have equal ones."""
+    """SHA-256 over names and masks, in any order."""
     lines = (f'{n} {masks[n]["size"]} {masks[n]["counts"]}\n' for n in sorted(masks))
     return hashlib.sha256(''.join(lines).encode()).hexdigest()
 
 
 def write_masks(path: str | Path, masks: dict[str, dict], **info) -> str:
-    """Write the file at once or not at all; returns the digest."""
+    """Write a file of masks and return its digest.
+
+    Args:
+        path: an earlier file of masks is replaced, and no other file.
+        masks: entries by name.
+        info: written beside the masks.
+
+    Raises:
+        ValueError: the path is a file of another kind.
+    """
+    if Path(path).exists() and not _is_mask_file(path):
+        raise ValueError(
+            f'{path} exists and is not a file of test masks. Remove it, or give '
+            'another path.'
+        )
     info['sha256'] = digest(masks)
     with atomic_write(path) as part:
         part.write_text(json.dumps(dict(info=info, masks=masks)))
     return info['sha256']
 
 
+def _is_mask_file(path: str | Path) -> bool:
+    try:
+        return {'info', 'masks'} <= json.loads(Path(path).read_text()).keys()
+    except (ValueError, OSError, AttributeError):
+        return False
+
+
 def read_masks(path: str | Path) -> dict[str, dict]:
     """The entries by name.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no file of masks, or was changed.
+        FileNotFoundError: the file is missing.
+        ValueError: it is not a file of masks, has a damaged one, or was changed.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,6 +77,8 @@ def read_masks(path: str | Path) -> dict[str, dict]:
     try:
         data = json.loads(path.read_text())
         masks, expected = data['masks'], data['info']['sha256']
+        for entry in masks.values():
+            coco_masks.check(entry, entry['size'])
         found = digest(masks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -1,13 +1,14 @@
 """Random holes for inpainting: arrays (H, W), uint8, 1 = hole.
 
-Two families. LaMa's thin, medium and thick masks (Suvorov et al., WACV 2022) are
-polygonal strokes and boxes whose sizes, in pixels, are meant for images of 256 x 256.
-The free-form masks that ADM's authors train with follow Co-Mod-GAN: rectangles and
-brushes in proportion to the image.
+There are two families. LaMa's thin, medium and thick masks (Suvorov et al., WACV 2022)
+are polygonal strokes and boxes with sizes in pixels, made for images of 256 x 256. The
+free-form masks that ADM's authors train with follow Co-Mod-GAN: rectangles, whose sides
+grow with the image, and brush strokes.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ _PI = 3.1415926  # LaMa's, so that ends of strokes fall on the same pixels
 
 
 class Strokes(NamedTuple):
-    """Sizes of LaMa's strokes; each first number is drawn from below the second."""
+    """Sizes of LaMa's strokes, in pixels."""
 
     min_times: int
     max_times: int
@@ -27,7 +28,7 @@ class Strokes(NamedTuple):
     max_length: int
 
     def draw(self, size: Sequence[int], rng: Generator) -> np.ndarray:
-        """Polygonal lines of one to five segments."""
+        """A mask of polygonal lines of one to five segments."""
         height, width = size
         mask = np.zeros((height, width), np.uint8)
         for stroke in range(rng.integers(self.min_times, self.max_times + 2)):
@@ -48,7 +49,7 @@ class Strokes(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """Sizes of LaMa's boxes."""
+    """Sizes of LaMa's boxes, in pixels."""
 
     margin: int
     min_side: int
@@ -56,7 +57,7 @@ class Boxes(NamedTuple):
     max_times: int
 
     def draw(self, size: Sequence[int], rng: Generator) -> np.ndarray:
-        """One box or several, away from the border."""
+        """A mask of one or several boxes, away from the border."""
         mask = np.zeros(size, np.uint8)
         for _ in range(rng.integers(1, self.max_times + 1)):
             slices = tuple(self._side(length, rng) for length in size)
@@ -67,9 +68,9 @@ class Boxes(NamedTuple):
         longest = min(self.max_side + 1, length - 2 * self.margin)
         if longest <= self.min_side:
             raise ValueError(
-                f'An image of {length} pixels has no room for boxes of {self.min_side} '
-                f"pixels, {self.margin} away from its border. LaMa's masks are meant "
-                "for 256 x 256; take kind='free_form' for small images."
+                f'A side of {length} pixels is too short for boxes of {self.min_side} '
+                f"pixels, {self.margin} away from the border. LaMa's masks are made "
+                "for 256 x 256; use kind='free_form' for small images."
             )
         side = rng.integers(self.min_side, longest)
         start = rng.integers(self.margin, length - self.margin - side + 1)
@@ -83,21 +84,21 @@ _STROKES = dict(
 )
 _BOXES = dict(medium=Boxes(0, 10, 50, 5), thick=Boxes(10, 30, 150, 3))
 _ATTEMPTS = 100
-_BOX_SHARE = 0.3 / 1.3  # strokes : boxes = 1 : 0.3
+_BOX_FRACTION = 0.3 / 1.3  # strokes : boxes = 1 : 0.3
 
 
 def lama_mask(kind: str, size: Sequence[int], rng: Generator) -> np.ndarray:
     """One of LaMa's masks: 'thin', 'medium' or 'thick'.
 
-    Of 256 x 256 pixels 29, 24 and 40 % are holes on average.
+    Their holes cover 29, 24 and 40 % of 256 x 256 pixels on average.
     """
-    if kind in _BOXES and rng.random() < _BOX_SHARE:
+    if kind in _BOXES and rng.random() < _BOX_FRACTION:
         return _BOXES[kind].draw(size, rng)
     return _STROKES[kind].draw(size, rng)
 
 
 def free_form_mask(size: Sequence[int], rng: Generator) -> np.ndarray:
-    """The mask that ADM's authors train with; some pixels are known, some are not."""
+    """A mask as ADM's authors train with; neither empty nor full."""
     while True:
         mask = np.zeros(size, np.uint8)
         for _ in range(rng.integers(4)):
@@ -142,19 +143,18 @@ def _brush(mask: np.ndarray, rng: Generator) -> None:
         cv2.circle(mask, point, thickness // 2, 1, -1)
 
 
-def _lama(kind: str) -> Callable[[Sequence[int], Generator], np.ndarray]:
-    return lambda size, rng: lama_mask(kind, size, rng)
-
-
-#: What draws a mask of each kind, from the size (H, W) and a random generator.
-MASKS = {**{kind: _lama(kind) for kind in _STROKES}, 'free_form': free_form_mask}
+#: Functions that draw a mask of each kind, from the size (H, W) and a random generator.
+MASKS: dict[str, Callable[[Sequence[int], Generator], np.ndarray]] = {
+    **{kind: partial(lama_mask, kind) for kind in _STROKES},
+    'free_form': free_form_mask,
+}
 
 
 def check_kind(kind: str) -> None:
-    """Refuse what is no kind of mask.
+    """Check the name of a kind of masks.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: it is unknown.
     """
     if kind not in MASKS:
         raise ValueError(f'Unknown kind of mask: {kind!r}. Use one of {list(MASKS)}.')
@@ -163,18 +163,18 @@ def check_kind(kind: str) -> None:
 def scored_mask(
     kind: str, size: Sequence[int], rng: Generator, max_hole: float = 0.5
 ) -> np.ndarray:
-    """A mask to be scored with: one of five whose hole is not too large.
+    """A mask for a test set: one of five random masks, whose hole is not too large.
 
-    So LaMa makes its test sets; where all five are too large, five others are drawn.
+    LaMa makes its test sets so. If all five holes are too large, five others are drawn.
 
     Args:
         kind: a key of :data:`MASKS`.
         size: (H, W).
-        rng: draws.
-        max_hole: the largest share of the image that is hidden; 1 takes every mask.
+        rng: random generator.
+        max_hole: largest fraction of the image that is hidden; 1 accepts every mask.
 
     Raises:
-        ValueError: masks of this kind hide more of so small an image.
+        ValueError: masks of this kind hide more of an image of this size.
     """
     for _ in range(_ATTEMPTS):
         drawn = [MASKS[kind](size, rng) for _ in range(5)]
@@ -183,6 +183,6 @@ def scored_mask(
             return fair[rng.integers(len(fair))]
     raise ValueError(
         f'None of {5 * _ATTEMPTS} masks of the kind {kind!r} hides at most '
-        f'{max_hole:.0%} of {size[0]} x {size[1]} pixels. Draw for larger images, or '
-        "take kind='free_form' or a larger --max-hole."
+        f'{max_hole:.0%} of {size[0]} x {size[1]} pixels. Use larger images, '
+        "kind='free_form', or a larger --max-hole."
     )

@@ -1,12 +1,12 @@
-"""A folder with what a frozen first stage says of each training image.
+"""A folder with the moments of all training images, from a frozen first stage.
 
 ``moments.npy``: (images, variants, 2 Z, h, w), means and log-variances; variant 1 is
-the mirrored image. ``latents.json``: from which images and which weights they come. It
-is written last, so where it is, the cache is whole.
+the mirrored image. ``latents.json``: from which images and weights they were made. It
+is written last: where it exists, the cache is complete.
 """
 
-import hashlib
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ from .files import atomic_write
 
 _MOMENTS, _PART = 'moments.npy', '.moments.part.npy'
 _RECORD, _PROGRESS = 'latents.json', '.progress.json'
+_KEYS = {'first_stage', 'images', 'shape', 'dtype'}
 
 
 def weights_hash(module: nn.Module) -> str:
     """SHA-256 over names, types, shapes and values of the weights of ``module``."""
-    digest = hashlib.sha256()
+    digest = sha256()
     for name, tensor in sorted(module.state_dict().items()):
         tensor = tensor.detach().cpu().contiguous()
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)} '.encode())
@@ -30,14 +31,14 @@ def weights_hash(module: nn.Module) -> str:
 
 
 class LatentCache:
-    """A finished cache, mapped into memory: only what is asked for is read.
+    """A complete cache, mapped into memory: only what is used is read.
 
     Args:
-        folder: where ``cache_latents.py`` wrote it.
+        folder: written by ``cache_latents.py``.
 
     Raises:
-        FileNotFoundError: there is none, or it is not finished.
-        ValueError: its files do not belong together.
+        FileNotFoundError: there is no cache, or it is not complete.
+        ValueError: it is damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -45,18 +46,12 @@ class LatentCache:
         if not (folder / _RECORD).is_file():
             unfinished = (folder / _PROGRESS).is_file()
             raise FileNotFoundError(
-                f'{"Latents are not finished" if unfinished else "No latents"} in '
+                f'{"Latents are not complete" if unfinished else "No latents"} in '
                 f'{folder}. Run tools/dataset_converters/cache_latents.py with this '
-                'config; it goes on where it stopped.'
+                'config; it continues where it stopped.'
             )
-        self.record: dict = json.loads((folder / _RECORD).read_text())
-        self.moments = np.load(folder / _MOMENTS, mmap_mode='r')
-        if list(self.moments.shape) != self.record['shape']:
-            raise ValueError(
-                f'Latents are broken: {folder / _MOMENTS} has the shape '
-                f'{self.moments.shape}, {_RECORD} says {self.record["shape"]}. Remove '
-                'the folder and make them again.'
-            )
+        self.record = _read_record(folder / _RECORD)
+        self.moments = _mapped(folder / _MOMENTS, 'r', self.record)
 
     def __getitem__(self, place: tuple[int, bool]) -> np.ndarray:
         """Moments (2 Z, h, w) of image ``index``, ``mirrored`` or not; float32."""
@@ -64,17 +59,46 @@ class LatentCache:
         return np.array(self.moments[index, int(mirrored)], dtype=np.float32)
 
 
+def _read_record(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text())
+        if missing := _KEYS - record.keys():
+            raise ValueError(f'without {sorted(missing)}')
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f'Latents are damaged: {path} is no record ({error}). Remove the folder '
+            f'{path.parent} and make them again.'
+        ) from error
+    return record
+
+
+def _mapped(path: Path, mode: str, record: dict) -> np.ndarray:
+    """The array of a cache, if it is as recorded."""
+    try:
+        moments = np.load(path, mmap_mode=mode)
+        found = [list(moments.shape), moments.dtype.name]
+        if found != [record['shape'], record['dtype']]:
+            raise ValueError(f'it has the shape {found[0]} and the type {found[1]}')
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f'Latents are damaged: {path} should have the shape {record["shape"]} and '
+            f'the type {record["dtype"]} ({error}). Remove the folder {path.parent} '
+            'and make them again.'
+        ) from error
+    return moments
+
+
 class LatentWriter:
-    """Fills a cache, and goes on with an unfinished one.
+    """Fills a cache, or continues with an incomplete one.
 
     Args:
-        folder: where it goes.
+        folder: of the cache.
         record: what the latents depend on.
         shape: of the whole array.
-        dtype: in which numbers are stored.
+        dtype: of the stored numbers.
 
     Raises:
-        ValueError: the folder has other latents in it.
+        ValueError: the folder contains other latents, or damaged ones.
     """
 
     def __init__(
@@ -87,40 +111,49 @@ class LatentWriter:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.record = dict(record, shape=list(shape), dtype=dtype)
-        #: Images that are done.
+        #: Number of images that are done.
         self.done = 0
-        finished, begun = self._read(_RECORD), self._read(_PROGRESS)
-        if finished is not None:
-            self._check(finished)
+        finished, begun = self.folder / _RECORD, self.folder / _PROGRESS
+        if finished.is_file():
+            self._check(_read_record(finished))
             self.done = shape[0]
-        elif begun is not None:
-            self.done = begun.pop('done')
-            self._check(begun)
+        elif begun.is_file():
+            progress = _read_record(begun)
+            self._check(progress)
+            self.done = progress.get('done', 0)
             # A kill while it was finished may have left the array under its name.
             part = self.folder / _PART
             stored = part if part.is_file() else self.folder / _MOMENTS
-            self._array = np.load(stored, mmap_mode='r+')
+            self._array = _mapped(stored, 'r+', self.record)
         else:
             self._array = np.lib.format.open_memmap(
                 self.folder / _PART, 'w+', dtype, shape
             )
             self._note()
 
-    def _read(self, name: str) -> dict | None:
-        path = self.folder / name
-        return json.loads(path.read_text()) if path.is_file() else None
-
     def _check(self, found: dict) -> None:
-        other = sorted(key for key in self.record if found.get(key) != self.record[key])
+        other = sorted(key for key in self.record if found[key] != self.record[key])
         if other:
             raise ValueError(
-                f'{self.folder} has other latents in it: they differ in '
+                f'{self.folder} contains other latents: they differ in '
                 f'{", ".join(other)}. Remove the folder, or give another one.'
             )
 
     def append(self, moments: np.ndarray) -> None:
-        """The moments of the next images, (B, variants, 2 Z, h, w)."""
-        self._array[self.done : self.done + len(moments)] = moments
+        """Write the moments of the next images, (B, variants, 2 Z, h, w).
+
+        Raises:
+            ValueError: they are NaN or infinite, or too large for the stored type.
+        """
+        rows = slice(self.done, self.done + len(moments))
+        with np.errstate(over='ignore'):
+            self._array[rows] = moments
+        if not np.isfinite(self._array[rows]).all():
+            raise ValueError(
+                f'Moments of the images {rows.start} to {rows.stop - 1} are NaN or '
+                f'infinite as {self.record["dtype"]}. Check the weights of the first '
+                "stage, and use dtype 'float32'."
+            )
         self._array.flush()
         self.done += len(moments)
         self._note()
@@ -130,7 +163,7 @@ class LatentWriter:
             path.write_text(json.dumps(dict(self.record, done=self.done)))
 
     def finish(self) -> None:
-        """Give the files their names; nothing happens to a finished cache."""
+        """Give the files their names; a complete cache is left as it is."""
         if not (self.folder / _PROGRESS).is_file():
             return
         part = self.folder / _PART

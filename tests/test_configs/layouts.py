@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from mmadm.datasets.mask_file import encode, write_masks
+from mmadm.datasets.coco_masks import encode
+from mmadm.datasets.mask_file import write_masks
 from tests.conftest import draw_photo
 
 #: Images of each set.

@@ -1,4 +1,4 @@
-"""Latents that were made before the training are those that it would make."""
+"""Cached latents equal those of the training, and belong to its images."""
 
 import json
 import runpy
@@ -121,9 +121,9 @@ def test_moments_are_those_of_the_image_and_of_its_mirror_image(
 ):
     stage = make_stage()
     cache = LatentCache(make_cache(stage))
-    pictures = sorted(photo_folder.iterdir())
-    picture = np.asarray(Image.open(pictures[3]))[4:36, 8:40]
-    for mirrored, pixels in ((False, picture), (True, picture[:, ::-1])):
+    photos = sorted(photo_folder.iterdir())
+    photo = np.asarray(Image.open(photos[3]))[4:36, 8:40]
+    for mirrored, pixels in ((False, photo), (True, photo[:, ::-1])):
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
         with torch.no_grad():
             expected = encoder(stage)(image[None])[0]
@@ -155,13 +155,13 @@ def test_an_interrupted_cache_is_completed(make_cache, tmp_path):
 
     def interrupted(images: Tensor) -> Tensor:
         calls.append(len(images))
-        if len(calls) == 3:  # the first call tells the shape
+        if len(calls) == 3:  # the first call is for the shape
             raise KeyboardInterrupt
         return encode(images)
 
     with pytest.raises(KeyboardInterrupt):
         make_cache(stage, 'parts', interrupted)
-    with pytest.raises(FileNotFoundError, match=r'not finished.*goes on'):
+    with pytest.raises(FileNotFoundError, match=r'not complete.*continues'):
         LatentCache(tmp_path / 'parts')
     encoded = []
 
@@ -207,7 +207,73 @@ def test_other_images_are_noticed(make_cache, photo_folder):
         CachedLatents(make_dataset(photo_folder), folder)
 
 
-def test_images_that_chance_decides_on_are_refused(photo_folder, tmp_path):
+def test_an_image_that_is_edited_in_place_is_noticed(make_cache, photo_folder):
+    """Also two of equal size that are exchanged, and an edit that keeps the size."""
+    for i, path in enumerate(sorted(photo_folder.iterdir())):
+        array = np.random.default_rng(i).integers(0, 256, (40, 48, 3), np.uint8)
+        Image.fromarray(array).save(path, compress_level=0)
+    folder = make_cache(make_stage())
+    CachedLatents(make_dataset(photo_folder), folder)
+    first, second = (photo_folder / f'photo_{i}.png' for i in (2, 3))
+    contents = first.read_bytes(), second.read_bytes()
+    assert len(contents[0]) == len(contents[1])
+    for changed in (contents[::-1], (contents[0], contents[0])):
+        for path, content in zip((first, second), changed):
+            path.write_bytes(content)
+        with pytest.raises(ValueError, match=r'other images.*content.*Remove'):
+            CachedLatents(make_dataset(photo_folder), folder)
+        with pytest.raises(ValueError, match=r'contains other latents.*images'):
+            make_cache(make_stage())
+
+
+def test_where_maps_are_encoded_their_files_count(tmp_path):
+    for i in range(2):
+        for kind in ('images', 'maps'):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.new('L', (32, 32), 40 * i).save(tmp_path / kind / f'{i}.png')
+
+    def dataset() -> ImageDataset:
+        pack = PackDiffusionInputs(image='gt_seg_map', condition='img')
+        prefix = dict(img_path='images', seg_map_path='maps')
+        return ImageDataset(str(tmp_path), prefix, pipeline=[LoadImages(), pack])
+
+    def encode(images: Tensor) -> Tensor:
+        return images.float().expand(-1, 2, -1, -1)
+
+    folder = cache_latents(dataset(), encode, 'w', tmp_path / 'cache')
+    CachedLatents(dataset(), folder)
+    Image.new('L', (32, 32), 7).save(tmp_path / 'maps' / '1.png')
+    with pytest.raises(ValueError, match='other images'):
+        CachedLatents(dataset(), folder)
+
+
+def test_a_damaged_image_is_not_replaced_by_another(make_cache, photo_folder):
+    path = photo_folder / 'photo_3.png'
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r'No latents of image 3\. .*photo_3\.png'):
+        make_cache(make_stage())
+
+
+@pytest.mark.parametrize('value, dtype', [(np.nan, 'float32'), (1e6, 'float16')])
+def test_moments_that_are_not_finite_are_refused(photo_folder, tmp_path, value, dtype):
+    def encode(images: Tensor) -> Tensor:
+        return torch.full((len(images), 2, 4, 4), value)
+
+    dataset = make_dataset(photo_folder)
+    with pytest.raises(ValueError, match=rf'0 to 4 are NaN or infinite as {dtype}'):
+        cache_latents(dataset, encode, 'w', tmp_path / 'cache', dtype=dtype)
+    with pytest.raises(FileNotFoundError, match='not complete'):
+        LatentCache(tmp_path / 'cache')
+
+
+def test_impossible_numbers_are_refused(photo_folder, tmp_path):
+    dataset = make_dataset(photo_folder)
+    for options in (dict(batch_size=0), dict(num_workers=-1)):
+        with pytest.raises(ValueError, match='is not possible'):
+            cache_latents(dataset, None, '', tmp_path / 'cache', **options)
+
+
+def test_random_images_are_refused(photo_folder, tmp_path):
     dataset = make_dataset(photo_folder, RandomCrop(size=32))
     with pytest.raises(ValueError, match=r'another seed.*RandomCrop.*CenterCrop'):
         cache_latents(dataset, encoder(make_stage()), '', tmp_path / 'cache')
@@ -228,11 +294,26 @@ def test_latents_of_another_first_stage_are_refused(make_cache, photo_folder):
         LatentCacheHook().before_train(runner)
 
 
-def test_a_truncated_file_is_noticed(make_cache):
+@pytest.mark.parametrize(
+    'content', [None, b'', np.zeros((3, 2, 6, 16, 16), np.float32), np.zeros(3)]
+)
+def test_a_damaged_file_is_noticed(make_cache, content):
+    path = make_cache(make_stage()) / 'moments.npy'
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    else:
+        path.write_bytes(path.read_bytes()[:3000] if content is None else content)
+    with pytest.raises(ValueError, match=r'damaged.*moments\.npy.*Remove the folder'):
+        LatentCache(path.parent)
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"shape": [5]}'])
+def test_a_damaged_record_is_noticed(make_cache, text):
     folder = make_cache(make_stage())
-    np.save(folder / 'moments.npy', np.zeros((3, 2, 6, 16, 16), np.float32))
-    with pytest.raises(ValueError, match=r'broken.*Remove the folder'):
-        LatentCache(folder)
+    (folder / 'latents.json').write_text(text)
+    for use in (lambda: LatentCache(folder), lambda: make_cache(make_stage())):
+        with pytest.raises(ValueError, match=r'damaged.*latents\.json.*Remove'):
+            use()
 
 
 CONFIG = """\
@@ -277,7 +358,7 @@ def test_the_tool_writes_what_the_config_trains_on(photo_folder, tmp_path):
     assert cache.record['first_stage'] == weights_hash(stage)
 
 
-def test_the_tool_says_that_pixels_need_no_cache(toy_config):
+def test_the_tool_refuses_first_stages_without_moments(toy_config):
     make_encoder = runpy.run_path(str(TOOL))['make_encoder']
     with pytest.raises(ValueError, match=r'ResidualStage has no moments.*KLAuto'):
         make_encoder(load_config(str(toy_config)), 'cpu')

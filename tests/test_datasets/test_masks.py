@@ -1,6 +1,7 @@
-"""Holes for inpainting: their areas, their file, what the model sees of them."""
+"""Masks for inpainting: area of their holes, their file, conditions made of them."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,14 @@ import torch
 from PIL import Image
 
 from mmadm.datasets import ImageDataset, SeededIndex
-from mmadm.datasets.conversion import check_names, draw_masks, masks_from_folder
-from mmadm.datasets.mask_file import decode, digest, encode, read_masks, write_masks
+from mmadm.datasets.coco_masks import encode
+from mmadm.datasets.conversion import (
+    check_names,
+    draw_masks,
+    image_names,
+    masks_from_folder,
+)
+from mmadm.datasets.mask_file import decode, digest, read_masks, write_masks
 from mmadm.datasets.masks import MASKS, scored_mask
 from mmadm.datasets.transforms import (
     FixedMask,
@@ -23,7 +30,7 @@ from mmadm.models import DiffusionPreprocessor
 
 SIZE = (256, 256)
 
-# Hole area of LaMa's masks: mean as drawn, share above a half, mean after selection,
+# Hole area of LaMa's masks: mean as drawn, fraction above half, mean after selection,
 # standard deviation after selection; measured with LaMa's generator (4,000 draws).
 LAMA = dict(
     thin=(0.294, 0.029, 0.283, 0.132),
@@ -51,8 +58,8 @@ def test_free_form_masks_hide_some_and_not_all(size):
     masks = [MASKS['free_form'](size, rng) for _ in range(200)]
     assert {mask.shape for mask in masks} == {size}
     assert {value for mask in masks for value in np.unique(mask)} == {0, 1}
-    shares = np.array([mask.mean() for mask in masks])
-    assert 0 < shares.min() < 0.2 and 0.5 < shares.max() < 1
+    hidden = np.array([mask.mean() for mask in masks])
+    assert 0 < hidden.min() < 0.2 and 0.5 < hidden.max() < 1
 
 
 def test_boxes_and_strokes_stay_in_proportion():
@@ -100,8 +107,8 @@ def test_the_mask_may_be_a_fourth_channel(photo_folder):
     sample, condition = item['data_samples'], item['inputs']['condition']
     assert condition.shape == (4, 40, 48)
     assert torch.equal(condition[3:], sample.mask * 255)
-    answer = torch.zeros(3, 40, 48)
-    pasted = DiffusionPreprocessor().to_uint8(answer, sample)
+    output = torch.zeros(3, 40, 48)
+    pasted = DiffusionPreprocessor().to_uint8(output, sample)
     known = ~sample.mask[0].bool()
     assert torch.equal(pasted[:, known], sample.gt_img[:, known])
     assert (pasted[:, ~known] == 128).all()
@@ -177,6 +184,7 @@ def test_masks_follow_from_seed_and_name_alone():
         ('[]', 'Not a file of test masks'),
         ('{"masks": {}}', 'Not a file of test masks'),
         ('{"info": {"sha256": "0"}, "masks": {}}', 'Test masks were changed'),
+        ('{"info": {"sha256": "0"}, "masks": {"a": {"size": [4]}}}', 'Not a file of'),
     ],
 )
 def test_a_broken_file_is_named(mask_file, text, message):
@@ -194,6 +202,30 @@ def test_a_changed_mask_is_noticed(mask_file):
         read_masks(mask_file)
     with pytest.raises(FileNotFoundError, match=r'not found.*inpainting_masks\.py'):
         read_masks(mask_file.with_name('no.json'))
+
+
+@pytest.mark.parametrize('counts', ['', '52', 'o', 'PPYo0', [7], [4, -4, 40 * 48]])
+def test_run_lengths_that_do_not_fill_the_image_are_refused(mask_file, counts):
+    """Even where the hash is right: pycocotools would return uninitialised memory."""
+    masks = {'photo_0': dict(size=[40, 48], counts=counts)}
+    write_masks(mask_file, masks)
+    with pytest.raises(ValueError, match=r'Not a file of test masks.*run lengths'):
+        read_masks(mask_file)
+
+
+def test_other_files_are_not_overwritten(mask_file):
+    other = mask_file.with_name('annotations.json')
+    other.write_text('[1]')
+    with pytest.raises(ValueError, match=r'annotations\.json exists and is not a file'):
+        write_masks(other, read_masks(mask_file))
+    assert other.read_text() == '[1]'
+    mask_file.write_text('{"info": {}, "masks": 7}')
+    write_masks(mask_file, {})
+
+
+def test_masks_are_drawn_in_spawned_workers():
+    transform = pickle.loads(pickle.dumps(MASKS['thin']))
+    assert transform(SIZE, np.random.default_rng(0)).any()
 
 
 def test_images_without_a_mask_are_counted(mask_file):
@@ -216,17 +248,29 @@ def test_both_polarities_become_the_same_holes(tmp_path):
         assert np.array_equal(decode(masks['a']), hole)
 
 
-def test_masks_are_dealt_out_or_found_by_name(tmp_path):
+def test_masks_are_paired_by_name_or_taken_in_their_order_on_request(tmp_path):
     for i in range(2):
         image = np.zeros((8, 8), np.uint8)
         image[i] = 255
-        Image.fromarray(image).save(tmp_path / f'{i}.png')
-    dealt = masks_from_folder(['x', 'y', 'z'], tmp_path, 'white', (8, 8))
-    assert dealt['x'] == dealt['z'] != dealt['y']
+        Image.fromarray(image).save(tmp_path / f'{i}_mask.png')
+    cycle = masks_from_folder(['x', 'y', 'z'], tmp_path, 'white', (8, 8), cycle=True)
+    assert cycle['x'] == cycle['z'] != cycle['y']
     named = masks_from_folder(['1', '0'], tmp_path, 'white', (8, 8))
-    assert (named['1'], named['0']) == (dealt['y'], dealt['x'])
-    larger = masks_from_folder(['x'], tmp_path, 'white', (16, 32))
-    assert decode(larger['x']).sum() == 2 * 32
+    assert (named['1'], named['0']) == (cycle['y'], cycle['x'])
+    larger = masks_from_folder(['0'], tmp_path, 'white', (16, 32))
+    assert decode(larger['0']).sum() == 2 * 32
+    for names in (['0', '2'], ['x', 'y', 'z']):
+        with pytest.raises(ValueError, match=r'no partner: .*--cycle'):
+            masks_from_folder(names, tmp_path, 'white', (8, 8))
+
+
+def test_images_that_would_share_a_mask_are_refused(tmp_path):
+    listed = tmp_path / 'names.txt'
+    listed.write_text('a/1.png\nb/1.png\n')
+    with pytest.raises(ValueError, match=r'Two images of one name: a.1\.png and b.1'):
+        image_names(listed)
+    listed.write_text('a/1.png\nb/2.png\n')
+    assert image_names(listed) == ['1', '2']
 
 
 def test_a_mask_that_hides_nothing_is_refused(tmp_path):
@@ -241,9 +285,9 @@ def test_published_masks_hide_less_than_they_show(data_root, tmp_path, origin, h
     for path in (data_root / 'masks_sample').glob(f'{origin}_*.png'):
         (tmp_path / path.name).symlink_to(path)
     names = [path.stem for path in tmp_path.iterdir()]
-    shares = {}
+    hidden = {}
     for colour in ('white', 'black'):
         masks = masks_from_folder(names, tmp_path, colour)
-        shares[colour] = np.mean([decode(entry).mean() for entry in masks.values()])
-    assert 0.2 < shares.pop(hole) < 0.45
-    assert 0.55 < shares.popitem()[1] < 0.8
+        hidden[colour] = np.mean([decode(entry).mean() for entry in masks.values()])
+    assert 0.2 < hidden.pop(hole) < 0.45
+    assert 0.55 < hidden.popitem()[1] < 0.8

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from scipy.io import savemat
 
 from mmadm.datasets import CocoSaliency, ImageDataset, SeededIndex
+from mmadm.datasets.coco_masks import decode, encode
 from mmadm.datasets.transforms import (
     BicubicCondition,
     LoadBoundaries,
@@ -351,21 +352,116 @@ def test_files_that_are_missing_or_no_annotations_are_named(tmp_path):
         saliency(root)
 
 
+NEAR = [4, 4, 20, 4, 20, 12]
+
+
 @pytest.mark.parametrize(
-    'segmentation',
+    'segmentation, message',
     [
-        [[1, 2, 3]],
-        [],
-        dict(size=[40, 48], counts=[7]),
-        dict(size=[8, 8], counts=[64]),
-        dict(counts=[7]),
+        ([[1, 2, 3]], 'a polygon of 3 coordinates'),
+        ([NEAR, []], 'a polygon of 0 coordinates'),
+        ([[4, 4, 1e9, 4, 20, 12]], 'far outside'),
+        ([[4, 4, -1e9, 4, 20, 12]], 'far outside'),
+        ([[4, 4, float('nan'), 4, 20, 12]], 'not finite'),
+        ([[4, 4, float('inf'), 4, 20, 12]], 'not finite'),
+        ([[-40, -40, 90, 90] * 5000], 'outlines of more than 1,000,000 pixels'),
+        ([['a', 'b'] * 3], 'not a list of numbers'),
+        ([[True, False] * 3], 'not a list of numbers'),
+        (NEAR, 'not a list of numbers'),
+        ([[NEAR, NEAR[:4]]], 'not a list of numbers'),
+        ('polygon', 'str is no form of a mask'),
+        (dict(size=[40, 48], counts=[7]), 'do not fill the image'),
+        (dict(size=[40, 48], counts=[2000, -80]), 'do not fill the image'),
+        (dict(size=[40, 48], counts=[2**62] * 4 + [1920]), 'do not fill the image'),
+        (dict(size=[40, 48], counts=[0.5, 1919.5]), 'not integers'),
+        (dict(size=[40, 48], counts='52'), 'do not fill the image'),
+        (dict(size=[40, 48], counts='o' * 40), 'damaged'),
+        (dict(size=[40, 48], counts='\x7f'), 'damaged'),
+        (dict(size=[40, 48], counts=''), 'damaged'),
+        (dict(size=[40, 48]), 'not integers'),
+        (dict(size=[8, 8], counts=[64]), 'a mask of the size'),
+        (dict(counts=[7]), 'the size None'),
     ],
 )
-def test_a_broken_mask_is_named_or_left_out(tmp_path, segmentation):
-    ann = dict(id=1, image_id=1, category_id=7, segmentation=segmentation)
+def test_damaged_geometry_is_refused_by_its_id(tmp_path, segmentation, message):
+    """pycocotools crashes, hangs or returns uninitialised memory for some of them."""
+    ann = dict(id=12, image_id=1, category_id=7, segmentation=segmentation)
     root = coco(tmp_path, annotations=[ann])
-    with pytest.raises(ValueError, match=r'1\.png|None of the 3 images'):
-        saliency(root)[0]
+    with pytest.raises(ValueError, match=rf'ann\.json.*\n.*12 of .*1\.png.*{message}'):
+        saliency(root)
+    results = dict(img=draw_photo(1), img_path='1.png', ann_size=(40, 48))
+    with pytest.raises(ValueError, match=rf'1\.png.*{message}'):
+        UnionOfInstances()(results | dict(instances=[segmentation]))
+
+
+def test_annotations_without_a_mask_are_counted(tmp_path, capsys):
+    empty = [dict(id=i, image_id=1, category_id=7, segmentation=[]) for i in range(2)]
+    whole = dict(id=3, image_id=2, category_id=7, segmentation=[NEAR])
+    assert len(saliency(coco(tmp_path, annotations=[*empty, whole]))) == 1
+    assert '2 annotations of' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_run_lengths_are_read_as_by_pycocotools(seed):
+    rng = np.random.default_rng(seed)
+    for height, width in ((1, 1), (7, 5), (300, 200)):
+        mask = (rng.random((height, width)) > rng.random()).astype(np.uint8)
+        if seed == 4:
+            mask[:] = 1
+        elif seed == 3:  # long runs
+            mask = np.sort(mask.ravel()).reshape(width, height).T.copy()
+        entry = encode(mask)
+        assert np.array_equal(decode(entry, (height, width)), mask)
+        runs = np.diff(np.flatnonzero(np.diff(mask.T.ravel(), prepend=2, append=2)))
+        plain = dict(entry, counts=([0] if mask[0, 0] else []) + runs.tolist())
+        assert np.array_equal(decode(plain, (height, width)), mask)
+
+
+def test_polygons_may_reach_a_little_beyond_the_image():
+    polygon = [[-3.5, 4, 60, 4, 60, 12, -3.5, 12]]
+    inside = [[0, 4, 48, 4, 48, 12, 0, 12]]
+    assert np.array_equal(decode(polygon, (40, 48)), decode(inside, (40, 48)))
+
+
+SIZE = dict(height=40, width=48)
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            dict(categories=[dict(id=7, name='cat'), dict(id=9, name='cat')]),
+            "several categories with the name 'cat'",
+        ),
+        (
+            dict(categories=[dict(id=7, name='cat'), dict(id=7, name='dog')]),
+            'several categories with the id 7',
+        ),
+        (
+            dict(images=[dict(id=1, file_name=f'{i}.png', **SIZE) for i in (1, 2)]),
+            'several images with the id 1',
+        ),
+        (
+            dict(images=[dict(id=i, file_name='1.png', **SIZE) for i in (1, 2)]),
+            "several images with the file_name '1.png'",
+        ),
+        (
+            dict(annotations=[dict(image_id=1, category_id=4, segmentation=[NEAR])]),
+            'annotates the category 4, which it does not list',
+        ),
+        (
+            dict(images=[dict(id=1, file_name='1.png', height=40, width=-48)]),
+            'does not consist of positive integers',
+        ),
+        (
+            dict(images=[dict(id=1, file_name='1.png', height=10**6, width=10**6)]),
+            'exceeds 90,000,000 pixels',
+        ),
+    ],
+)
+def test_ids_names_and_sizes_must_be_consistent(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=rf'ann\.json .*{message}'):
+        saliency(coco(tmp_path, **changes))
 
 
 def test_an_image_of_another_size_than_annotated_is_named(tmp_path):

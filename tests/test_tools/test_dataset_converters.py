@@ -28,12 +28,12 @@ from mmadm.utils.images import read_image
 from tests.conftest import ROOT, draw_photo
 from tests.test_datasets.test_pairs import write_boundaries
 
-SUBSET = dict(subset=True, workers=2)
+SUBSET = dict(subset=True, num_workers=2)
 
 
-def save(path: Path, picture: np.ndarray) -> None:
+def save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
 
 
 def files(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -48,7 +48,7 @@ def files(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-# Work
+# Helpers
 
 
 def test_results_come_in_order_and_errors_come_through():
@@ -64,6 +64,8 @@ def test_results_come_in_order_and_errors_come_through():
     with pytest.raises(KeyboardInterrupt):
         run(range(1000), job, 1, 'Interrupted')
     assert len(done) < 1000
+    with pytest.raises(ValueError, match='num_workers=-1 is not possible'):
+        run(range(3), job, -1, 'Negative')
 
 
 # DIV2K
@@ -91,7 +93,7 @@ def test_sub_images_cover_the_photograph(div2k):
     assert seen.all()
 
 
-def test_what_is_there_is_not_made_again_and_what_is_missing_is(div2k):
+def test_existing_files_are_kept_and_missing_ones_are_made(div2k):
     prepare_div2k(div2k, size=32, stride=16, **SUBSET)
     folder = div2k / 'DIV2K_train_HR_sub'
     before = files(folder)
@@ -140,7 +142,7 @@ def test_a_broken_photograph_is_named_and_leaves_nothing_half(div2k):
 
 
 def test_a_broken_test_photograph_is_named_before_any_cutting(div2k):
-    (div2k / 'DIV2K_valid_HR' / '0801.png').write_text('no picture')
+    (div2k / 'DIV2K_valid_HR' / '0801.png').write_text('not an image')
     with pytest.raises(ValueError, match=r'1 images are wrong:\n.*0801\.png'):
         prepare_div2k(div2k, size=32, stride=16, **SUBSET)
     assert not (div2k / 'DIV2K_train_HR_sub').exists()
@@ -149,8 +151,72 @@ def test_a_broken_test_photograph_is_named_before_any_cutting(div2k):
 def test_sub_images_of_another_size_or_stride_are_not_mixed(div2k):
     prepare_div2k(div2k, size=32, stride=16, **SUBSET)
     for size, stride in ((32, 32), (24, 16)):
-        with pytest.raises(ValueError, match=r"HR_sub was prepared with \{'s"):
+        with pytest.raises(ValueError, match=r"HR_sub was converted with \{'s"):
             prepare_div2k(div2k, size=size, stride=stride, **SUBSET)
+
+
+def convert_div2k(root: Path) -> dict[str, int]:
+    return prepare_div2k(root, size=32, stride=16, **SUBSET)
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Two files exchange their content."""
+    contents = first.read_bytes(), second.read_bytes()
+    second.write_bytes(contents[0])
+    first.write_bytes(contents[1])
+
+
+def test_sub_images_of_changed_photographs_are_refused_by_name(div2k):
+    """Also of those of equal size that were exchanged."""
+    for name in ('0001', '0800'):
+        array = np.random.default_rng(int(name)).integers(0, 256, (50, 70, 3), np.uint8)
+        photo = div2k / 'DIV2K_train_HR' / f'{name}.png'
+        Image.fromarray(array).save(photo, compress_level=0)
+    folder = div2k / 'DIV2K_train_HR_sub'
+    convert_div2k(div2k)
+    before = files(folder)
+    photos = sorted((div2k / 'DIV2K_train_HR').iterdir())
+    assert photos[0].stat().st_size == photos[1].stat().st_size
+    exchange(*photos)
+    with pytest.raises(ValueError, match=r'24 images whose sources have changed.*0001'):
+        convert_div2k(div2k)
+    assert files(folder) == before
+
+    exchange(*photos)
+    assert convert_div2k(div2k)['sub-images'] == 24 and files(folder) == before
+    save(photos[0], draw_photo(3, 50, 70))
+    with pytest.raises(ValueError, match=r'12 images whose .*0001_32_0000_0000\.png'):
+        convert_div2k(div2k)
+    for path in folder.glob('0001_*'):
+        path.unlink()
+    convert_div2k(div2k)
+    window = read_image(folder / '0001_32_0000_0000.png', 'color')
+    assert np.array_equal(window, draw_photo(3, 50, 70)[:32, :32])
+
+
+def test_sub_images_of_unknown_or_removed_sources_are_refused(div2k):
+    convert_div2k(div2k)
+    folder = div2k / 'DIV2K_train_HR_sub'
+    save(folder / 'mine.png', draw_photo(0))
+    with pytest.raises(ValueError, match=r'1 images that this command did not.*mi'):
+        convert_div2k(div2k)
+    (folder / 'mine.png').unlink()
+    photo = div2k / 'DIV2K_train_HR' / '0800.png'
+    photo.rename(div2k / '0800.png')
+    with pytest.raises(ValueError, match=r'12 images .* are gone .*0800_32'):
+        convert_div2k(div2k)
+    (div2k / '0800.png').rename(photo)
+    save(div2k / 'DIV2K_train_HR' / '0002.png', draw_photo(5, 50, 70))
+    assert convert_div2k(div2k)['sub-images'] == 36  # more photographs are welcome
+    (folder / 'sources.json').unlink()
+    with pytest.raises(ValueError, match='without a record of their sources'):
+        convert_div2k(div2k)
+
+
+def test_a_photograph_in_two_formats_is_refused(div2k):
+    save(div2k / 'DIV2K_train_HR' / '0001.jpg', draw_photo(0, 50, 70))
+    with pytest.raises(ValueError, match=r'Two images of one name: .*0001'):
+        convert_div2k(div2k)
 
 
 # DUTS
@@ -184,8 +250,25 @@ def test_all_wrong_pairs_of_duts_are_named_at_once(duts):
         check_duts(duts, decode=False, **SUBSET)
 
 
+def test_masks_of_zero_and_one_count_and_others_are_refused(duts, capsys):
+    folder = duts / 'DUTS-TR' / 'DUTS-TR-Mask'
+    half = np.arange(40 * 48).reshape(40, 48) % 2
+    save(folder / '0.png', half.astype(np.uint8))
+    assert check_duts(duts, **SUBSET)['DUTS-TR'] == 3
+    save(folder / '0.png', np.zeros((40, 48), np.uint8))
+    check_duts(duts, **SUBSET)
+    assert '1 masks of DUTS-TR are black or white everywhere: 0.png' in (
+        capsys.readouterr().out
+    )
+    red = np.stack([half * 255, half * 0, half * 0], axis=2).astype(np.uint8)
+    for mask in (red, (half * 7).astype(np.uint8)):
+        save(folder / '0.png', mask)
+        with pytest.raises(ValueError, match=r'1 pairs of DUTS-TR are wrong.*0\.png'):
+            check_duts(duts, **SUBSET)
+
+
 @pytest.mark.parametrize('lost', ['DUTS-TR-Image/1.jpg', 'DUTS-TR-Mask/1.png'])
-def test_lonely_files_of_duts_are_named(duts, lost):
+def test_files_of_duts_without_partner_are_named(duts, lost):
     (duts / 'DUTS-TR' / lost).unlink()
     with pytest.raises(ValueError, match=r'1 of the files .* no partner: 1'):
         check_duts(duts, **SUBSET)
@@ -217,13 +300,13 @@ def test_faces_are_resized_and_recorded(faces, tmp_path):
         prepare_celeba_hq(faces, out, 32, 'bilinear', **SUBSET)
 
 
-def test_an_interrupted_preparation_goes_on_in_the_same_way_only(faces, tmp_path):
+def test_an_interrupted_conversion_continues_with_the_same_options(faces, tmp_path):
     broken = faces / '00011.jpg'
     content = broken.read_bytes()
     broken.write_bytes(content[:100])
     out = tmp_path / 'out'
     with pytest.raises(ValueError, match=r'00011\.jpg'):
-        prepare_celeba_hq(faces, out, 32, 'box', **SUBSET | dict(workers=1))
+        prepare_celeba_hq(faces, out, 32, 'box', **SUBSET | dict(num_workers=1))
     assert len(list((out / 'images').iterdir())) == 11
     broken.write_bytes(content)
     with pytest.raises(ValueError, match=r"'filter': 'box'.*not.*'lanczos'"):
@@ -232,7 +315,7 @@ def test_an_interrupted_preparation_goes_on_in_the_same_way_only(faces, tmp_path
     assert prepare_celeba_hq(faces, out, 32, 'box', **SUBSET) == whole
 
     (out / 'prepared.json').write_text('[')
-    with pytest.raises(ValueError, match=r'Broken record.*prepared\.json'):
+    with pytest.raises(ValueError, match=r'Damaged record.*prepared\.json'):
         prepare_celeba_hq(faces, out, 32, 'box', **SUBSET)
 
 
@@ -242,7 +325,7 @@ def test_the_hash_is_of_the_pixels(faces, tmp_path):
     assert prepare_celeba_hq(faces, tmp_path / 'b', 32, **SUBSET)['sha256'] != first
 
 
-def test_what_is_wrong_with_faces_is_said_before_any_work(faces, tmp_path):
+def test_wrong_faces_are_reported_before_any_conversion(faces, tmp_path):
     out = tmp_path / 'out'
     with pytest.raises(FileNotFoundError, match='has 12 of 30000'):
         prepare_celeba_hq(faces, out)
@@ -250,10 +333,47 @@ def test_what_is_wrong_with_faces_is_said_before_any_work(faces, tmp_path):
         prepare_celeba_hq(faces, out, method='area', **SUBSET)
     with pytest.raises(ValueError, match=r'2000 of 12 images'):
         prepare_celeba_hq(faces, out, split=adm_code_split, **SUBSET)
+    for inside in (faces, tmp_path):
+        with pytest.raises(ValueError, match=r'would be sources.*another --out'):
+            prepare_celeba_hq(inside, tmp_path / 'faces', 32, **SUBSET)
     save(faces / 'b' / '00003.jpg', draw_photo(0, 64, 64))
     with pytest.raises(ValueError, match=r'Two images of one name: .*00003.*00003'):
         prepare_celeba_hq(faces, out, 32, **SUBSET)
     assert not out.exists()
+
+
+def test_faces_of_another_source_are_not_mixed(faces, tmp_path):
+    out = tmp_path / 'out'
+    prepare_celeba_hq(faces, out, 32, **SUBSET)
+    before = files(out)
+    for i in range(12):
+        save(tmp_path / 'others' / f'{i:05d}.jpg', draw_photo(50 + i, 64, 64))
+    with pytest.raises(ValueError, match=r'12 images whose sources have changed'):
+        prepare_celeba_hq(tmp_path / 'others', out, 32, **SUBSET)
+    (faces / '00011.jpg').unlink()
+    with pytest.raises(ValueError, match=r'1 images whose .* gone .*00011\.png'):
+        prepare_celeba_hq(faces, out, 32, **SUBSET)
+    assert files(out) == before
+    (out / 'images' / '00011.png').unlink()
+    assert prepare_celeba_hq(faces, out, 32, **SUBSET)['count'] == 11
+
+
+def test_faces_that_were_changed_after_the_conversion_are_noticed(faces, tmp_path):
+    out = tmp_path / 'out'
+    record = prepare_celeba_hq(faces, out, 32, **SUBSET)
+    (out / 'images' / '00005.png').unlink()
+    assert prepare_celeba_hq(faces, out, 32, **SUBSET) == record
+    save(out / 'images' / '00005.png', draw_photo(1, 32, 32))
+    with pytest.raises(ValueError, match=r'images .* were changed after they'):
+        prepare_celeba_hq(faces, out, 32, **SUBSET)
+
+
+def test_hidden_files_do_not_count_and_linked_folders_do(faces, tmp_path):
+    save(faces / '.ipynb_checkpoints' / '00003.jpg', draw_photo(1, 64, 64))
+    save(tmp_path / 'elsewhere' / '00012.jpg', draw_photo(1, 64, 64))
+    (faces / '._00001.jpg').write_text('resource fork')
+    (faces / 'linked').symlink_to(tmp_path / 'elsewhere')
+    assert prepare_celeba_hq(faces, tmp_path / 'out', 32, **SUBSET)['count'] == 13
 
 
 def test_faces_must_be_large_squares(faces, tmp_path):
@@ -305,6 +425,28 @@ def test_images_that_lamas_lists_miss_are_named(tmp_path):
         lama_split(['face_a.png'], folder, subset=True)
     with pytest.raises(FileNotFoundError, match=r'train_shuffled\.flist'):
         lama_split(names, tmp_path)
+
+
+def test_lists_that_are_not_lamas_are_refused(tmp_path):
+    names = [f'{number}.png' for number in range(2010)]
+    folder = lists(tmp_path / 'lists', list(range(2005)), [2004, 2006])
+    with pytest.raises(ValueError, match='1 images are in both lists of LaMa'):
+        lama_split(names, folder, subset=True)
+    lists(folder, list(range(2005)), [2006, 2006])
+    with pytest.raises(ValueError, match=r'val_shuffled\.flist has a name twice'):
+        lama_split(names, folder)
+    (folder / 'train_shuffled.flist').write_text('face_a.jpg\n')
+    with pytest.raises(ValueError, match=r"train_.*flist has the name 'face_a'"):
+        lama_split(names, folder)
+
+
+def test_images_are_found_by_unique_numbers(tmp_path, capsys):
+    folder = lists(tmp_path / 'lists', list(range(1, 2005)), [2005])
+    names = [f'{number}.png' for number in range(1, 2010)]
+    lama_split(names, folder)
+    assert 'Neither 0 nor 30000' in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r'images of the number 7: 7\.png and 0007'):
+        lama_split([*names, '0007.png'], folder)
 
 
 def test_the_authors_split_takes_the_last_names():
@@ -369,7 +511,7 @@ def test_missing_variants_are_made_again(bsds500):
     }
     same = [name for name in before if 'val0_120.0_1_1' not in name]
     assert all(after[name] == before[name] for name in same)
-    with pytest.raises(ValueError, match=r"augmented was prepared with \{'angles': 3"):
+    with pytest.raises(ValueError, match=r"augmented was converted with \{'angles': 3"):
         prepare_bsds500(bsds500, angles=2, scales=(1,), **SUBSET)
 
 
@@ -419,6 +561,40 @@ def test_wrong_pairs_of_bsds500_are_named(bsds500):
         prepare_bsds500(bsds500, **SUBSET)
 
 
+def test_pairs_of_changed_ground_truth_are_refused_by_name(bsds500):
+    options = dict(angles=1, scales=(1,), **SUBSET)
+    prepare_bsds500(bsds500, **options)
+    edges = np.ones((2, 40, 60), np.uint8)
+    write_boundaries(bsds500 / 'groundTruth' / 'val' / 'val1.mat', edges)
+    with pytest.raises(ValueError, match=r'4 images whose sources .*val1_000\.0_1_0'):
+        prepare_bsds500(bsds500, **options)
+
+
+def test_images_of_one_name_in_train_and_val_are_refused(bsds500):
+    for kind, suffix in (('images', 'jpg'), ('groundTruth', 'mat')):
+        folder = bsds500 / kind / 'val'
+        (folder / f'val1.{suffix}').rename(folder / f'train1.{suffix}')
+    with pytest.raises(ValueError, match=r'Two images of one name: .*train1'):
+        prepare_bsds500(bsds500, **SUBSET)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(angles=0),
+        dict(angles=10**9),
+        dict(scales=()),
+        dict(scales=(1, float('nan'))),
+        dict(scales=(float('inf'),)),
+        dict(scales=(1, 1.0)),
+        dict(scales=(-1,)),
+    ],
+)
+def test_impossible_angles_and_scales_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match=r'are not possible. Give 1 to 3600 angles'):
+        prepare_bsds500(tmp_path, **options)
+
+
 def test_real_releases_pass(data_root):
     counts = prepare_bsds500(data_root / 'BSDS500/data', check_only=True)
     assert counts == dict(train=200, val=100, test=200)
@@ -449,10 +625,28 @@ def test_the_tools_report_counts(monkeypatch, capsys, div2k):
 
 def test_pairs_are_checked_by_their_tools(monkeypatch, capsys, tmp_path, duts, bsds500):
     assert tool(monkeypatch, 'duts', duts, '--subset', '--fast') == 0
-    assert 'DUTS-TE: 3 pairs, all fit' in capsys.readouterr().out
+    assert 'DUTS-TE: 3 pairs, sizes checked' in capsys.readouterr().out
     assert tool(monkeypatch, 'bsds500', bsds500, '--subset', '--check-only') == 0
     assert 'val: 2' in capsys.readouterr().out
     assert not (bsds500 / 'augmented').exists()
+
+
+@pytest.mark.parametrize(
+    'name, options, message',
+    [
+        ('celeba_hq', ['--size', 0], 'size=0 is not possible. Give at least 1'),
+        ('celeba_hq', ['--num-workers', -1], 'num_workers=-1 is not possible'),
+        ('div2k', ['--stride', 0], r'Give 0 < --stride <= --size'),
+        ('bsds500', ['--scales', 'nan'], 'are not possible'),
+    ],
+)
+def test_impossible_numbers_are_refused_by_the_tools(
+    monkeypatch, capsys, faces, tmp_path, name, options, message
+):
+    out = ['--out', tmp_path / 'out'] if name == 'celeba_hq' else []
+    assert tool(monkeypatch, name, faces, '--subset', *out, *options) == 1
+    error = capsys.readouterr().err
+    assert message in error and 'Traceback' not in error
 
 
 def test_faces_splits_and_masks_go_together(monkeypatch, capsys, faces, tmp_path):
@@ -472,11 +666,20 @@ def test_faces_splits_and_masks_go_together(monkeypatch, capsys, faces, tmp_path
     masks = out / 'masks.json'
     args = [masks, '--names', listed, '--size', 32, 32]
     assert tool(monkeypatch, 'inpainting_masks', *args, '--kind', 'free_form') == 0
-    told = capsys.readouterr().out
-    assert f'sha256 {json.loads(masks.read_text())["info"]["sha256"]}' in told
-    share = np.mean([decode(entry).mean() for entry in read_masks(masks).values()])
-    assert f'They hide {share:.1%}' in told
+    printed = capsys.readouterr().out
+    assert f'sha256 {json.loads(masks.read_text())["info"]["sha256"]}' in printed
+    hidden = np.mean([decode(entry).mean() for entry in read_masks(masks).values()])
+    assert f'They hide {hidden:.1%}' in printed
     assert sorted(read_masks(masks)) == [f'{i:05d}' for i in range(8, 12)]
     assert tool(monkeypatch, 'inpainting_masks', *args, '--check-only') == 0
     assert tool(monkeypatch, 'inpainting_masks', *args, '--from-masks', faces) == 1
     assert '--hole is missing' in capsys.readouterr().err
+    for option in (['--size', 0, 32], ['--seed', -1], ['--max-hole', 'nan']):
+        assert tool(monkeypatch, 'inpainting_masks', *args, *option) == 1
+        assert 'Give' in capsys.readouterr().err
+    annotations = tmp_path / 'annotations.json'
+    annotations.write_text('{"images": []}')
+    args[0] = annotations
+    assert tool(monkeypatch, 'inpainting_masks', *args) == 1
+    assert 'is not a file of test masks' in capsys.readouterr().err
+    assert annotations.read_text() == '{"images": []}'

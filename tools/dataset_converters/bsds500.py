@@ -11,13 +11,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'data_root', nargs='?', default='data/BSDS500/data', help='data root'
     )
-    parser.add_argument('--angles', type=int, default=16, help='rotations of a turn')
+    parser.add_argument('--angles', type=int, default=16, help='number of rotations')
     parser.add_argument(
         '--scales',
         type=float,
         nargs='+',
         default=[0.5, 1.0, 1.5],
-        help='sizes of each rotated pair',
+        help='of each rotated pair',
     )
     parser.add_argument(
         '--check-only', action='store_true', help='check, and write nothing'
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--subset',
         action='store_true',
-        help='be content with a part of the official images',
+        help='accept a part of the official images',
     )
     parser.add_argument(
         '--num-workers', type=int, default=0, help='threads, 0 for one per core'
@@ -37,7 +37,7 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('Run it again to go on with what is missing.'):
+    with readable_errors('Run it again to continue.'):
         from mmadm.datasets.conversion import prepare_bsds500
 
         counts = prepare_bsds500(

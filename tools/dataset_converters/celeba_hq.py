@@ -22,7 +22,8 @@ def parse_args() -> argparse.Namespace:
         '--split',
         choices=['lama', 'adm_code', 'none'],
         default='none',
-        help="LaMa's lists, or the last names of the sorted ones",
+        help='lama: the lists that the config of inpainting reads; adm_code: the last '
+        "names to test, as in the authors' code",
     )
     parser.add_argument(
         '--lists',
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--subset',
         action='store_true',
-        help='be content with a part of the official images',
+        help='accept a part of the official images',
     )
     parser.add_argument(
         '--num-workers', type=int, default=0, help='threads, 0 for one per core'
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def choose_split(args: argparse.Namespace):
-    """What makes the lists of names."""
+    """The function that makes the lists of names, None without a split."""
     from mmadm.datasets.conversion import adm_code_split, lama_split
 
     if args.split == 'adm_code':
@@ -54,7 +55,8 @@ def choose_split(args: argparse.Namespace):
     if args.split == 'lama' and not args.lists:
         raise ValueError(
             "The split of LaMa is read from LaMa's lists, but --lists is missing. Give "
-            'the folder of train_shuffled.flist and val_shuffled.flist.'
+            'the folder of train_shuffled.flist and val_shuffled.flist, which are in '
+            "LaMa's repository."
         )
     if args.split == 'lama':
         return partial(lama_split, lists=args.lists, subset=args.subset)
@@ -65,7 +67,7 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('Run it again to go on with what is missing.'):
+    with readable_errors('Run it again to continue.'):
         from mmadm.datasets.conversion import prepare_celeba_hq
 
         record = prepare_celeba_hq(
@@ -80,6 +82,9 @@ def main() -> None:
         )
         for key, value in record.items():
             print(f'{key}: {value}')
+        if args.split == 'lama' and not args.check_only:
+            print('Next, masks to validate and test: inpainting_masks.py, see')
+            print('docs/en/user_guides/datasets.md')
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--subset',
         action='store_true',
-        help='be content with a part of the official images',
+        help='accept a part of the official images',
     )
     parser.add_argument(
         '--num-workers', type=int, default=0, help='threads, 0 for one per core'
@@ -31,7 +31,7 @@ def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors('Run it again to go on with what is missing.'):
+    with readable_errors('Run it again to continue.'):
         from mmadm.datasets.conversion import prepare_div2k
 
         counts = prepare_div2k(

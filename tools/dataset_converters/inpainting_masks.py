@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the fixed masks that inpainting is scored with, as one JSON file."""
+"""Write fixed masks for scoring inpainting, as one JSON file."""
 
 import argparse
 from pathlib import Path
@@ -11,20 +11,23 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('out', help='file to write, .json')
     parser.add_argument(
-        '--names', required=True, help='list of the images, or their folder'
+        '--names', required=True, help='list of image names, or folder of the images'
     )
     parser.add_argument(
         '--kind',
         choices=['thin', 'medium', 'thick', 'free_form'],
         default='medium',
-        help="LaMa's masks, or those ADM's authors train with",
+        help="LaMa's masks, or free-form ones as ADM's authors train with",
     )
     parser.add_argument(
         '--size', type=int, nargs=2, default=[256, 256], help='height and width'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the set of masks')
+    parser.add_argument('--seed', type=int, default=0, help='of this set of masks')
     parser.add_argument(
-        '--max-hole', type=float, default=0.5, help='largest share that is hidden'
+        '--max-hole',
+        type=float,
+        default=0.5,
+        help='largest hidden fraction of an image',
     )
     parser.add_argument(
         '--from-masks', help='folder of published masks, instead of drawing them'
@@ -32,10 +35,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--hole',
         choices=['white', 'black'],
-        help='which colour of the published masks is to be painted',
+        help='colour of the hole in the published masks',
     )
     parser.add_argument(
-        '--check-only', action='store_true', help='check the file that is there'
+        '--cycle',
+        action='store_true',
+        help='published masks belong to no image: take them in their order, again and '
+        'again; otherwise they are paired by name',
+    )
+    parser.add_argument(
+        '--check-only', action='store_true', help='check an existing file'
     )
     return parser.parse_args()
 
@@ -51,7 +60,7 @@ def main() -> None:
             image_names,
             masks_from_folder,
         )
-        from mmadm.datasets.mask_file import hole_share, read_masks, write_masks
+        from mmadm.datasets.mask_file import hole_fraction, read_masks, write_masks
 
         names = image_names(args.names)
         if args.check_only:
@@ -61,19 +70,21 @@ def main() -> None:
         if args.from_masks:
             if not args.hole:
                 raise ValueError(
-                    'Published masks differ in which colour is the hole, and --hole '
-                    'is missing. Look at one of them and give --hole white or black.'
+                    'Published masks differ in the colour of the hole, and --hole is '
+                    'missing. Look at one of them and give --hole white or black.'
                 )
-            masks = masks_from_folder(names, args.from_masks, args.hole, args.size)
+            masks = masks_from_folder(
+                names, args.from_masks, args.hole, args.size, args.cycle
+            )
             info = dict(source=Path(args.from_masks).name, hole=args.hole)
         else:
             info = dict(kind=args.kind, seed=args.seed, max_hole=args.max_hole)
             masks = draw_masks(names, size=args.size, **info)
         digest = write_masks(args.out, masks, **info)
         print(f'{len(masks)} masks written to {args.out}, sha256 {digest}')
-        share = hole_share(masks)
-        hint = '; is --hole the right colour?' if args.hole and share > 0.5 else ''
-        print(f'They hide {share:.1%} of the images on average{hint}')
+        fraction = hole_fraction(masks)
+        hint = '; is --hole the right colour?' if args.hole and fraction > 0.5 else ''
+        print(f'They hide {fraction:.1%} of the images on average{hint}')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,8 @@
-"""From the benchmarks' official releases to what the configs read.
+"""Conversion of the benchmarks' official releases to the datasets of the configs.
 
-Everything here can be interrupted and repeated: a file is there as a whole or not at
-all, and what is there is not made again.
+Every conversion can be interrupted and repeated: files are written completely or not at
+all, and existing ones are kept. Records of the options and of the sources' hashes make
+sure that files of different origin are not mixed.
 """
 
 from .bsds500 import prepare_bsds500

@@ -1,9 +1,8 @@
-"""BSDS500: the usual augmented training list.
+"""BSDS500: augmented training pairs.
 
 As for HED (Xie and Tu, ICCV 2015) and its successors: the 300 images of train and val
 at 16 angles, mirrored or not, at three scales make 28,800 pairs. The map is the mean of
-the annotators. Test images need no preparation: their ``.mat`` files are read as they
-are.
+the annotators. Test images are not converted: their ``.mat`` files are read directly.
 """
 
 import math
@@ -19,7 +18,14 @@ from mmadm.utils.bsds import read_boundaries
 from mmadm.utils.image_files import pair_folders
 from mmadm.utils.images import read_image
 
-from .conversion_utils import check_count, raise_all, remember, run, save_image
+from .conversion_utils import (
+    begin_conversion,
+    check_count,
+    name_by_stem,
+    raise_all,
+    run,
+    save_image,
+)
 
 #: Images of each part.
 COUNTS = dict(train=200, val=100, test=200)
@@ -32,82 +38,91 @@ def prepare_bsds500(
     scales: Sequence[float] = (0.5, 1.0, 1.5),
     check_only: bool = False,
     subset: bool = False,
-    workers: int = 0,
+    num_workers: int = 0,
 ) -> dict[str, int]:
     """Check images and ground truth; write augmented pairs of train and val.
 
     Args:
-        data_root: has ``images`` and ``groundTruth`` in it, each with ``train``,
-            ``val`` and ``test``. ``augmented/images`` (JPEG) and ``augmented/edges``
-            (PNG) are written beside them.
-        angles: rotations, evenly spread over the full turn.
-        scales: sizes of each rotated pair.
+        data_root: contains ``images`` and ``groundTruth``, each with ``train``, ``val``
+            and ``test``. ``augmented/images`` (JPEG) and ``augmented/edges`` (PNG) are
+            written beside them.
+        angles: number of rotations, evenly spread over the full turn.
+        scales: of each rotated pair.
         check_only: write nothing.
-        subset: be content with some of the images.
-        workers: threads, 0 for one per core.
+        subset: accept a part of the images.
+        num_workers: threads, 0 for one per core.
 
     Returns:
-        how many images there are of each kind.
+        number of images of each kind.
 
     Raises:
         FileNotFoundError: a folder or images are missing.
-        ValueError: files do not pair up, are broken, or differ in size; the pairs
-            that are there have other angles or scales.
+        ValueError: files do not pair up, are damaged, or differ in size; the existing
+            pairs have other angles, scales or sources.
     """
     root = Path(data_root)
-    if angles < 1 or not scales or min(scales) <= 0:
+    # File names have one decimal of the angle and six digits of the scale.
+    names = {f'{scale:g}' for scale in scales}
+    usable = scales and all(0.01 <= scale <= 10 for scale in scales)
+    if not 1 <= angles <= 3600 or not usable or len(names) < len(scales):
         raise ValueError(
-            f'{angles} angles at the scales {list(scales)} make no pairs. Give at '
-            'least one of each, all positive.'
+            f'{angles} angles at the scales {list(scales)} are not possible. Give 1 to '
+            '3600 angles, and different scales from 0.01 to 10.'
         )
     pairs = {part: _pairs(root, part, subset) for part in COUNTS}
-    everything = [pair for part in pairs.values() for pair in part]
-    raise_all(run(everything, _problem, workers, 'Checking'), 'pairs are wrong')
+    everything = [pair for found in pairs.values() for pair in found]
+    raise_all(run(everything, _problem, num_workers, 'Checking'), 'pairs are wrong')
     counts = {part: len(found) for part, found in pairs.items()}
     if check_only:
         return counts
 
-    remember(
-        root / 'augmented' / 'prepared.json', dict(angles=angles, scales=[*scales])
+    originals = [*pairs['train'], *pairs['val']]
+    images = name_by_stem([image for image, _ in originals])
+    begin_conversion(
+        root / 'augmented',
+        root / 'augmented',
+        dict(angles=angles, scales=[*scales]),
+        dict(zip(images, originals)),
+        lambda path: path.stem.rsplit('_', 3)[0],
+        num_workers,
     )
     turns = [360 / angles * index for index in range(angles)]
 
     def augment(pair: tuple[Path, Path]) -> int:
         return _augment(*pair, root / 'augmented', turns, scales)
 
-    work = [*pairs['train'], *pairs['val']]
-    counts['augmented'] = sum(run(work, augment, workers, 'Augmenting'))
+    counts['augmented'] = sum(run(originals, augment, num_workers, 'Augmenting'))
     return counts
 
 
 def _pairs(root: Path, part: str, subset: bool) -> list[tuple[Path, Path]]:
-    folder, truth_folder = root / 'images' / part, root / 'groundTruth' / part
-    pairs = pair_folders(folder, truth_folder, ('.mat',), 'ground truth')
+    folder, gt_folder = root / 'images' / part, root / 'groundTruth' / part
+    pairs = pair_folders(folder, gt_folder, ('.mat',), 'ground truth')
     check_count(folder, len(pairs), COUNTS[part], subset, _SOURCE)
     return list(pairs.values())
 
 
 def _problem(pair: tuple[Path, Path]) -> str | None:
-    image_path, truth_path = pair
+    image_path, gt_path = pair
     try:
-        size = read_image(str(image_path), 'color').shape[:2]
-        edges = read_boundaries(truth_path)
+        size = read_image(image_path, 'color').shape[:2]
+        edges = read_boundaries(gt_path)
     except ValueError as error:
         return str(error)
     if edges.shape[1:] != size:
-        return f'{image_path} is {size}, {truth_path} is {edges.shape[1:]} (H, W)'
+        return f'{image_path} is {size}, {gt_path} is {edges.shape[1:]} (H, W)'
     return None
 
 
 def _augment(
     image_path: Path,
-    truth_path: Path,
+    gt_path: Path,
     folder: Path,
     turns: Sequence[float],
     scales: Sequence[float],
 ) -> int:
-    """Write the variants of one pair that are not there; how many there are."""
-    image = truth = None
+    """Write the missing variants of one pair; their number in all."""
+    image = edges = None
     count = 0
     for turn in turns:
         variants = {
@@ -119,20 +134,24 @@ def _augment(
         missing = {
             variant: name
             for variant, name in variants.items()
-            if not (folder / 'edges' / f'{name}.png').is_file()
+            if not all(path.is_file() for path in _files(folder, name))
         }
         if missing and image is None:
-            image = read_image(str(image_path), 'color')
-            truth = mean_map(read_boundaries(truth_path))
+            image = read_image(image_path, 'color')
+            edges = mean_map(read_boundaries(gt_path))
         if missing:
-            turned = rotated(image, turn), rotated(truth, turn)
+            turned = rotated(image, turn), rotated(edges, turn)
         for (scale, mirrored), name in missing.items():
-            picture, map_ = (_variant(array, scale, mirrored) for array in turned)
+            photo, map_ = (_variant(array, scale, mirrored) for array in turned)
             options = dict(quality=95, subsampling=0)
-            save_image(picture, folder / 'images' / f'{name}.jpg', **options)
-            # The map comes last: where it is, the image is too.
-            save_image(map_, folder / 'edges' / f'{name}.png')
+            image_file, edges_file = _files(folder, name)
+            save_image(photo, image_file, **options)
+            save_image(map_, edges_file)
     return count
+
+
+def _files(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / 'images' / f'{name}.jpg', folder / 'edges' / f'{name}.png'
 
 
 def _variant(array: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
@@ -141,19 +160,19 @@ def _variant(array: np.ndarray, scale: float, mirrored: bool) -> np.ndarray:
     return np.ascontiguousarray(array[:, ::-1]) if mirrored else array
 
 
-def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
-    """The largest upright rectangle inside the rotated picture.
+def rotated(image: np.ndarray, degrees: float) -> np.ndarray:
+    """The largest upright rectangle inside the rotated image.
 
     Args:
-        picture: (H, W, 3) or (H, W), uint8.
+        image: (H, W, 3) or (H, W), uint8.
         degrees: counter-clockwise; multiples of 90 move pixels without mixing them.
     """
     if degrees % 90 == 0:
-        return np.ascontiguousarray(np.rot90(picture, int(degrees // 90)))
-    turned = Image.fromarray(picture).rotate(
+        return np.ascontiguousarray(np.rot90(image, int(degrees // 90)))
+    turned = Image.fromarray(image).rotate(
         degrees, Image.Resampling.BILINEAR, expand=True
     )
-    height, width = inscribed(*picture.shape[:2], math.radians(degrees))
+    height, width = inscribed(*image.shape[:2], math.radians(degrees))
     top, left = (turned.height - height) // 2, (turned.width - width) // 2
     return np.array(turned.crop((left, top, left + width, top + height)))
 

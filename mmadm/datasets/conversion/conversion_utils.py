@@ -1,8 +1,8 @@
-"""Counting, writing and waiting, the same for all benchmarks."""
+"""Helpers of the dataset converters: checks, records, progress, files."""
 
 import json
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,24 +10,28 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from mmadm.datasets.content_hash import file_hash
 from mmadm.utils.files import atomic_write
 from mmadm.utils.image_files import list_images
 from mmadm.utils.images import read_image
 
 T = TypeVar('T')
 
+RECORD, SOURCES = 'prepared.json', 'sources.json'
+
 
 def run(
-    jobs: Collection[Any], function: Callable[[Any], T], workers: int, title: str
+    jobs: Collection[Any], function: Callable[[Any], T], num_workers: int, title: str
 ) -> list[T]:
-    """``function`` of each job, with a progress bar; the results in order.
+    """Results of ``function`` for each job, in order, with a progress bar.
 
-    Threads are enough: reading, resizing and writing images leave Python's lock. An
-    interruption or an error ends it after the jobs that have begun.
+    Threads are enough: reading, resizing and writing images release Python's lock. An
+    interruption or an error ends the run after the jobs that have begun.
     """
     from rich.progress import track
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    check_at_least(0, num_workers=num_workers)
+    with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
         try:
             results = pool.map(function, jobs)
             return list(track(results, total=len(jobs), description=title))
@@ -36,36 +40,55 @@ def run(
             raise
 
 
+def check_at_least(minimum: int, **arguments: int) -> None:
+    """Check numbers that a user gives.
+
+    Raises:
+        ValueError: one is smaller than ``minimum``.
+    """
+    for name, value in arguments.items():
+        if not value >= minimum:
+            raise ValueError(
+                f'{name}={value} is not possible. Give at least {minimum}.'
+            )
+
+
 def check_complete(
     folder: Path, names: Sequence[str], subset: bool, source: str
-) -> list[Path]:
-    """The images of ``folder``, which should have the official ``names``.
+) -> dict[str, Path]:
+    """Images of ``folder`` by name, which should be the official ``names``.
 
     Args:
-        folder: where they lie.
+        folder: of the images.
         names: file names without suffix.
-        subset: be content with some of them.
+        subset: accept a part of them.
         source: where the user gets them.
 
     Raises:
         FileNotFoundError: some are missing, or all.
-        ValueError: there are others.
+        ValueError: there are others, or two of one name.
     """
-    images = list_images(folder)
-    there = {path.stem for path in images}
-    missing = sorted(set(names) - there)
+    images = name_by_stem(list_images(folder))
+    missing = sorted(set(names) - images.keys())
     if missing and not subset:
         raise FileNotFoundError(
             f'{folder} has {len(names) - len(missing)} of {len(names)} images; missing '
-            f'are {some(missing)}. Unpack {source} again, or add --subset to go on '
-            'with what is there.'
+            f'are {some(missing)}. Unpack {source} again, or add --subset to accept a '
+            'part of it.'
         )
-    check_foreign(folder, there - set(names), source)
+    foreign = sorted(images.keys() - set(names))
+    if foreign:
+        raise ValueError(
+            f'{folder} has {len(foreign)} images that are not of {source}: '
+            f'{some(foreign)}. Move them away.'
+        )
     return images
 
 
-def check_count(folder: Path, found: int, expected: int, subset: bool, source: str):
-    """The number of images whose names follow no rule.
+def check_count(
+    folder: Path, found: int, expected: int, subset: bool, source: str
+) -> None:
+    """Check the number of images whose names follow no rule.
 
     Raises:
         FileNotFoundError: some are missing, and ``subset`` does not allow it.
@@ -74,7 +97,7 @@ def check_count(folder: Path, found: int, expected: int, subset: bool, source: s
     if found < expected and not subset:
         raise FileNotFoundError(
             f'{folder} has {found} of {expected} images. Unpack {source} again, or add '
-            '--subset to go on with what is there.'
+            '--subset to accept a part of it.'
         )
     if found > expected:
         raise ValueError(
@@ -83,21 +106,25 @@ def check_count(folder: Path, found: int, expected: int, subset: bool, source: s
         )
 
 
-def check_foreign(folder: Path, foreign: Collection[str], source: str) -> None:
-    """Images that are not of the data set.
+def name_by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by their name without folder and suffix, for results in one folder.
 
     Raises:
-        ValueError: there are some.
+        ValueError: two files have one name.
     """
-    if foreign:
-        raise ValueError(
-            f'{folder} has {len(foreign)} images that are not of {source}: '
-            f'{some(sorted(foreign))}. Move them away.'
-        )
+    named: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in named:
+            raise ValueError(
+                f'Two images of one name: {named[path.stem]} and {path}. Results are '
+                'named without folder and suffix: rename or remove one of the two.'
+            )
+        named[path.stem] = path
+    return named
 
 
 def raise_all(problems: Sequence[str | None], kind: str) -> None:
-    """One error for all that is wrong, so that it can be put right at once.
+    """One error for all problems, so that they can be solved at once.
 
     Raises:
         ValueError: there is a problem.
@@ -117,39 +144,100 @@ def some(names: Sequence[str]) -> str:
     return f'{shown}, ... ({len(names)})' if len(names) > 10 else shown
 
 
-def remember(path: Path, record: dict) -> None:
-    """Write how a folder is being prepared, before anything else is written there.
+def begin_conversion(
+    folder: Path,
+    results: Path,
+    options: dict,
+    sources: Mapping[str, Sequence[Path]],
+    source_of: Callable[[Path], str],
+    num_workers: int = 0,
+) -> dict:
+    """Check that a folder of converted images may be added to, and record how.
 
-    So an interrupted preparation goes on only in the way in which it began.
+    ``prepared.json`` records the options and ``sources.json`` the SHA-256 of the source
+    files; both are written before any image is. So what exists was made from these
+    sources with these options, also after an interruption.
 
     Args:
-        path: ``prepared.json`` of the folder.
-        record: all that decides what is written; an earlier one may say more.
+        folder: of the two records.
+        results: folder of the converted images.
+        options: everything else that decides what is written.
+        sources: files that each name is converted from.
+        source_of: name of the source of a converted image.
+        num_workers: threads, 0 for one per core.
+
+    Returns:
+        the earlier record if nothing has changed since, otherwise the options.
 
     Raises:
-        ValueError: the folder was prepared in another way, or the file is broken.
+        ValueError: the folder was converted with other options, has images of other
+            or of unknown sources, or a record is damaged.
     """
-    try:
-        earlier = json.loads(path.read_text()) if path.is_file() else record
-        differing = [key for key in record if earlier.get(key) != record[key]]
-    except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f'Broken record of an earlier preparation: {path} ({error}). Remove '
-            f'{path.parent} and prepare it again.'
-        ) from error
+    record = _read_json(folder / RECORD)
+    differing = [key for key in options if record and record.get(key) != options[key]]
     if differing:
         raise ValueError(
-            f'{path.parent} was prepared with '
-            f'{ {key: earlier.get(key) for key in differing} }, not '
-            f'{ {key: record[key] for key in differing} }. Remove it or choose the '
-            'same again.'
+            f'{folder} was converted with '
+            f'{ {key: record.get(key) for key in differing} }, not '
+            f'{ {key: options[key] for key in differing} }. Remove it, or choose the '
+            'same options again.'
         )
-    if not path.is_file():
-        write_record(path, record)
+    earlier = _read_json(folder / SOURCES)
+    existing = _existing(results)
+    unknown = [path.name for path in existing if source_of(path) not in earlier]
+    if unknown:
+        raise ValueError(
+            f'{results} has {len(unknown)} images that this command did not make, or '
+            f'without a record of their sources: {some(unknown)}. Move them away, or '
+            'remove the folder, and run it again.'
+        )
+
+    def hashes(name: str) -> list[str]:
+        return [file_hash(path) for path in sources[name]]
+
+    found = dict(zip(sources, run(sources, hashes, num_workers, 'Hashing sources')))
+    if found == earlier:
+        return record
+    changed = {name for name in earlier if found.get(name) != earlier[name]}
+    stale = [path.name for path in existing if source_of(path) in changed]
+    if stale:
+        raise ValueError(
+            f'{results} has {len(stale)} images whose sources have changed or are gone '
+            f'since they were made: {some(stale)}. Remove them, or the folder, and run '
+            'it again.'
+        )
+    write_record(folder / RECORD, options)
+    write_record(folder / SOURCES, found)
+    return options
+
+
+def _existing(folder: Path) -> list[Path]:
+    try:
+        return list_images(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _read_json(path: Path) -> dict:
+    """The content of a record, nothing if it does not exist.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        record = json.loads(path.read_text()) if path.is_file() else {}
+        if not isinstance(record, dict):
+            raise ValueError(f'a {type(record).__name__}')
+    except ValueError as error:
+        raise ValueError(
+            f'Damaged record of an earlier conversion: {path} ({error}). Remove '
+            f'{path.parent} and convert it again.'
+        ) from error
+    return record
 
 
 def write_record(path: Path, record: dict) -> None:
-    """Write JSON for people."""
+    """Write readable JSON."""
     with atomic_write(path) as part:
         part.write_text(json.dumps(record, indent=2))
 
@@ -157,13 +245,13 @@ def write_record(path: Path, record: dict) -> None:
 def problem_of(path: Path) -> str | None:
     """What is wrong with an image file, if anything."""
     try:
-        read_image(str(path), 'color')
+        read_image(path, 'color')
     except ValueError as error:
         return str(error)
     return None
 
 
 def save_image(image: np.ndarray, path: Path, **options) -> None:
-    """Write a picture as a whole or not at all."""
+    """Write an image completely or not at all."""
     with atomic_write(path) as part:
         Image.fromarray(image).save(part, **options)

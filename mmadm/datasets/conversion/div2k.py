@@ -12,10 +12,10 @@ from mmadm.utils.images import read_image
 from mmadm.utils.tiling import windows
 
 from .conversion_utils import (
+    begin_conversion,
     check_complete,
     problem_of,
     raise_all,
-    remember,
     run,
     save_image,
 )
@@ -33,32 +33,32 @@ def prepare_div2k(
     stride: int = 384,
     check_only: bool = False,
     subset: bool = False,
-    workers: int = 0,
+    num_workers: int = 0,
 ) -> dict[str, int]:
     """Check both folders and cut the training images into sub-images.
 
     Args:
-        data_root: has ``DIV2K_train_HR`` and ``DIV2K_valid_HR`` in it.
+        data_root: contains ``DIV2K_train_HR`` and ``DIV2K_valid_HR``.
             ``DIV2K_train_HR_sub`` is written beside them.
         size: side of a sub-image; training crops of 512 are cut from it.
         stride: step between sub-images; the last one of a row ends at the border.
         check_only: write nothing.
-        subset: be content with some of the images.
-        workers: threads, 0 for one per core.
+        subset: accept a part of the images.
+        num_workers: threads, 0 for one per core.
 
     Returns:
-        how many images there are of each kind.
+        number of images of each kind.
 
     Raises:
         FileNotFoundError: images are missing.
-        ValueError: a file is broken, or does not belong there; the sub-images that
-            are there have another size or stride.
+        ValueError: a file is damaged, or does not belong there; the existing sub-images
+            have another size, stride or source.
     """
     root = Path(data_root)
     if not 0 < stride <= size:
         raise ValueError(
-            f'Sub-images of {size} pixels every {stride} leave gaps, or never end. '
-            'Choose 0 < --stride <= --size.'
+            f'Sub-images of {size} pixels every {stride} pixels leave gaps, or never '
+            'end. Give 0 < --stride <= --size.'
         )
     images = {
         part: check_complete(
@@ -66,27 +66,35 @@ def prepare_div2k(
         )
         for part, names in _NAMES.items()
     }
-    counts = {part: len(paths) for part, paths in images.items()}
+    counts = {part: len(found) for part, found in images.items()}
     # Cutting reads the training images.
-    unread = [path for part in images.values() for path in part]
-    unread = unread if check_only else images['valid']
-    raise_all(run(unread, problem_of, workers, 'Checking'), 'images are wrong')
+    unread = [path for found in images.values() for path in found.values()]
+    unread = unread if check_only else list(images['valid'].values())
+    raise_all(run(unread, problem_of, num_workers, 'Checking'), 'images are wrong')
     if check_only:
         return counts
 
     folder = root / 'DIV2K_train_HR_sub'
-    remember(folder / 'prepared.json', dict(size=size, stride=stride))
+    begin_conversion(
+        folder,
+        folder,
+        dict(size=size, stride=stride),
+        {name: [path] for name, path in images['train'].items()},
+        lambda path: path.stem.rsplit('_', 3)[0],
+        num_workers,
+    )
 
     def cut(path: Path) -> int:
         return _cut(path, folder, size, stride)
 
-    counts['sub-images'] = sum(run(images['train'], cut, workers, 'Cutting'))
+    train = images['train'].values()
+    counts['sub-images'] = sum(run(train, cut, num_workers, 'Cutting'))
     return counts
 
 
 def _cut(path: Path, folder: Path, size: int, stride: int) -> int:
-    """Write the sub-images of one photograph that are not there; how many it has."""
-    image = read_image(str(path), 'color')
+    """Write the missing sub-images of one photograph; their number in all."""
+    image = read_image(path, 'color')
     pieces = windows(image.shape[:2], size, stride)
     for top, left, height, width in pieces:
         target = folder / f'{path.stem}_{size}_{top:04d}_{left:04d}.png'

@@ -1,4 +1,4 @@
-"""Fixed masks to score inpainting with."""
+"""Fixed masks for scoring inpainting."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from mmadm.datasets.coco_masks import check_size, encode
 from mmadm.datasets.image_dataset import read_names
-from mmadm.datasets.mask_file import encode
 from mmadm.datasets.masks import check_kind, scored_mask
 from mmadm.utils import mix_seed, resize
-from mmadm.utils.image_files import list_images
-from mmadm.utils.images import read_image
+from mmadm.utils.image_files import list_images, name_files, pair_by_name
+from mmadm.utils.images import read_mask
 
-from .conversion_utils import run, some
+from .conversion_utils import name_by_stem, run, some
 
 
 def draw_masks(
@@ -24,10 +24,9 @@ def draw_masks(
     seed: int = 0,
     max_hole: float = 0.5,
 ) -> dict[str, dict]:
-    """A mask for each image, drawn once and for all.
+    """A random mask for each image, fixed by the seed and the image's name.
 
-    It follows from the seed and the image's name: a part of the images has the masks
-    that it has among all.
+    So a part of the images has the same masks as among all images.
 
     Args:
         names: of the image files, without suffix.
@@ -38,8 +37,12 @@ def draw_masks(
 
     Returns:
         entries for :func:`mmadm.datasets.mask_file.write_masks`.
+
+    Raises:
+        ValueError: the kind, the size, the seed or the hole is not possible.
     """
     check_kind(kind)
+    _check_size(size)
     if not 0.05 <= max_hole <= 1:
         raise ValueError(
             f'A hole of at most {max_hole} of the image is (nearly) never drawn. Give '
@@ -58,47 +61,76 @@ def masks_from_folder(
     folder: str | Path,
     hole: Literal['white', 'black'],
     size: Sequence[int] = (256, 256),
+    cycle: bool = False,
 ) -> dict[str, dict]:
-    """Published masks, which are pictures, for each image.
+    """Published masks, which are image files, for each image.
 
-    Where a mask has the name of each image, that one is taken; otherwise masks are
-    dealt out in the order of their names, again from the first when they run out.
-    Grey values up to 127 count as black.
+    Files are read as by :func:`mmadm.utils.images.read_mask`.
 
     Args:
         names: of the image files, without suffix.
-        folder: of the masks.
-        hole: which colour is to be painted; releases differ, and a wrong choice
-            hides what should be seen.
+        folder: of the masks, paired by name (:func:`mmadm.utils.image_files.
+            pair_by_name`).
+        hole: the colour of the hole; releases differ, and a wrong choice hides what
+            should be visible.
         size: (H, W); masks of another size are resized (nearest).
+        cycle: for masks that belong to no image: take them in the order of their
+            names, and begin again after the last.
 
     Returns:
         entries for :func:`mmadm.datasets.mask_file.write_masks`.
 
     Raises:
-        ValueError: a mask is broken, or hides all or nothing.
+        FileNotFoundError: the folder is missing or empty.
+        ValueError: an image has no mask; a mask is damaged, or hides everything or
+            nothing.
     """
-    paths = list_images(Path(folder))
-    by_name = {path.stem: path for path in paths}
-    if not set(names) <= by_name.keys():
-        dealt = (paths[index % len(paths)] for index in range(len(names)))
-        by_name = dict(zip(names, dealt))
+    _check_size(size)
+    if hole not in ('white', 'black'):
+        raise ValueError(f"Unknown colour hole={hole!r}. Use 'white' or 'black'.")
+    paths = list_images(folder)
+    if cycle:
+        masks = {name: paths[i % len(paths)] for i, name in enumerate(names)}
+    else:
+        masks = _by_name(names, folder, paths)
 
     def read(name: str) -> dict:
-        return encode(_read(by_name[name], hole, size))
+        return encode(_read(masks[name], hole, size))
 
     return dict(zip(names, run(names, read, 0, 'Reading')))
 
 
+def _by_name(
+    names: Sequence[str], folder: str | Path, paths: Sequence[Path]
+) -> dict[str, Path]:
+    images = {name: name for name in names}
+    try:
+        pairs = pair_by_name(
+            images, name_files(folder, paths), 'the list of images', folder, True
+        )
+    except ValueError as error:
+        raise ValueError(
+            f'{error} If the masks belong to no image, add --cycle to take them in '
+            'their order.'
+        ) from error
+    return {name: path for name, (_, path) in pairs.items()}
+
+
 def image_names(source: str | Path) -> list[str]:
-    """Names without suffix of the images in a folder, or in a list of them."""
+    """Names without suffix of the images in a folder, or in a list of them.
+
+    Raises:
+        FileNotFoundError: the source is missing or empty.
+        ValueError: two images have one name, so that they would share a mask.
+    """
     source = Path(source)
-    files = list_images(source) if source.is_dir() else read_names(source)
-    return [Path(file).stem for file in files]
+    if source.is_dir():
+        return list(name_by_stem(list_images(source)))
+    return list(name_by_stem([Path(name) for name in read_names(source)]))
 
 
 def check_names(names: Sequence[str], masks: dict[str, dict], path: str) -> None:
-    """Each image must have its mask.
+    """Check that each image has a mask.
 
     Raises:
         ValueError: some have none.
@@ -111,14 +143,23 @@ def check_names(names: Sequence[str], masks: dict[str, dict], path: str) -> None
         )
 
 
+def _check_size(size: Sequence[int]) -> None:
+    try:
+        check_size(size)
+    except ValueError as error:
+        raise ValueError(
+            f'Masks are not possible: {error}. Give --size H W.'
+        ) from error
+
+
 def _read(path: Path, hole: str, size: Sequence[int]) -> np.ndarray:
-    picture = read_image(str(path), 'grayscale')
-    if picture.shape != tuple(size):
-        picture = resize(picture, size, 'nearest')
-    mask = (picture > 127) == (hole == 'white')
+    white = read_mask(path)
+    if white.shape != tuple(size):
+        white = resize(white.astype(np.uint8), size, 'nearest') > 0
+    mask = white == (hole == 'white')
     if mask.all() or not mask.any():
         raise ValueError(
-            f'The mask {path} hides {"all" if mask.all() else "nothing"}. Remove it, '
-            'or check --hole.'
+            f'The mask {path} hides {"everything" if mask.all() else "nothing"}. '
+            'Remove it, or check --hole.'
         )
     return mask

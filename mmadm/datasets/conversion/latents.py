@@ -1,8 +1,9 @@
-"""The first stage's answers to all training images, once and for all."""
+"""Latents of the training images, encoded once by the first stage."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -11,8 +12,10 @@ from mmadm.datasets.cached_latents import flips, images_hash, prepared
 from mmadm.datasets.seeded import SeededDataset
 from mmadm.utils.latent_cache import LatentWriter
 
-#: Images of which it is tested whether their preparation leaves anything to chance.
-_TESTED = 8
+from .conversion_utils import check_at_least
+
+#: Number of images of which it is checked that their pipeline is not random.
+_CHECKED = 8
 
 
 def cache_latents(
@@ -24,30 +27,37 @@ def cache_latents(
     num_workers: int = 0,
     dtype: str = 'float32',
 ) -> Path:
-    """Write the moments of all images, mirrored ones too where the pipeline flips.
+    """Write the moments of all images, and of mirrored ones if the pipeline flips.
 
     With a progress bar. What an interrupted run has written is kept: call it again.
 
     Args:
-        dataset: the training data; without chance in how images are prepared, flips
-            aside (their conditions are free).
+        dataset: the training data. The images of its pipeline must not be random,
+            except for flips; conditions may be.
         encode: images (B, C, H, W), uint8, to moments (B, 2 Z, h, w).
         first_stage: hash of the weights that ``encode`` uses.
         folder: where the cache goes.
         batch_size: images per call of ``encode``.
         num_workers: processes that read images ahead.
-        dtype: how numbers are stored; 'float16' takes half the space.
+        dtype: of the stored numbers; 'float16' takes half the space.
 
     Returns:
         the folder.
 
     Raises:
-        ValueError: chance decides on more than flips, images differ in size, or the
-            folder has other latents in it.
+        ValueError: images are random, damaged or of several sizes, moments are not
+            finite, or the folder contains other latents.
     """
     from rich.progress import Progress
 
-    check_preparation(dataset)
+    check_at_least(1, batch_size=batch_size)
+    check_at_least(0, num_workers=num_workers)
+    if not isinstance(dataset, SeededDataset):
+        raise ValueError(
+            f'Latents of a {type(dataset).__name__} cannot be cached. Give the config '
+            'of a training on images, without CachedLatents.'
+        )
+    check_pipeline(dataset)
     images = _Variants(dataset)
     shape = (len(dataset), *_encoded(encode, images[0][None]).shape[1:])
     record = dict(first_stage=first_stage, images=images_hash(dataset))
@@ -67,8 +77,8 @@ def cache_latents(
     return Path(folder)
 
 
-def check_preparation(dataset: SeededDataset) -> None:
-    """Refuse pipelines whose images cannot be encoded in advance.
+def check_pipeline(dataset: SeededDataset) -> None:
+    """Check that the images of a pipeline can be encoded in advance.
 
     Raises:
         ValueError: with the reason.
@@ -77,32 +87,32 @@ def check_preparation(dataset: SeededDataset) -> None:
     for flip in flips(dataset):
         if flip.direction != 'horizontal':
             raise ValueError(
-                'Latents are kept for an image and its mirror image, but RandomFlip '
+                'Latents are stored for an image and its mirror image, but RandomFlip '
                 f"has direction={flip.direction!r}. Use direction='horizontal'."
             )
-    for index in range(min(_TESTED, len(dataset))):
-        first, second = (prepared(dataset, index, False, seed) for seed in (1, 2))
+    for index in np.unique(np.linspace(0, len(dataset) - 1, _CHECKED, dtype=int)):
+        first, second = (prepared(dataset, int(index), False, seed) for seed in (1, 2))
         if first.shape != second.shape or not torch.equal(first, second):
             raise ValueError(
-                f'Image {index} is another one with another seed, so it cannot be '
-                f'encoded in advance: the pipeline is {names}. Cut and resize images '
-                'to one size in a fixed way (CenterCrop, Resize) for cached latents.'
+                f'Image {index} differs with another seed, so it cannot be encoded in '
+                f'advance: the pipeline is {names}. Crop and resize images to one size '
+                'in a fixed way (CenterCrop, Resize) for cached latents.'
             )
 
 
 class _Variants(Dataset):
-    """Each image as it is and, where the pipeline flips, mirrored."""
+    """Each image and, where the pipeline flips, its mirror image."""
 
     def __init__(self, dataset: SeededDataset) -> None:
         self.dataset = dataset
-        self.ways = (False, True) if flips(dataset) else (False,)
+        self.mirrored = (False, True) if flips(dataset) else (False,)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Tensor:
         """(variants, C, H, W), uint8."""
-        return torch.stack([prepared(self.dataset, index, way) for way in self.ways])
+        return torch.stack([prepared(self.dataset, index, m) for m in self.mirrored])
 
 
 def _same_size(images: list[Tensor]) -> Tensor:

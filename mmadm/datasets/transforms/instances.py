@@ -3,6 +3,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmadm.datasets.coco_masks import decode
 from mmadm.registry import TRANSFORMS
 
 
@@ -30,8 +31,8 @@ class UnionOfInstances(BaseTransform):
         union = np.zeros((height, width), bool)
         for segmentation in results['instances']:
             try:
-                union |= _decode(segmentation, height, width)
-            except Exception as error:  # what pycocotools raises on broken masks
+                union |= decode(segmentation, (height, width)).astype(bool)
+            except ValueError as error:
                 raise ValueError(
                     f'Broken annotation of {results["img_path"]}: {error}. Correct it '
                     'in the annotation file, or remove the image there.'
@@ -42,25 +43,3 @@ class UnionOfInstances(BaseTransform):
     def for_inference(self, before: list) -> list:
         """Nothing: there is no ground truth."""
         return before
-
-
-def _decode(segmentation: list | dict, height: int, width: int) -> np.ndarray:
-    """COCO's three forms: polygons, run lengths as numbers, compressed run lengths."""
-    from pycocotools import mask as coco
-
-    if isinstance(segmentation, list):
-        if any(len(points) % 2 for points in segmentation):
-            raise ValueError('a polygon has an odd number of coordinates')
-        # COCO itself has polygons of two points; pycocotools takes them for boxes.
-        polygons = [points for points in segmentation if len(points) >= 6]
-        if not polygons:
-            return np.zeros((height, width), bool)
-        segmentation = coco.merge(coco.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation['counts'], list):
-        if sum(segmentation['counts']) != height * width:
-            raise ValueError('its run lengths do not add up to the image')
-        segmentation = coco.frPyObjects(segmentation, height, width)
-    mask = coco.decode(segmentation).astype(bool)
-    if mask.shape != (height, width):
-        raise ValueError(f'a mask of {mask.shape} for an image of {(height, width)}')
-    return mask
