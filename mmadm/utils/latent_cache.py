@@ -79,7 +79,7 @@ def _mapped(path: Path, mode: str, record: dict) -> np.ndarray:
         found = [list(moments.shape), moments.dtype.name]
         if found != [record['shape'], record['dtype']]:
             raise ValueError(f'it has the shape {found[0]} and the type {found[1]}')
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise ValueError(
             f'Latents are damaged: {path} should have the shape {record["shape"]} and '
             f'the type {record["dtype"]} ({error}). Remove the folder {path.parent} '

@@ -394,11 +394,15 @@ def test_damaged_geometry_is_refused_by_its_id(tmp_path, segmentation, message):
         UnionOfInstances()(results | dict(instances=[segmentation]))
 
 
-def test_annotations_without_a_mask_are_counted(tmp_path, capsys):
+def test_annotations_without_a_mask_are_counted(tmp_path, monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        'mmadm.datasets.coco_saliency.print_log', lambda text, *_: messages.append(text)
+    )
     empty = [dict(id=i, image_id=1, category_id=7, segmentation=[]) for i in range(2)]
     whole = dict(id=3, image_id=2, category_id=7, segmentation=[NEAR])
     assert len(saliency(coco(tmp_path, annotations=[*empty, whole]))) == 1
-    assert '2 annotations of' in capsys.readouterr().out
+    assert '2 annotations of' in messages[0]
 
 
 @pytest.mark.parametrize('seed', range(5))

@@ -213,8 +213,7 @@ def _by_number(names: Sequence[str]) -> dict[int, str]:
     if numbers and 0 not in numbers:
         print_log(
             f'Neither 0 nor {COUNT} is among the numbers of the images: they are taken '
-            "to count from 0, as in CelebAMask-HQ and in LaMa's lists.",
-            'current',
+            "to count from 0, as in CelebAMask-HQ and in LaMa's lists."
         )
     return numbers
 

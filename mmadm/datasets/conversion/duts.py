@@ -52,8 +52,7 @@ def check_duts(
         if names:
             print_log(
                 f'{len(names)} masks of {part} are black or white everywhere: '
-                f'{some(names)}.',
-                'current',
+                f'{some(names)}.'
             )
         counts[part] = len(pairs)
     return counts
