@@ -26,7 +26,6 @@ _UNIQUE = (
     ('categories', 'id'),
     ('categories', 'name'),
 )
-_SINGULAR = dict(images='image', categories='category')
 
 
 @DATASETS.register_module()
@@ -160,7 +159,8 @@ class CocoSaliency(SeededDataset):
                     itemgetter(*keys)(entry)
             for image in coco['images'] or ():
                 check_size((image['height'], image['width']))
-            _check_references(coco)
+            if coco['images']:
+                _check_references(coco)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f'Not an annotation file in COCO format: {path} '
@@ -193,13 +193,13 @@ def _check_references(coco: dict) -> None:
         repeated = [value for value, count in counts.items() if count > 1]
         if repeated:
             raise ValueError(f'several {kind} with the {key} {repeated[0]!r}')
-        for annotation in coco['annotations'] or ():
-            value = annotation.get(f'{_SINGULAR[kind]}_id')
-            if key == 'id' and value not in counts:
-                raise ValueError(
-                    f'it annotates the {_SINGULAR[kind]} {value}, which it does not '
-                    'list'
-                )
+    for kind, one in (('images', 'image'), ('categories', 'category')):
+        listed = {entry['id'] for entry in coco[kind] or ()}
+        used = {annotation[f'{one}_id'] for annotation in coco['annotations'] or ()}
+        if unlisted := sorted(used - listed):
+            raise ValueError(
+                f'it annotates the {one} {unlisted[0]}, which it does not list'
+            )
 
 
 def _there(entry: dict) -> bool:

@@ -241,9 +241,9 @@ def test_images_without_a_mask_are_counted(mask_file):
 def test_both_polarities_become_the_same_holes(tmp_path):
     hole = np.zeros((40, 48), np.uint8)
     hole[10:20, 5:30] = 1
-    for folder, grey in (('white', hole * 250), ('black', 255 - hole * 130)):
+    for folder, grey in (('white', hole * 250), ('black', 255 - hole * 230)):
         (tmp_path / folder).mkdir()
-        Image.fromarray(grey).save(tmp_path / folder / 'm.png')
+        Image.fromarray(grey).save(tmp_path / folder / 'a.png')
         masks = masks_from_folder(['a'], tmp_path / folder, folder, (40, 48))
         assert np.array_equal(decode(masks['a']), hole)
 
@@ -274,8 +274,8 @@ def test_images_that_would_share_a_mask_are_refused(tmp_path):
 
 
 def test_a_mask_that_hides_nothing_is_refused(tmp_path):
-    Image.new('L', (8, 8), 0).save(tmp_path / 'empty.png')
-    with pytest.raises(ValueError, match=r'empty\.png hides nothing.*--hole'):
+    Image.new('L', (8, 8), 0).save(tmp_path / 'x.png')
+    with pytest.raises(ValueError, match=r'x\.png hides nothing.*--hole'):
         masks_from_folder(['x'], tmp_path, 'white', (8, 8))
 
 

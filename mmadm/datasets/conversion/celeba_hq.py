@@ -172,7 +172,7 @@ def lama_split(
             f'missing: {some(missing)}. Images must be named by their number in '
             'CelebA-HQ, as in CelebAMask-HQ: take the images from there. --subset '
             'accepts a part of them if each of the three lists has some. (--split '
-            'adm_code needs no numbers, but makes other lists, which the config of '
+            'adm_code works without numbers, but makes other lists, which the config of '
             'inpainting does not read.)'
         )
     return splits
