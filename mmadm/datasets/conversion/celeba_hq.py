@@ -171,9 +171,8 @@ def lama_split(
             f"{len(missing)} of the {len(rest) + len(test)} images of LaMa's lists are "
             f'missing: {some(missing)}. Images must be named by their number in '
             'CelebA-HQ, as in CelebAMask-HQ: take the images from there. --subset '
-            'accepts a part of them if each of the three lists has some. (--split '
-            'adm_code works without numbers, but makes other lists, which the config of '
-            'inpainting does not read.)'
+            'accepts a part of them if each of the three lists has some. The config of '
+            'inpainting reads these three lists; --split adm_code makes others.'
         )
     return splits
 
