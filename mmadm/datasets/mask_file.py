@@ -1,7 +1,7 @@
 """Test masks of inpainting in one JSON file, as compressed run lengths of COCO.
 
 ``{"info": {..., "sha256": ...}, "masks": {name: {"size": [H, W], "counts": ...}}}``;
-the name is that of the image file without suffix, 1 = hole.
+the name is the image's path in its folder without suffix, 1 = hole.
 """
 
 import hashlib

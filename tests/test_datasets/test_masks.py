@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -241,7 +242,7 @@ def test_images_without_a_mask_are_counted(mask_file):
 def test_both_polarities_become_the_same_holes(tmp_path):
     hole = np.zeros((40, 48), np.uint8)
     hole[10:20, 5:30] = 1
-    for folder, grey in (('white', hole * 250), ('black', 255 - hole * 230)):
+    for folder, grey in (('white', hole * 250), ('black', 255 - hole * 255)):
         (tmp_path / folder).mkdir()
         Image.fromarray(grey).save(tmp_path / folder / 'a.png')
         masks = masks_from_folder(['a'], tmp_path / folder, folder, (40, 48))
@@ -266,11 +267,24 @@ def test_masks_are_paired_by_name_or_taken_in_their_order_on_request(tmp_path):
 
 def test_images_that_would_share_a_mask_are_refused(tmp_path):
     listed = tmp_path / 'names.txt'
-    listed.write_text('a/1.png\nb/1.png\n')
-    with pytest.raises(ValueError, match=r'Two images of one name: a.1\.png and b.1'):
+    listed.write_text('a/1.png\na/1.jpg\n')
+    with pytest.raises(ValueError, match=r'Two files of one name: a.1\.png and a.1'):
         image_names(listed)
-    listed.write_text('a/1.png\nb/2.png\n')
-    assert image_names(listed) == ['1', '2']
+
+
+def test_images_of_one_name_in_two_folders_have_two_masks(photo_folder, tmp_path):
+    for folder in ('a', 'b'):
+        (tmp_path / 'images' / folder).mkdir(parents=True)
+        shutil.copy(photo_folder / 'photo_0.png', tmp_path / 'images' / folder)
+    listed = tmp_path / 'names.txt'
+    listed.write_text('a/photo_0.png\nb/photo_0.png\n')
+    names = image_names(listed)
+    assert names == image_names(tmp_path / 'images') == ['a/photo_0', 'b/photo_0']
+    write_masks(tmp_path / 'm.json', draw_masks(names, 'free_form', (40, 48)))
+    fixed = FixedMask(str(tmp_path / 'm.json'))
+    dataset = make_dataset(tmp_path / 'images', fixed, MaskedCondition())
+    masks = [dataset[i]['data_samples'].mask for i in range(2)]
+    assert not torch.equal(*masks)
 
 
 def test_a_mask_that_hides_nothing_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from mmadm.utils import mix_seed, resize
 from mmadm.utils.image_files import list_images, name_files, pair_by_name
 from mmadm.utils.images import read_mask
 
-from .conversion_utils import name_by_stem, run, some
+from .conversion_utils import run, some
 
 
 def draw_masks(
@@ -29,7 +29,7 @@ def draw_masks(
     So a part of the images has the same masks as among all images.
 
     Args:
-        names: of the image files, without suffix.
+        names: of the images, from :func:`image_names`.
         kind: see :data:`mmadm.datasets.masks.MASKS`.
         size: (H, W).
         seed: of this set of masks.
@@ -68,7 +68,7 @@ def masks_from_folder(
     Files are read as by :func:`mmadm.utils.images.read_mask`.
 
     Args:
-        names: of the image files, without suffix.
+        names: of the images, from :func:`image_names`.
         folder: of the masks, paired by name (:func:`mmadm.utils.image_files.
             pair_by_name`).
         hole: the colour of the hole; releases differ, and a wrong choice hides what
@@ -117,7 +117,7 @@ def _by_name(
 
 
 def image_names(source: str | Path) -> list[str]:
-    """Names without suffix of the images in a folder, or in a list of them.
+    """Paths without suffix of the images in a folder, or in a list of them.
 
     Raises:
         FileNotFoundError: the source is missing or empty.
@@ -125,8 +125,8 @@ def image_names(source: str | Path) -> list[str]:
     """
     source = Path(source)
     if source.is_dir():
-        return list(name_by_stem(list_images(source)))
-    return list(name_by_stem([Path(name) for name in read_names(source)]))
+        return list(name_files(source, list_images(source)))
+    return list(name_files('', [Path(name) for name in read_names(source)]))
 
 
 def check_names(names: Sequence[str], masks: dict[str, dict], path: str) -> None:
