@@ -17,7 +17,8 @@ from mmadm.datasets import (
     SeededIndex,
     SeededInfiniteSampler,
 )
-from mmadm.datasets.mask_file import decode, encode, write_masks
+from mmadm.datasets.coco_masks import encode
+from mmadm.datasets.mask_file import decode, write_masks
 from mmadm.datasets.transforms import (
     BicubicCondition,
     CropToMultiple,
