@@ -48,7 +48,6 @@ def occurrences(pattern: str, text: str) -> list[str]:
     return [text[max(0, i - 30) : i + 40] for i in starts]
 
 
-@pytest.mark.skip('until all parts are rewritten')
 @pytest.mark.parametrize('pattern', RETIRED)
 def test_a_retired_word_is_not_used(pattern):
     found = {
@@ -59,7 +58,6 @@ def test_a_retired_word_is_not_used(pattern):
     assert found == {}, f'Use: {RETIRED[pattern]}'
 
 
-@pytest.mark.skip('until all parts are rewritten')
 @pytest.mark.parametrize('pattern', RETIRED)
 def test_no_test_has_a_retired_word_in_its_name(pattern):
     files = (path.read_text() for path in (ROOT / 'tests').rglob('*.py'))

@@ -171,7 +171,7 @@ WIDE = (
     ],
     ids=['bomb', 'nested', 'wide'],
 )
-def test_small_files_cannot_ask_for_much_memory_or_depth(tmp_path, body, message):
+def test_small_files_cannot_take_much_memory_or_depth(tmp_path, body, message):
     path = tmp_path / 'a.mat'
     path.write_bytes(compressed_file(body))
     assert path.stat().st_size < 300_000
