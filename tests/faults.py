@@ -1,5 +1,6 @@
 """Toy runs in processes that can be killed: cheap, as each is a fork of this one."""
 
+import gc
 import mmap
 import os
 import random
@@ -83,6 +84,9 @@ def fork(work: Callable[[], None], output: Path) -> int:
         # torch replaces its threads at the first use after a fork, and two of them
         # that come first together abort the process.
         torch.set_num_threads(1)
+        # Objects of the parent are never finalized here: some wait for threads or locks
+        # that only the parent has (log writers, for instance).
+        gc.freeze()
         work()
         code = 0
     except SystemExit as stop:

@@ -407,12 +407,19 @@ class Disturb(BaseTransform):
     ('seconds', 'message'),
     [(0, 'killed by signal|exited'), (6, 'timed out after 1 seconds')],
 )
-def test_dead_and_stuck_workers_are_errors(make_runner, seconds, message):
-    runner = make_runner(train_dataloader__num_workers=1, train_dataloader__timeout=1)
-    dataset = runner.train_dataloader.dataset
-    dataset.pipeline.transforms.insert(0, Disturb(seconds))
-    with pytest.raises(RuntimeError, match=message):
-        runner.train()
+def test_dead_and_stuck_workers_are_errors(make_runner, tmp_path, seconds, message):
+    def run() -> None:
+        runner = make_runner(
+            train_dataloader__num_workers=1, train_dataloader__timeout=1
+        )
+        dataset = runner.train_dataloader.dataset
+        dataset.pipeline.transforms.insert(0, Disturb(seconds))
+        with pytest.raises(RuntimeError, match=message):
+            runner.train()
+
+    # torch reports a dead worker by an error from a signal handler: anywhere.
+    output = tmp_path / 'output.txt'
+    assert wait(fork(run, output)) == 0, output.read_text()[-2000:]
 
 
 # Tools.
