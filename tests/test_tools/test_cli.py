@@ -244,7 +244,7 @@ def test_mistakes_before_training_end_with_one_message(toy_config, tmp_path, cap
 
     assert 'Config not found' in refused(capsys, 'train.py', tmp_path / 'no.py')
     message = train('--cfg-options', 'optim_wraper.clip_grad=None')
-    assert "'optim_wraper'" in message and "'optim_wrapper'" in message
+    assert 'optim_wraper' in message and "'optim_wrapper'" in message
     message = train('--cfg-options', 'model.head.base_chanels=16')
     assert "Did you mean 'base_channels'?" in message
     message = train('--cfg-options', 'train_dataloader.batchsize=16')
