@@ -13,7 +13,6 @@ import numpy as np
 ROWS = (
     ('adm_sr_small', 'chelsea', 'input, 4x enlarged', 5),
     ('adm_edge_small', 'coffee', 'input', 5),
-    ('adm_saliency_small', 'rocket', 'input', 5),
 )
 
 

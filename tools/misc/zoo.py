@@ -6,6 +6,7 @@ Each stage is skipped where its result exists; an interrupted one is resumed.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,7 @@ def write_facts(model: str, config: Path, work: Path) -> Path:
         data=entry['Metadata']['Training Data'],
         terms=entry['Metadata']['Data Terms'],
         command=f'python tools/train.py {config.relative_to(ROOT)}',
-        hardware=f'{torch.get_num_threads()} CPU threads',
+        hardware=f'{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores',
         hours=round(sum(times.values()) / max(len(times), 1) * max(times) / 3600, 2),
     )
     path = work / 'facts.json'
@@ -123,10 +124,15 @@ def tables(model: str) -> str:
         parts.append(f'|---|--:|{"--:|" * len(names)}')
         for sampler, steps in runs.items():
             for count, values in steps.items():
-                cells = ' | '.join(f'{values[name]:.4f}' for name in names)
+                cells = ' | '.join(_number(name, values[name]) for name in names)
                 parts.append(f'| {sampler} | {count} | {cells} |')
         parts.append('')
     return '\n'.join(parts)
+
+
+def _number(name: str, score: float) -> str:
+    """As many digits as half precision and other machines leave unchanged."""
+    return f'{score:.2f}' if name.startswith('psnr') else f'{score:.3f}'
 
 
 def fill(page: str, model: str, text: str) -> str:
