@@ -1,0 +1,75 @@
+"""The trained models that are part of the package, by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from mmadm.apis import ADMInferencer
+from mmadm.checkpoints import load_published, model_zoo
+from mmadm.utils import matlab_resize
+
+DATA = Path(__file__).parent / 'data'
+BOX = {name: entry for name, entry in model_zoo().items() if entry.weights}
+
+
+def photograph(name: str) -> np.ndarray:
+    """The middle of a photograph of scikit-image, 128 x 128 pixels."""
+    from skimage import data
+
+    image = getattr(data, name)()
+    top, left = ((side - 128) // 2 for side in image.shape[:2])
+    return image[top : top + 128, left : left + 128]
+
+
+@pytest.mark.parametrize('name', BOX)
+def test_a_file_is_small_and_describes_itself(name):
+    path = BOX[name].path()
+    assert path.stat().st_size <= 8 * 2**20
+    config, weights, info = load_published(path)
+    assert weights and config.model.type
+    facts = ('data', 'terms', 'command', 'seed', 'hours', 'scores', 'data_hash')
+    assert [key for key in facts if key not in info] == []
+
+
+def test_all_files_together_are_small():
+    assert sum(e.path().stat().st_size for e in BOX.values()) <= 32 * 2**20
+
+
+@pytest.mark.parametrize('name', BOX)
+def test_a_model_reproduces_its_stored_prediction(name):
+    """Made by ``demo``'s inferencer in five steps; rounding differs by machine."""
+    condition = photograph('coffee')
+    if name == 'adm_sr_small':
+        condition = matlab_resize(condition, (32, 32))
+    (output,) = ADMInferencer(name, show_progress=False)(condition)['predictions']
+    stored = np.array(Image.open(DATA / f'{name}_coffee.png'))
+    assert output.shape == stored.shape
+    assert np.abs(output.astype(float) - stored).mean() < 0.1
+
+
+@pytest.mark.parametrize('photo', ['coffee', 'chelsea'])
+def test_super_resolution_beats_bicubic_interpolation(photo):
+    image = photograph(photo)
+    small = matlab_resize(image, (32, 32))
+    model = ADMInferencer('adm_sr_small', show_progress=False)
+    for steps in (1, 5):
+        (output,) = model(small, num_steps=steps)['predictions']
+        bicubic = matlab_resize(small, (128, 128))
+        gain = peak_signal_noise_ratio(image, output)
+        gain -= peak_signal_noise_ratio(image, bicubic)
+        assert gain > 0.5
+
+
+def test_edges_lie_on_a_drawn_boundary():
+    image = np.full((96, 128, 3), 40, np.uint8)
+    image[:, 64:] = 200
+    model = ADMInferencer('adm_edge_small', show_progress=False)
+    (edges,) = model(image)['predictions']
+    columns = edges[8:-8].mean(axis=0)
+    assert 61 <= columns.argmax() <= 66
+    assert columns[:56].max() < columns.max() / 4
+    # Nor along the border, where the image ends.
+    assert edges[:, -3:].mean() < columns.max() / 4
