@@ -11,7 +11,7 @@ from mmadm.datasets.transforms import (
 )
 
 train_dataloader = dict(
-    batch_size=6,
+    batch_size=8,
     num_workers=0,
     sampler=dict(type=SeededInfiniteSampler),
     collate_fn=dict(type=pseudo_collate),

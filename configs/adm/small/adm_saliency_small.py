@@ -11,7 +11,7 @@ with read_base():
 val_dataloader.dataset.pipeline[1].update(size=(192, 192))
 test_dataloader.dataset.pipeline[1].update(size=(192, 192))
 
-train_cfg.update(max_iters=2000, val_interval=1000)
+train_cfg.update(max_iters=6000, val_interval=2000)
 optim_wrapper.optimizer.update(lr=6e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
