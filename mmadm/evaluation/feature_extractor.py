@@ -1,5 +1,6 @@
 """Base class of the networks whose features sets of images are compared by."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
@@ -15,7 +16,7 @@ _CHUNK = 50
 RANDOM = 'random'
 
 
-class FeatureExtractor:
+class FeatureExtractor(ABC):
     """8-bit images to features. The computation is float32, without autocast and TF32.
 
     A subclass sets the attributes and has the method :meth:`forward`.
@@ -36,9 +37,9 @@ class FeatureExtractor:
     libraries: dict[str, str]
     is_random: bool
 
+    @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, D) and logits (N, L) of uint8 images (N, 3, H, W)."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def __call__(self, images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

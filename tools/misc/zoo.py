@@ -108,8 +108,14 @@ def tables(model: str) -> str:
     """The scores in the published file, as Markdown."""
     from mmadm.checkpoints import load_published
 
-    (file,) = (ROOT / 'weights').glob(f'{model}-*.safetensors')
-    scores = load_published(file)[2]['scores']
+    files = sorted((ROOT / 'weights').glob(f'{model}-*.safetensors'))
+    if len(files) != 1:
+        raise ValueError(
+            f'One published file of {model} fills its tables, but weights/ has '
+            f'{[file.name for file in files]}. Publish the model (run without '
+            '--tables-only), and remove its older files.'
+        )
+    scores = load_published(files[0])[2]['scores']
     parts = []
     for label in TESTS[model]:
         runs = {
@@ -138,12 +144,26 @@ def _number(name: str, score: float) -> str:
 def fill(page: str, model: str, text: str) -> str:
     """The page with ``text`` between the two comments of the model."""
     start, end = f'<!-- scores of {model} -->', f'<!-- end of {model} -->'
+    if start not in page or end not in page:
+        raise ValueError(
+            f'The page has no place for the scores of {model}: {PAGE}. Add the lines '
+            f'{start} and {end}.'
+        )
     before, rest = page.split(start)
     return f'{before}{start}\n\n{text}\n{end}{rest.split(end)[1]}'
 
 
 def main() -> None:
     args = parse_args()
+    from mmadm.utils.cli import readable_errors
+
+    with readable_errors():
+        make(args)
+
+
+def make(args: argparse.Namespace) -> None:
+    """All stages; what would end the last one is noticed before the first."""
+    fill(PAGE.read_text(), args.model, '')
     config = ROOT / f'configs/adm/small/{args.model}.py'
     work = ROOT / 'work_dirs' / args.model
     if not args.tables_only:

@@ -60,9 +60,13 @@ class ConvEncoder(BaseModule):
             ValueError: the condition has other channels than the encoder.
         """
         check_condition(condition, self)
-        features = []
-        x = condition
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return tuple(features)
+        return outputs_of(self.stages, condition)
+
+
+def outputs_of(stages: nn.ModuleList, x: Tensor) -> tuple[Tensor, ...]:
+    """What each stage makes of the output of the one before."""
+    features = []
+    for stage in stages:
+        x = stage(x)
+        features.append(x)
+    return tuple(features)

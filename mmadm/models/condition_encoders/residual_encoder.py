@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmadm.registry import MODELS
 
 from .backbone import check_condition
+from .conv_encoder import outputs_of
 
 
 class _PlainBlock(nn.Module):
@@ -73,9 +74,4 @@ class ResidualEncoder(BaseModule):
             ValueError: the condition has other channels than the encoder.
         """
         check_condition(condition, self)
-        features = []
-        x = condition
-        for level in self.levels:
-            x = level(x)
-            features.append(x)
-        return tuple(features)
+        return outputs_of(self.levels, condition)
