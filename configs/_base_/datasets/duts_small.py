@@ -1,5 +1,5 @@
 # Saliency on DUTS at small size: 4,000 pairs of at most 256 pixels to train, all images
-# at 192 x 192 for the network; validation and test as for duts.py.
+# at 160 x 160 for the network; validation and test as for duts.py.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import pseudo_collate
 
@@ -23,7 +23,7 @@ train_dataloader = dict(
             dict(type=LoadImages, cache=True),
             dict(
                 type=RandomResizedCrop,
-                size=(192, 192),
+                size=(160, 160),
                 scale=(0.6, 1.0),
                 ratio=(0.7, 1.8),
             ),

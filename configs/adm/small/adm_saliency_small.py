@@ -8,8 +8,17 @@ with read_base():
     from ..._base_.models.adm_compact import *
     from ..._base_.schedules.adamw_small import *
 
-val_dataloader.dataset.pipeline[1].update(size=(192, 192))
-test_dataloader.dataset.pipeline[1].update(size=(192, 192))
+val_dataloader.dataset.pipeline[1].update(size=(160, 160))
+test_dataloader.dataset.pipeline[1].update(size=(160, 160))
+
+# What an object is shows at stride 32: the whole pretrained encoder, and a narrow head.
+model.condition_encoder.update(out_indices=(1, 2, 3, 4))
+model.head.update(
+    base_channels=28,
+    channel_mult=(1, 1, 1, 1),
+    attention_levels=(3,),
+    condition_channels=(136, 40, 112, 320),
+)
 
 train_cfg.update(max_iters=6000, val_interval=2000)
 optim_wrapper.optimizer.update(lr=6e-4)

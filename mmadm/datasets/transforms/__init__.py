@@ -10,7 +10,7 @@ from .edges import LoadBoundaries, SaturateEdges
 from .inference import InferenceCondition, InferenceMask
 from .instances import UnionOfInstances
 from .loading import LoadImages
-from .mask import FixedMask, RandomMask
+from .mask import FixedMask, NamedMask, RandomMask
 from .packing import PackDiffusionInputs
 from .resize import RandomResizedCrop, ResizeInput, ResizeTo
 
@@ -23,6 +23,7 @@ __all__ = [
     'LoadBoundaries',
     'LoadImages',
     'MaskedCondition',
+    'NamedMask',
     'PackDiffusionInputs',
     'RandomCrop',
     'RandomMask',

@@ -1,5 +1,6 @@
 """Transforms that add the mask of inpainting: ``mask`` (H, W, 1), uint8, 1 = hole."""
 
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmadm.datasets.mask_file import decode, read_masks
-from mmadm.datasets.masks import MASKS, check_kind
+from mmadm.datasets.masks import MASKS, check_kind, scored_mask
 from mmadm.registry import TRANSFORMS
 
 from .inference import InferenceMask
@@ -41,6 +42,37 @@ class RandomMask(BaseTransform):
         # The dataset seeds NumPy's global generator.
         rng = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
         results['mask'] = MASKS[self.kind](results['img'].shape[:2], rng)[..., None]
+        return results
+
+    def for_inference(self, before: list) -> list:
+        """The mask of the user."""
+        return [*before, InferenceMask()]
+
+
+@TRANSFORMS.register_module()
+class NamedMask(BaseTransform):
+    """Draws the mask that belongs to the name of an image, for tests without a file.
+
+    The same name and size always have the same hole, which covers at most half of the
+    image. Published scores use files of masks instead, see :class:`FixedMask`.
+
+    Required keys: ``img``, ``name``. Added keys: ``mask``.
+
+    Args:
+        kind: see :class:`RandomMask`.
+    """
+
+    def __init__(
+        self, kind: Literal['thin', 'medium', 'thick', 'free_form'] = 'medium'
+    ) -> None:
+        check_kind(kind)
+        self.kind = kind
+
+    def transform(self, results: dict) -> dict:
+        """Add the mask."""
+        rng = np.random.default_rng(zlib.crc32(results['name'].encode()))
+        size = results['img'].shape[:2]
+        results['mask'] = scored_mask(self.kind, size, rng)[..., None]
         return results
 
     def for_inference(self, before: list) -> list:

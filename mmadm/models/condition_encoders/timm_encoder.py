@@ -106,7 +106,8 @@ class TimmEncoder(PretrainedEncoder):
 
         Other names are accepted where the tensors have the backbone's order and shapes;
         counters of batch normalisation, and the layers after the last level (the
-        classifier), are left out.
+        classifier), are left out. Further channels of the condition, such as a mask,
+        start with the weight 0.
         """
         own = self.backbone.state_dict()
         counters = {key: tensor for key, tensor in own.items() if not tensor.dim()}
@@ -114,7 +115,11 @@ class TimmEncoder(PretrainedEncoder):
         found = {key: tensor for key, tensor in weights.items() if tensor.dim()}
         if not set(names) <= found.keys():
             found = dict(zip(names, found.values()))
-        return {key: found[key] for key in names if key in found} | counters
+        fitting = {key: found[key] for key in names if key in found}
+        first = names[0]
+        if first in fitting:
+            fitting[first] = _widened(fitting[first], own[first].shape)
+        return fitting | counters
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) to one map per level, shallow to deep.
@@ -148,6 +153,12 @@ def _create(name: str, **kwargs) -> nn.Module:
                 setattr(stage, key, nn.Identity())
     backbone.zero_grad()
     return backbone
+
+
+def _widened(weight: Tensor, shape: torch.Size) -> Tensor:
+    """The first convolution's ``weight`` for further input channels."""
+    missing = shape[1] - weight.shape[1] if weight.dim() == len(shape) == 4 else 0
+    return F.pad(weight, (0, 0, 0, 0, 0, missing)) if missing > 0 else weight
 
 
 def _folded(x: Tensor, size: torch.Size, factor: int) -> Tensor:
