@@ -1,5 +1,5 @@
-# Faces of CelebA-HQ at 64 x 64: 4,971 images to train; samples are compared with the 200
-# test images.
+# Faces of CelebA-HQ at 64 x 64: 4,971 images to train; samples are compared with the
+# 200 test images.
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import DefaultSampler, pseudo_collate
 
