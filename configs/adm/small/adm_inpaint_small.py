@@ -20,7 +20,7 @@ model.head.update(
 model.preconditioner.update(sigma_data=0.25)
 model.sampler.update(clip=0.5)
 
-train_cfg.update(max_iters=5000, val_interval=2500)
+train_cfg.update(max_iters=4000, val_interval=2000)
 optim_wrapper.optimizer.update(lr=6e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))

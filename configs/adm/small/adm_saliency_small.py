@@ -20,7 +20,7 @@ model.head.update(
     condition_channels=(136, 40, 112, 320),
 )
 
-train_cfg.update(max_iters=6000, val_interval=2000)
+train_cfg.update(max_iters=4500, val_interval=1500)
 optim_wrapper.optimizer.update(lr=6e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
