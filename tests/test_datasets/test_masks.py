@@ -24,6 +24,7 @@ from mmadm.datasets.transforms import (
     FixedMask,
     LoadImages,
     MaskedCondition,
+    NamedMask,
     PackDiffusionInputs,
     RandomMask,
 )
@@ -87,6 +88,15 @@ def test_the_same_seeded_index_has_the_same_hole(photo_folder):
     assert torch.equal(first, dataset[SeededIndex(2, 77)]['data_samples'].mask)
     others = [dataset[SeededIndex(2, seed)]['data_samples'].mask for seed in range(5)]
     assert not all(torch.equal(first, other) for other in others)
+
+
+def test_the_hole_of_a_name_is_always_the_same(photo_folder):
+    images = make_dataset(photo_folder, NamedMask('free_form'), MaskedCondition())
+    masks = [item['data_samples'].mask for item in images]
+    np.random.seed(5)
+    again = images[1]['data_samples'].mask
+    assert again.equal(masks[1]) and not again.equal(masks[0])
+    assert all(0 < mask.float().mean() <= 0.5 for mask in masks)
 
 
 def test_the_condition_is_black_in_the_holes_and_the_image_elsewhere(photo_folder):

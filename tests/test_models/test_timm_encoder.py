@@ -45,6 +45,20 @@ def test_weights_of_another_project_are_taken_in_order(classifier, tmp_path):
     assert outputs[0].equal(outputs[1])
 
 
+def test_a_mask_beside_the_image_starts_without_influence(classifier, tmp_path):
+    torch.save(classifier.state_dict(), tmp_path / 'lite0.pth')
+    colour, masked = (
+        TimmEncoder(weights=str(tmp_path / 'lite0.pth'), in_channels=channels)
+        for channels in (3, 4)
+    )
+    colour.init_weights()
+    masked.init_weights()
+    with_mask = torch.cat([CONDITION, torch.ones_like(CONDITION[:, :1])], dim=1)
+    torch.testing.assert_close(masked(with_mask)[-1], colour(CONDITION)[-1])
+    masked(with_mask)[-1].sum().backward()
+    assert masked.backbone.conv_stem.weight.grad[:, 3].abs().sum() > 0
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     other = timm.create_model('resnet18')
     torch.save(other.state_dict(), tmp_path / 'resnet.pth')
