@@ -9,33 +9,167 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs/en/user_guides/models_in_the_box.md'
-SAMPLERS = ('adm', 'mean', 'deterministic', 'multistep')
-STEPS = (1, 2, 3, 5, 10)
-#: Test sets of each model: label -> options of tools/test.py, number of samplers.
+METAFILE = ROOT / 'configs/adm/metafile.yml'
+#: Scores of the models, as tools/test.py writes them: test.sampler -> NFE -> scores.
+SCORES = ROOT / 'weights/scores'
+
+_LPIPS = dict(
+    type='ImageFidelity',
+    measures=['lpips'],
+    crop_border=4,
+    lpips_network='squeeze',
+    lpips_weights='data/weights/squeezenet_v1.1_imagenet_fp16.npz',
+)
+_LUMA = dict(type='ImageFidelity', color='y', crop_border=4, baseline='bicubic')
+_SR = f'test_evaluator={[_LUMA, _LPIPS]}'
+_CRISP = dict(type='EdgeMetric', nms=False, thin=False, prefix='crisp')
+_EDGES = f'test_evaluator={[dict(type="EdgeMetric"), _CRISP]}'
 _DATA = 'test_dataloader.dataset.'
-TESTS = {
-    'adm_sr_small': {
-        'Set5': [],
-        'Set14': [f'{_DATA}data_prefix.img_path=Set14/HR'],
-        'B100': [
-            f'{_DATA}data_root=data/BSDS500/data',
-            f'{_DATA}data_prefix.img_path=images/val',
-        ],
-    },
-    'adm_edge_small': {'BSDS500-test': []},
-    'adm_saliency_small': {'DUTS-TE': []},
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test set, and what is tested on it.
+
+    Args:
+        dataset: its description in the metafile.
+        runs: numbers of steps for each sampler of ``tools/test.py --sampler``. NFE 1 is
+            the same for all samplers.
+        options: of ``tools/test.py --cfg-options``.
+        partial: a part of a test set, whose scores are not in the metafile.
+    """
+
+    dataset: str
+    runs: dict[str, tuple[int, ...]]
+    options: tuple[str, ...] = ()
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """How a model in the box is tested.
+
+    Args:
+        task: its name in the metafile.
+        tests: by their names in the tables.
+        results: numbers of steps of Algorithm 2 whose scores the metafile has.
+    """
+
+    task: str
+    tests: dict[str, Test]
+    results: tuple[int, ...] = (1, 5)
+
+
+_FEW = {'adm': (1, 5), 'mean': (5,)}
+_ALL = {
+    'adm': (1, 2, 3, 5, 10),
+    'mean': (5,),
+    'deterministic': (5, 10),
+    'multistep': (5, 10),
+}
+MODELS = {
+    'adm_sr_small': Model(
+        'Super-resolution',
+        {
+            'Set5': Test(
+                'Set5',
+                {
+                    'adm': (1, 2, 3, 5, 10),
+                    'deterministic': (2, 3, 5, 10),
+                    'mean': (2, 3, 5, 10),
+                    'multistep': (2, 3, 5, 10),
+                },
+                (_SR,),
+            ),
+            'Set14': Test(
+                'Set14',
+                {'adm': (1, 2, 3, 5, 10), 'mean': (5,)},
+                (_SR, f'{_DATA}data_prefix.img_path=Set14/HR'),
+            ),
+            'B100': Test(
+                'B100',
+                {'adm': (1, 2, 5), 'mean': (5,)},
+                (
+                    _SR,
+                    f'{_DATA}data_root=data/BSDS500/data',
+                    f'{_DATA}data_prefix.img_path=images/val',
+                ),
+            ),
+        },
+    ),
+    # A run of 200 images takes ten minutes of one core, most of them for the matching.
+    'adm_edge_small': Model(
+        'Edge detection',
+        {
+            'BSDS500-test': Test('BSDS500 test, 200 images', _FEW, (_EDGES,)),
+            'BSDS500-test-50': Test(
+                'BSDS500 test, the first 50 images',
+                _ALL,
+                (_EDGES, f'{_DATA}indices=50'),
+                partial=True,
+            ),
+        },
+    ),
+    'adm_saliency_small': Model(
+        'Saliency detection', {'DUTS-TE': Test('DUTS-TE, 300 images', _ALL)}
+    ),
+    'adm_inpaint_small': Model(
+        'Inpainting', {'CelebA-HQ': Test('CelebA-HQ, 200 images, medium masks', _ALL)}
+    ),
+    'adm_faces_small': Model(
+        'Unconditional generation',
+        {
+            'CelebA-HQ': Test(
+                'CelebA-HQ, 1,000 samples against 200 other images',
+                {'adm': (5, 10, 20), 'deterministic': (10, 20), 'multistep': (10,)},
+            )
+        },
+        results=(5, 10, 20),
+    ),
+}
+
+#: The scores of tables and metafile: title, and the digits that half precision and
+#: other machines leave unchanged.
+METRICS = {
+    'psnr_y_b4': ('PSNR-Y', 2),
+    'ssim_y_b4': ('SSIM-Y', 3),
+    'lpips_like_squeeze_rgb_b4': ('LPIPS-like', 3),
+    'ods_seval': ('ODS', 3),
+    'ois_seval': ('OIS', 3),
+    'ap_seval': ('AP', 3),
+    'r50_seval': ('R50', 3),
+    'crisp/ods_ceval': ('crisp ODS', 3),
+    'crisp/ois_ceval': ('crisp OIS', 3),
+    'crisp/ap_ceval': ('crisp AP', 3),
+    'ac': ('AC', 3),
+    'mae': ('MAE', 3),
+    'max_f': ('max F', 3),
+    's': ('S', 3),
+    'max_e': ('max E', 3),
+    'psnr_rgb': ('PSNR', 2),
+    'psnr_hole': ('PSNR in the hole', 2),
+    'ssim_rgb': ('SSIM', 3),
+    'lpips_like_squeeze_rgb': ('LPIPS-like', 3),
+    'frechet_paired_squeezenet200': ('Frechet distance', 1),
+    'frechet_squeezenet1k': ('Frechet distance', 1),
 }
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('model', choices=sorted(TESTS))
-    parser.add_argument('--samplers', nargs='+', default=SAMPLERS, choices=SAMPLERS)
-    parser.add_argument('--num-steps', nargs='+', type=int, default=STEPS)
+    parser.add_argument('model', choices=sorted(MODELS))
+    parser.add_argument(
+        '--published',
+        action='store_true',
+        help='test the published file again, and fill the tables; train nothing',
+    )
     parser.add_argument(
         '--tables-only', action='store_true', help='fill the tables, run nothing'
     )
@@ -49,135 +183,204 @@ def run(*command: object) -> None:
     subprocess.run(words, cwd=ROOT, check=True)
 
 
+def write_json(path: Path, content: dict) -> None:
+    from mmadm.utils.files import atomic_write
+
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(content, indent=1) + '\n')
+
+
 def train(config: Path, work: Path) -> Path:
     """The last checkpoint of a finished training."""
-    pointer = work / 'last_checkpoint'
     run('tools/train.py', config, '--work-dir', work, '--resume')
-    return Path(pointer.read_text().strip())
+    return Path((work / 'last_checkpoint').read_text().strip())
 
 
-def test(config: Path, checkpoint: Path, work: Path, args) -> list[Path]:
-    """Scores of all test sets and samplers."""
-    files = []
-    for label, options in TESTS[args.model].items():
-        for sampler in args.samplers:
-            file = work / 'scores' / f'{label}.{sampler}.json'
-            files.append(file)
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                run(
-                    *('tools/test.py', config, checkpoint, '--work-dir', work),
-                    *('--sampler', sampler, '--num-steps', *args.num_steps),
-                    *('--out', file, *(['--cfg-options', *options] if options else [])),
-                )
-    return files
+def test(name: str, source: list, work: Path) -> dict:
+    """Scores of all tests; each run leaves a file, and is not repeated.
+
+    Args:
+        name: of the model.
+        source: arguments of tools/test.py; the last one is the file of the weights.
+        work: work directory.
+    """
+    scores, folder = {}, work / 'scores' / Path(source[-1]).stem
+    for label, part in MODELS[name].tests.items():
+        for sampler, counts in part.runs.items():
+            for count in counts:
+                file = folder / f'{label}.{sampler}.{count}.json'
+                if not file.exists():
+                    options = ('--cfg-options', *part.options) if part.options else ()
+                    run(
+                        *('tools/test.py', *source, '--work-dir', work),
+                        *('--sampler', sampler, '--num-steps', count),
+                        *('--out', file, *options),
+                    )
+                result = json.loads(file.read_text())
+                scores.setdefault(f'{label}.{sampler}', {}).update(result)
+    return scores
 
 
-def write_facts(model: str, config: Path, work: Path) -> Path:
+def facts(name: str, config: Path, work: Path, scores: dict) -> dict:
     """What the file says about its training, beside what it finds out by itself."""
     import torch
     from mmengine.fileio import load
 
-    from mmadm.utils.files import atomic_write
-
-    (entry,) = (
-        entry
-        for entry in load(ROOT / 'configs/adm/metafile.yml')['Models']
-        if entry['Name'] == model
-    )
+    (entry,) = (e for e in load(METAFILE)['Models'] if e['Name'] == name)
     lines = [
         json.loads(line)
         for log in sorted(work.glob('*/vis_data/scalars.json'))
         for line in log.read_text().splitlines()
     ]
     times = {line['iter']: line['time'] for line in lines if 'lr' in line}
-    facts = dict(
+    return dict(
         data=entry['Metadata']['Training Data'],
         terms=entry['Metadata']['Data Terms'],
         command=f'python tools/train.py {config.relative_to(ROOT)}',
         hardware=f'{torch.get_num_threads()} threads of {os.cpu_count()} CPU cores',
         hours=round(sum(times.values()) / max(len(times), 1) * max(times) / 3600, 2),
+        scores=scores,
     )
-    path = work / 'facts.json'
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(facts))
-    return path
 
 
-def tables(model: str) -> str:
-    """The scores in the published file, as Markdown."""
-    from mmadm.checkpoints import load_published
-
-    files = sorted((ROOT / 'weights').glob(f'{model}-*.safetensors'))
+def published(name: str) -> Path:
+    """The one published file of a model."""
+    files = sorted((ROOT / 'weights').glob(f'{name}-*.safetensors'))
     if len(files) != 1:
         raise ValueError(
-            f'One published file of {model} fills its tables, but weights/ has '
-            f'{[file.name for file in files]}. Publish the model (run without '
-            '--tables-only), and remove its older files.'
+            f'One published file of {name} is needed, but weights/ has '
+            f'{[file.name for file in files]}. Publish the model (give its name '
+            'without other options), and remove its older files.'
         )
-    scores = load_published(files[0])[2]['scores']
+    return files[0]
+
+
+def tables(name: str, scores: Mapping) -> str:
+    """The scores as Markdown, a table for each test."""
     parts = []
-    for label in TESTS[model]:
-        runs = {
-            name.split('.')[1]: steps
-            for name, steps in scores.items()
-            if name.split('.')[0] == label
-        }
-        first = next(iter(next(iter(runs.values())).values()))
-        names = [key for key in first if ':' not in key and not key.endswith('time')]
-        parts.append(f'**{label}**\n')
-        parts.append(f'| sampler | NFE | {" | ".join(names)} |')
-        parts.append(f'|---|--:|{"--:|" * len(names)}')
-        for sampler, steps in runs.items():
-            for count, values in steps.items():
-                cells = ' | '.join(_number(name, values[name]) for name in names)
-                parts.append(f'| {sampler} | {count} | {cells} |')
+    for label, part in MODELS[name].tests.items():
+        rows = [
+            (sampler, int(count), values)
+            for sampler in part.runs
+            for count, values in scores.get(f'{label}.{sampler}', {}).items()
+        ]
+        if not rows:
+            continue
+        keys = [key for key in METRICS if any(key in row[2] for row in rows)]
+        titles = ' | '.join(METRICS[key][0] for key in keys)
+        parts.append(f'**{part.dataset}**\n')
+        parts.append(f'| sampler | NFE | {titles} |')
+        parts.append(f'|---|--:|{"--:|" * len(keys)}')
+        for sampler, count, values in rows:
+            cells = ' | '.join(_number(key, values.get(key)) for key in keys)
+            parts.append(f'| {sampler} | {count} | {cells} |')
         parts.append('')
     return '\n'.join(parts)
 
 
-def _number(name: str, score: float) -> str:
-    """As many digits as half precision and other machines leave unchanged."""
-    return f'{score:.2f}' if name.startswith('psnr') else f'{score:.3f}'
+def _number(key: str, score: float | None) -> str:
+    return '' if score is None else f'{score:.{METRICS[key][1]}f}'
 
 
-def fill(page: str, model: str, text: str) -> str:
+def results(name: str, scores: Mapping) -> list[dict]:
+    """``Results`` of the metafile."""
+    model = MODELS[name]
+    entries = []
+    for label, part in model.tests.items():
+        if part.partial:
+            continue
+        metrics = {}
+        for count in model.results:
+            values = scores.get(f'{label}.adm', {}).get(str(count), {})
+            for key in filter(values.__contains__, METRICS):
+                title, digits = METRICS[key]
+                metrics[f'{title} (NFE {count})'] = round(values[key], digits)
+        entries.append(dict(Task=model.task, Dataset=part.dataset, Metrics=metrics))
+    return entries
+
+
+def fill_page(page: str, name: str, text: str) -> str:
     """The page with ``text`` between the two comments of the model."""
-    start, end = f'<!-- scores of {model} -->', f'<!-- end of {model} -->'
+    start, end = f'<!-- scores of {name} -->', f'<!-- end of {name} -->'
     if start not in page or end not in page:
         raise ValueError(
-            f'The page has no place for the scores of {model}: {PAGE}. Add the lines '
+            f'The page has no place for the scores of {name}: {PAGE}. Add the lines '
             f'{start} and {end}.'
         )
     before, rest = page.split(start)
     return f'{before}{start}\n\n{text}\n{end}{rest.split(end)[1]}'
 
 
+def fill_metafile(
+    metafile: str, name: str, weights: str, sha256: str, results: list[dict]
+) -> str:
+    """The metafile with these in place of the model's keys from ``Weights`` on.
+
+    Edited as text, which keeps the rest as it is, with its comments.
+    """
+    import yaml
+
+    before, found, rest = metafile.partition(f'  - Name: {name}\n')
+    own, _, after = rest.partition('\n  - Name: ')
+    kept, has_weights, _ = own.partition('    Weights:')
+    if not (found and has_weights):
+        raise ValueError(
+            f'The metafile has no place for the weights of {name}: {METAFILE}. Add an '
+            'entry with its config, its metadata and, at the end, "Weights: null".'
+        )
+    lists = yaml.safe_dump(
+        results, sort_keys=False, default_flow_style=None, width=float('inf')
+    )
+    own = f'{kept}    Weights: {weights}\n    SHA256: {sha256}\n    Results:\n'
+    own += textwrap.indent(lists, ' ' * 6)
+    return before + found + own + (after and f'  - Name: {after}')
+
+
 def main() -> None:
     args = parse_args()
     from mmadm.utils.cli import readable_errors
 
-    with readable_errors():
+    with readable_errors('Run it again: finished tests are kept.'):
         make(args)
 
 
 def make(args: argparse.Namespace) -> None:
     """All stages; what would end the last one is noticed before the first."""
-    fill(PAGE.read_text(), args.model, '')
-    config = ROOT / f'configs/adm/small/{args.model}.py'
-    work = ROOT / 'work_dirs' / args.model
-    if not args.tables_only:
+    name = args.model
+    fill_page(PAGE.read_text(), name, '')
+    fill_metafile(METAFILE.read_text(), name, '', '', [])
+    config = ROOT / f'configs/adm/small/{name}.py'
+    work = ROOT / 'work_dirs' / name
+    if args.published:
+        write_json(SCORES / f'{name}.json', test(name, [published(name)], work))
+    elif not args.tables_only:
         checkpoint = train(config, work)
-        scores = test(config, checkpoint, work, args)
-        facts = write_facts(args.model, config, work)
+        scores = test(name, [config, checkpoint], work)
+        write_json(SCORES / f'{name}.json', scores)
+        info = work / 'facts.json'
+        write_json(info, facts(name, config, work, scores))
         run(
             *('tools/misc/publish_model.py', checkpoint),
-            f'weights/{args.model}.safetensors',
-            *('--config', config, '--info', facts, '--hash-data'),
-            *('--scores', *scores),
+            f'weights/{name}.safetensors',
+            *('--config', config, '--info', info, '--hash-data'),
         )
-    PAGE.write_text(fill(PAGE.read_text(), args.model, tables(args.model)))
-    print(f'Tables written to {PAGE}')
+    write_tables(name)
+
+
+def write_tables(name: str) -> None:
+    """The scores into the page, and with the published file into the metafile."""
+    from mmadm.checkpoints import file_sha256
+
+    file = published(name)
+    scores = json.loads((SCORES / f'{name}.json').read_text())
+    entry = (
+        file.relative_to(ROOT).as_posix(),
+        file_sha256(file),
+        results(name, scores),
+    )
+    METAFILE.write_text(fill_metafile(METAFILE.read_text(), name, *entry))
+    PAGE.write_text(fill_page(PAGE.read_text(), name, tables(name, scores)))
+    print(f'Tables written to {PAGE} and {METAFILE}')
 
 
 if __name__ == '__main__':
