@@ -27,7 +27,8 @@ class ADMProcess:
             Sec. V-A).
         time_power: training times are ``t_min + (1 - t_min) u^time_power`` with u
             uniform in [0, 1]. 1 is the paper's rule; with larger values small times,
-            at which most of the image is visible, are trained more often.
+            at which most of the image is visible, are trained more often; with 0 only
+            t = 1 is trained, at which nothing of it is visible: plain regression.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class ADMProcess:
             )
         self.attenuation: Attenuation = build(ATTENUATIONS, attenuation)
         self.noise: NoisePath = build(MODELS, noise)
-        if not time_power > 0:
+        if not time_power >= 0:
             raise ValueError(
-                'The power of training times must be positive, but time_power='
-                f'{time_power}. Give 1 (uniform times), or 2 for more small times.'
+                'The power of training times must not be negative, but time_power='
+                f'{time_power}. Give 1 (uniform times), 2 for more small times, or 0 '
+                'for t = 1 only.'
             )
         self.t_min = t_min
         self.time_power = time_power

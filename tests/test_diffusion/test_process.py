@@ -122,10 +122,11 @@ def test_training_times_are_powers_of_uniform_numbers() -> None:
     paper, small = ADMProcess(t_min=0.2), ADMProcess(t_min=0.2, time_power=2.0)
     assert paper.training_time(u).tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
     assert small.training_time(u).tolist() == pytest.approx([0.2, 0.25, 0.4, 0.65, 1.0])
+    assert ADMProcess(time_power=0.0).training_time(u).tolist() == [1.0] * 5
 
 
-@pytest.mark.parametrize('power', [0.0, -1.0, math.nan])
-def test_time_power_that_is_not_positive_is_an_error(power: float) -> None:
+@pytest.mark.parametrize('power', [-1.0, math.nan])
+def test_a_negative_time_power_is_an_error(power: float) -> None:
     with pytest.raises(ValueError, match=f'time_power={power}'):
         ADMProcess(time_power=power)
 

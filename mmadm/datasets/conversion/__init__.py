@@ -8,6 +8,7 @@ sure that files of different origin are not mixed.
 from .bsds500 import prepare_bsds500
 from .celeba_hq import adm_code_split, lama_split, prepare_celeba_hq
 from .div2k import prepare_div2k
+from .drawn_cracks import draw_crack_pairs
 from .duts import check_duts
 from .inpainting_masks import (
     check_names,
@@ -20,6 +21,7 @@ __all__ = [
     'adm_code_split',
     'check_duts',
     'check_names',
+    'draw_crack_pairs',
     'draw_masks',
     'image_names',
     'lama_split',

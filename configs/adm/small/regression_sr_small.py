@@ -1,0 +1,9 @@
+# Plain regression beside adm_sr_small: the same encoder and network, trained at t = 1
+# only, where they see the condition and nothing of the image; one prediction.
+from mmengine.config import read_base
+
+with read_base():
+    from .adm_sr_small import *
+
+model.process.update(time_power=0.0)
+model.sampler.update(num_steps=1)
