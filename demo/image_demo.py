@@ -12,8 +12,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'input',
         type=expanduser,
-        help='image, or folder of images; for unconditional models, the number of '
-        'images to generate',
+        help='image, folder, pattern or address (https://) of images; for '
+        'unconditional models, the number of images to generate',
     )
     parser.add_argument(
         'model',
@@ -30,7 +30,8 @@ def parse_args() -> argparse.Namespace:
         '--out-dir',
         type=expanduser,
         default='out',
-        help='folder for pred/, vis/ and trajectory/ (default: %(default)s)',
+        help='folder for pred/, vis/, ...; what it already has from the same model, '
+        'input and options is not made again (default: %(default)s)',
     )
     parser.add_argument(
         '--masks',
@@ -48,14 +49,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-samples',
         type=int,
-        help='predict the mean of so many samples, and write their standard deviation',
+        help='predict the mean of so many samples, and write these and their standard '
+        'deviation',
     )
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
     parser.add_argument(
-        '--window',
-        type=int,
-        help='sample large images in windows of this size, which saves memory',
+        '--dtype',
+        choices=['float32', 'bfloat16'],
+        default='float32',
+        help='bfloat16 is faster on GPUs (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--mode',
+        choices=['whole', 'slide'],
+        help='sample images at once, or in overlapping windows, which needs less '
+        'memory (default: windows where an image needs more memory than is free)',
+    )
+    parser.add_argument(
+        '--window', type=int, help='side of the windows in pixels (default: 512)'
     )
     parser.add_argument(
         '--max-pixels',
@@ -78,7 +90,7 @@ def main() -> None:
         from mmadm.apis import ADMInferencer
 
         inferencer = ADMInferencer(
-            args.model, args.weights, args.device, window=args.window
+            args.model, args.weights, args.device, dtype=args.dtype
         )
         if inferencer.is_conditional:
             request = dict(
@@ -89,17 +101,22 @@ def main() -> None:
             )
         else:
             request = dict(num_samples=to_number(args.input))
-        inferencer(
+        results = inferencer.stream(
             **request,
             batch_size=args.batch_size,
             num_steps=args.num_steps,
             sampler=args.sampler,
             seed=args.seed,
+            mode=args.mode,
+            window=args.window,
             trajectory=args.trajectory,
             show=args.show,
             out_dir=args.out_dir,
+            output_type='file',
         )
-        print(f'Written to {args.out_dir}')
+        for result in results:
+            last = result['prediction']
+        print(f'Written to {args.out_dir}, the last prediction to {last}')
 
 
 def to_number(text: str) -> int:

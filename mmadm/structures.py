@@ -16,8 +16,9 @@ class DiffusionSample(BaseDataElement):
     - ``gt_edges``: every annotator's edges, 1 on an edge (A, H, W);
     - ``mask``: 1 where the image is to be generated, 0 where it is known (1, H, W);
     - ``pred_img``: the model's prediction;
-    - ``pred_std``: where it is the mean of several samples, their standard deviation
-      (1, H, W).
+    - ``pred_samples``: where it is the mean of several draws, these (K, C, H, W);
+    - ``pred_std``: their standard deviation in grey levels (1, H, W), float32, the mean
+      over the channels.
 
     Meta information: ``img_path``, ``img_id`` of COCO, ``name`` of a user's image,
     ``sample_idx`` (with the run's seed it decides the noise of sampling), ``seed`` (of

@@ -59,7 +59,7 @@ ALLOWED = {
     'apis': (
         {
             *('apis', 'checkpoints', 'engine', 'registry', 'structures', 'utils'),
-            *('diffusion.grids', 'diffusion.presets', 'visualization'),
+            *('diffusion.grids', 'diffusion.presets', 'version', 'visualization'),
         },
         {'torch', 'mmengine', 'numpy', 'cv2', 'PIL', 'rich', 'safetensors'},
     ),

@@ -129,7 +129,7 @@ def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(
         patch.setattr(Image.Image, 'convert', lambda *_: pytest.fail('decoded'))
         message = refused(*options, *limit)
     assert 'large has, or gets, 100 x 120 pixels, and the limit is 11,999' in message
-    assert '--window 512' in message
+    assert '--mode slide' in message
     call(*options, '--max-pixels', 12_000, '--window', 64)
     assert Image.open(tmp_path / 'out' / 'pred' / 'large.png').size == (120, 100)
 

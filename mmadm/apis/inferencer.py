@@ -1,8 +1,10 @@
 """Inference without a data set: images in, images out."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from rich.progress import track
-from torch import nn
-from torch.utils.data import DataLoader
+from mmengine.logging import print_log
+from rich.progress import Progress
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from mmadm.checkpoints import put_weights, safe_loaders
 from mmadm.diffusion.presets import sampler_preset
@@ -22,20 +25,41 @@ from mmadm.registry import DATASETS, MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import check_device, enlarge
 from mmadm.utils.images import read_size
+from mmadm.version import __version__
 from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.images import captioned, row
-from mmadm.visualization.visualizer import save
 
 from .launch import load_model
-from .step_sweep import check_steps
-from .trajectory import sample_trajectory
-
-#: Default of ``max_pixels``: 4096 x 4096 pixels need about 1 GB.
-MAX_PIXELS = 4096 * 4096
-# Results -> folders in ``out_dir``.
-_FOLDERS = dict(
-    predictions='pred', visualization='vis', trajectory='trajectory', std='std'
+from .memory import bytes_per_pixel, free_memory
+from .results import (
+    OUTPUT_TYPES,
+    OutputFolder,
+    OutputType,
+    fingerprint,
+    result_keys,
+    to_pil,
 )
+from .step_sweep import check_steps
+from .trajectory import predict_watched, sample_trajectory
+
+#: Default of ``max_pixels``.
+MAX_PIXELS = 4096 * 4096
+#: Side of the windows of large images, in pixels of the prediction.
+WINDOW = 512
+_DTYPES = {
+    'float32': None,
+    'bfloat16': torch.bfloat16,
+    torch.float32: None,
+    torch.bfloat16: torch.bfloat16,
+}
+# Smaller images fit into the memory of any device.
+_SURELY_FITS = 512 * 512
+# Part of the free memory that sampling may take.
+_USABLE = 0.8
+
+#: (step, t, x_t, x0), called after each step: the noisy image and the image estimate,
+#: arrays in the form of the predictions.
+StepCallback = Callable[[int, float, np.ndarray, np.ndarray], None]
 
 
 class SamplingStoppedError(RuntimeError):
@@ -54,38 +78,45 @@ class ADMInferencer(BaseInferencer):
             ``tools/misc/publish_model.py`` wrote; a config file; or a config.
         weights: a checkpoint, for a config, or to replace the weights of the model.
         device: 'cpu', 'cuda:1', ...; None uses a GPU if there is one.
-        show_progress: show a progress bar.
-        window: side of overlapping windows in which large images are sampled, in pixels
-            of the prediction; None samples as the test of the config does.
+        show_progress: show progress bars: of the images, and of the steps.
+        dtype: 'bfloat16' computes in bfloat16 where this is safe (autocast), which is
+            faster on GPUs; 'float32' is exact.
 
     Raises:
         FileNotFoundError: the config or the checkpoint does not exist.
-        ValueError: the name is unknown, the device does not exist, or the weights are
-            missing or belong to another config.
+        ValueError: the name or the dtype is unknown, the device does not exist, or the
+            weights are missing or belong to another config.
     """
 
     preprocess_kwargs = {'masks', 'num_samples', 'max_pixels'}
-    forward_kwargs = {'num_steps', 'seed', 'sampler', 'trajectory', 'should_stop'}
+    forward_kwargs = {
+        *('num_steps', 'seed', 'sampler', 'mode', 'window', 'trajectory'),
+        *('callback', 'should_stop', 'progress'),
+    }
     visualize_kwargs = {'show', 'wait_time'}
-    postprocess_kwargs = {'out_dir'}
 
     def __init__(
         self,
         model: str | Path | Config | dict,
         weights: str | Path | None = None,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         show_progress: bool = True,
-        window: int | None = None,
+        dtype: str | torch.dtype = 'float32',
     ) -> None:
         if device is not None:
             check_device(device)
+        if dtype not in _DTYPES:
+            raise ValueError(
+                f'Unknown precision: dtype={dtype!r}. Use float32 or bfloat16; the '
+                'range of float16 is too small for some models.'
+            )
+        self._autocast = _DTYPES[dtype]
+        # Measured when the first large image comes.
+        self._bytes_per_pixel: float | None = None
         source = load_model(model, weights)
         cfg = source.config
         _check_config(cfg)
         self._checkpoint = source.checkpoint
-        if window is not None:
-            _check_integer('window', window, 4)
-            _use_windows(cfg, window)
         path = source.path and str(source.path)
         super().__init__(cfg, path, device, 'mmadm', show_progress)
         del self._checkpoint
@@ -102,15 +133,48 @@ class ADMInferencer(BaseInferencer):
         batch_size: int = 1,
         **kwargs,
     ) -> dict[str, list]:
-        """Run the model. All inputs are checked before the first one is processed.
+        """Run the model on all inputs, and return all results.
+
+        The arguments are those of :meth:`stream`.
+
+        Returns:
+            ``predictions``, ``visualization``, ...: what :meth:`stream` yields, as a
+            list in the order of the inputs.
+        """
+        results = defaultdict(list)
+        for result in self.stream(inputs, return_datasamples, batch_size, **kwargs):
+            del result['name']
+            for key, value in result.items():
+                results['predictions' if key == 'prediction' else key].append(value)
+        return dict(results)
+
+    def stream(
+        self,
+        inputs: Any = None,
+        return_datasamples: bool = False,
+        batch_size: int = 1,
+        out_dir: str | Path | None = None,
+        output_type: OutputType = 'np',
+        **kwargs,
+    ) -> Iterator[dict[str, Any]]:
+        """Run the model on one batch after the other; nothing is kept.
+
+        All inputs are checked before the first one is processed.
 
         Args:
             inputs: a file, a folder (with its subfolders), an array (H, W, 3) or
                 (H, W), uint8, RGB; or a list of files and arrays. For super-resolution
                 the small image. None for unconditional models.
-            return_datasamples: return samples instead of arrays.
+            return_datasamples: return samples instead of predictions.
             batch_size: how many images of one size are sampled together; it changes
                 predictions by rounding only.
+            out_dir: a folder for PNG files with the names of the inputs, in ``pred/``,
+                ``vis/``, ``trajectory/``, ``std/`` (as heat maps) and ``samples/``,
+                written after each batch.
+            output_type: 'np' for arrays; 'pil' for PIL images (``std`` as a heat map);
+                'file' for the paths of the files in ``out_dir``. With 'file', results
+                that are there already, from the same model, inputs and arguments, are
+                not made again.
             kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``:
                 white in files, 1 or 255 in arrays (H, W).
                 ``num_samples``: an unconditional model generates so many images (1);
@@ -118,20 +182,29 @@ class ADMInferencer(BaseInferencer):
                 ``max_pixels``, the largest image, input or prediction.
                 ``num_steps``, ``seed`` and ``sampler``, as for ``tools/test.py``; the
                 default is the config's.
+                ``mode``: 'whole' samples an image at once, 'slide' in overlapping
+                windows of ``window`` pixels of the prediction, which needs less memory.
+                The default is the config's, or 'slide' where an image needs more memory
+                than is free, which is logged.
                 ``trajectory=True`` also draws the sampling trajectories.
-                ``should_stop``, a function that is called before each step; sampling
-                ends if it returns True.
+                ``callback(step, t, x_t, x0)`` is called after each step with the noisy
+                image and the image estimate, arrays in the form of the predictions; of
+                several samples, it sees the first. With it, or with ``trajectory``,
+                images are sampled one by one.
+                ``progress(done, total)`` is called after each evaluation of the network
+                with the number of evaluations of the batch.
+                ``should_stop``, a function that is called before each evaluation of the
+                network; sampling ends if it returns True.
                 ``show=True`` opens a window for each image, which stays open
                 ``wait_time`` seconds (0: until a key is pressed).
-                ``out_dir``, a folder for PNG files with the names of the inputs, in
-                ``pred/``, ``vis/``, ``trajectory/`` and ``std/``, written after each
-                batch.
 
         Returns:
-            ``predictions``, arrays (H, W, 3), or (H, W) for maps, uint8, RGB;
-            ``visualization``, condition and prediction side by side; on request,
-            ``trajectory``; and ``std``, the standard deviation (H, W) of several
-            samples in grey levels. In the order of the inputs.
+            an iterator over the results of the images, in the order of the inputs:
+            ``name``; ``prediction``, an array (H, W, 3), or (H, W) for maps, uint8,
+            RGB; ``visualization``, condition and prediction side by side; on request,
+            ``trajectory``. Where the prediction is the mean of K samples, ``samples``,
+            (K, H, W, 3) or (K, H, W), and ``std``, their standard deviation in grey
+            levels, the mean over the channels, (H, W), float32.
 
         Raises:
             FileNotFoundError: a file does not exist, or a folder is empty.
@@ -139,27 +212,89 @@ class ADMInferencer(BaseInferencer):
                 an argument has a wrong value.
             SamplingStoppedError: ``should_stop`` returned True.
         """
-        before, during, show, after = self._split(kwargs)
+        before, during, show = self._split(kwargs)
+        _check_output(output_type, out_dir, return_datasamples)
         if self.is_conditional:
             during['num_samples'] = before.pop('num_samples', None)
-        data = self.preprocess(inputs, batch_size, **before)
-        results = defaultdict(list)
-        for batch in track(data, 'Inference', disable=not self.show_progress):
-            samples = self.forward(batch, **during)
-            images = self.visualize(inputs, samples, **show)
-            part = self.postprocess(samples, images, return_datasamples, **after)
-            for key, values in part.items():
-                results[key] += values
-        return dict(results)
+        dataset = self.preprocess(inputs, batch_size, **before).dataset
+        folder, finished = None, {}
+        if out_dir is not None:
+            folder = OutputFolder(out_dir, self._settings(during), dataset)
+        if output_type == 'file' and not show.get('show'):
+            finished = self._finished(folder, dataset, during)
+        todo = [i for i in range(len(dataset)) if i not in finished]
+        data = DataLoader(Subset(dataset, todo), batch_size, collate_fn=self.collate_fn)
+
+        def convert(sample: DiffusionSample, result: dict[str, Any]) -> dict[str, Any]:
+            name, index = _name(sample), sample.get('sample_idx')
+            paths = folder and folder.write(index, name, result)
+            if return_datasamples:
+                return dict(result, name=name, prediction=sample)
+            output = dict(np=result, file=paths)
+            if output_type == 'pil':
+                output['pil'] = to_pil(result)
+            return dict(output[output_type], name=name)
+
+        new = self._run(data, len(dataset), len(finished), during, show, convert)
+        if not finished:
+            return new
+        return (finished.get(i) or next(new) for i in range(len(dataset)))
+
+    def _run(
+        self,
+        data: DataLoader,
+        total: int,
+        finished: int,
+        during: dict,
+        show: dict,
+        convert: Callable[[DiffusionSample, dict], dict],
+    ) -> Iterator[dict[str, Any]]:
+        """The converted results of the images, with progress bars."""
+        given = during.pop('progress', lambda *_: None)
+        with Progress(disable=not self.show_progress) as bars:
+            images_bar = bars.add_task('Images', total=total, completed=finished)
+            steps_bar = bars.add_task('Steps')
+
+            def progress(done: int, of: int) -> None:
+                bars.update(steps_bar, completed=done, total=of)
+                given(done, of)
+
+            for batch in data:
+                samples = self.forward(batch, progress=progress, **during)
+                figures = self.visualize(batch, samples, **show)
+                results = self.postprocess(samples, figures)
+                bars.advance(images_bar, len(samples))
+                yield from map(convert, samples, results)
+
+    def _settings(self, during: dict) -> dict:
+        """What decides the results besides the inputs."""
+        keys = ('num_steps', 'seed', 'sampler', 'num_samples', 'mode', 'window')
+        given = {key: during[key] for key in keys if during.get(key) is not None}
+        dtype = str(self._autocast or torch.float32).removeprefix('torch.')
+        return dict(given, model=self._fingerprint, dtype=dtype, version=__version__)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.model, self.cfg.model, self.pipeline)
+
+    def _finished(
+        self, folder: OutputFolder, dataset: Dataset, during: dict
+    ) -> dict[int, dict]:
+        """The results that are in the folder already, by the number of the image."""
+        usual = self.model.test_cfg.get('num_samples', 1)
+        draws = during.get('num_samples') or usual
+        keys = result_keys(draws, during.get('trajectory', False))
+        finished = {}
+        for i in range(len(dataset)):
+            name = dataset.get_data_info(i).get('name', _number(i))
+            paths = folder.finished(i, name, keys, draws)
+            if paths is not None:
+                finished[i] = dict(paths, name=name)
+        return finished
 
     def _split(self, kwargs: dict) -> Iterator[dict]:
-        """The arguments of preprocess, forward, visualize and postprocess."""
-        groups = (
-            self.preprocess_kwargs,
-            self.forward_kwargs,
-            self.visualize_kwargs,
-            self.postprocess_kwargs,
-        )
+        """The arguments of preprocess, forward and visualize."""
+        groups = self.preprocess_kwargs, self.forward_kwargs, self.visualize_kwargs
         known = set().union(*groups)
         unknown = sorted(kwargs.keys() - known)
         if unknown:
@@ -176,7 +311,7 @@ class ADMInferencer(BaseInferencer):
         num_samples: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> DataLoader:
-        """Build the batches for the model; see :meth:`__call__`."""
+        """Build the batches for the model; see :meth:`stream`."""
         _check_integer('batch_size', batch_size, 1)
         if self.is_conditional:
             dataset = self._image_dataset(inputs, masks, max_pixels)
@@ -223,27 +358,55 @@ class ADMInferencer(BaseInferencer):
         num_steps: int | None = None,
         seed: int | None = None,
         sampler: str | None = None,
+        mode: str | None = None,
+        window: int | None = None,
         trajectory: bool = False,
+        callback: StepCallback | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] = lambda *_: None,
         num_samples: int | None = None,
     ) -> list[DiffusionSample]:
-        """Sample a batch; see :meth:`__call__`."""
+        """Sample a batch; see :meth:`stream`."""
+        model = self.model
+        data = model.data_preprocessor(inputs)
+        samples, condition = data['data_samples'], data['inputs']['condition']
         options = dict(num_steps=num_steps, seed=seed, num_samples=num_samples)
-        with self._options(sampler, **options), self._stopping(should_stop):
-            if not trajectory:
-                return self.model.test_step(inputs)
-            data = self.model.data_preprocessor(inputs)
-            samples, condition = data['data_samples'], data['inputs']['condition']
-            for i, sample in enumerate(samples):
-                own = condition[i : i + 1]
-                sample.trajectory = sample_trajectory(self.model, own, sample)
-            return samples
+        with self._options(sampler, **options), self._autocasting():
+            self._choose_mode(samples, condition, mode, window)
+            is_watched = trajectory or callback is not None
+            groups = [[sample] for sample in samples] if is_watched else [samples]
+            total = sum(map(model.num_evaluations, groups))
+            with self._watching(total, progress, should_stop):
+                if not is_watched:
+                    return model.predict(condition, samples)
+                for i, sample in enumerate(samples):
+                    own = condition[i : i + 1]
+                    self._sample_watched(own, sample, trajectory, callback)
+        return samples
+
+    def _sample_watched(
+        self,
+        condition: list[Tensor],
+        sample: DiffusionSample,
+        trajectory: bool,
+        callback: StepCallback | None,
+    ) -> None:
+        """Sample one image with a callback, or a figure of its trajectory, or both."""
+
+        def step(i: int, t: float, *images: Tensor) -> None:
+            if callback is not None:
+                callback(i, t, *(_to_array(sample, image) for image in images))
+
+        if trajectory:
+            sample.trajectory = sample_trajectory(self.model, condition, sample, step)
+        else:
+            predict_watched(self.model, condition, sample, step)
 
     @contextmanager
     def _options(self, sampler: str | None, **options: int | None) -> Iterator[None]:
         """Change the options of sampling for the duration of a block."""
         model = self.model
-        usual = model.test_cfg, model.sampler
+        usual = model.test_cfg, model.sampler, model.sampling_mode
         options = {key: x for key, x in options.items() if x is not None}
         check_steps([options.get('num_steps', 1)])
         _check_integer('seed', options.get('seed', 0))
@@ -255,21 +418,101 @@ class ADMInferencer(BaseInferencer):
                 model.sampler = SAMPLERS.build(preset)
             yield
         finally:
-            model.test_cfg, model.sampler = usual
+            model.test_cfg, model.sampler, model.sampling_mode = usual
+
+    def _autocasting(self) -> torch.autocast:
+        device = self.model.data_preprocessor.device.type
+        enabled = self._autocast is not None
+        return torch.autocast(device, self._autocast, enabled=enabled)
+
+    def _choose_mode(
+        self,
+        samples: Sequence[DiffusionSample],
+        condition: Sequence[Tensor],
+        mode: str | None,
+        window: int | None,
+    ) -> None:
+        """Set the sampling mode: the given one, or one that fits into the memory."""
+        if mode is None and window is None:
+            if self.model.test_cfg.get('mode', 'whole') != 'whole':
+                return
+            if self._fits(samples, condition):
+                return
+        cell = self.model.data_preprocessor.cell
+        test_cfg = dict(self.model.test_cfg, mode=mode or 'slide')
+        if test_cfg['mode'] == 'whole':
+            if window is not None:
+                raise ValueError(
+                    f"mode='whole' has no windows, but window={window}. Leave the "
+                    "window out, or use mode='slide'."
+                )
+            for key in ('crop', 'stride', 'blend', 'batch'):
+                test_cfg.pop(key, None)
+        elif window is not None or 'crop' not in test_cfg:
+            window = WINDOW if window is None else window
+            _check_integer('window', window, 4)
+            window = -(-window // cell) * cell
+            stride = max(window * 3 // 4 // cell, 1) * cell
+            test_cfg.update(crop=window, stride=stride)
+        self.model.sampling_mode = self.model.make_mode(test_cfg)
+
+    def _fits(
+        self, samples: Sequence[DiffusionSample], condition: Sequence[Tensor]
+    ) -> bool:
+        """Whether the images can be sampled whole; logs where they cannot."""
+        sizes = defaultdict(int)
+        for sample in samples:
+            height, width = sample.target_shape
+            sizes[height, width] += height * width
+        size = max(sizes, key=sizes.get)
+        if sizes[size] <= _SURELY_FITS:
+            return True
+        if self._bytes_per_pixel is None:
+            example = condition[0] if condition else None
+            self._bytes_per_pixel = bytes_per_pixel(self.model, example)
+        device = self.model.data_preprocessor.device
+        needed, free = self._bytes_per_pixel * sizes[size], free_memory(device)
+        if needed <= _USABLE * free:
+            return True
+        print_log(
+            f'Images of {size[0]} x {size[1]} pixels need about {needed / 1e9:.1f} GB '
+            f'to be sampled at once, and {free / 1e9:.1f} GB are free on {device}: '
+            f"they are sampled in windows of {WINDOW} pixels, as with mode='slide'. "
+            "Give mode='whole' or mode='slide' to choose.",
+            'current',
+            logging.WARNING,
+        )
+        return False
 
     @contextmanager
-    def _stopping(self, should_stop: Callable[[], bool]) -> Iterator[None]:
-        """Call ``should_stop`` before each network evaluation of a block."""
+    def _watching(
+        self,
+        total: int,
+        progress: Callable[[int, int], None],
+        should_stop: Callable[[], bool],
+    ) -> Iterator[None]:
+        """Call the functions around each network evaluation of a block."""
+        done = 0
 
-        def check(*_: Any) -> None:
+        def before(*_: Any) -> None:
             if should_stop():
                 raise SamplingStoppedError('Sampling was stopped by its caller.')
 
-        hook = self.model.head.register_forward_pre_hook(check)
+        def after(*_: Any) -> None:
+            nonlocal done
+            done += 1
+            progress(done, total)
+
+        head = self.model.head
+        hooks = (
+            head.register_forward_pre_hook(before),
+            head.register_forward_hook(after),
+        )
         try:
             yield
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
 
     def visualize(
         self,
@@ -278,7 +521,7 @@ class ADMInferencer(BaseInferencer):
         show: bool = False,
         wait_time: float = 0,
     ) -> list[np.ndarray]:
-        """Draw condition and prediction side by side; see :meth:`__call__`."""
+        """Draw condition and prediction side by side; see :meth:`stream`."""
         images = []
         for sample in preds:
             shown = columns(sample)
@@ -293,23 +536,19 @@ class ADMInferencer(BaseInferencer):
         preds: Sequence[DiffusionSample],
         visualization: list[np.ndarray],
         return_datasample: bool = False,
-        out_dir: str | Path | None = None,
-    ) -> dict[str, list]:
-        """Collect the results of a batch and write them; see :meth:`__call__`."""
-        results = dict(
-            predictions=[_to_array(sample) for sample in preds],
-            visualization=visualization,
-        )
-        if 'trajectory' in preds[0]:
-            results['trajectory'] = [sample.trajectory for sample in preds]
-        if 'pred_std' in preds[0]:
-            results['std'] = [_to_array(sample, 'pred_std') for sample in preds]
-        if out_dir is not None:
-            for key, images in results.items():
-                for sample, image in zip(preds, images):
-                    save(image, Path(out_dir, _FOLDERS[key], f'{_name(sample)}.png'))
-        if return_datasample:
-            results['predictions'] = list(preds)
+    ) -> list[dict[str, np.ndarray]]:
+        """The results of each image of a batch as arrays; see :meth:`stream`."""
+        results = []
+        for sample, figure in zip(preds, visualization):
+            prediction = _to_array(sample, sample.pred_img)
+            result = dict(prediction=prediction, visualization=figure)
+            if 'trajectory' in sample:
+                result['trajectory'] = sample.trajectory
+            if 'pred_std' in sample:
+                draws = [_to_array(sample, image) for image in sample.pred_samples]
+                std = _to_array(sample, sample.pred_std)
+                result.update(samples=np.stack(draws), std=std)
+            results.append(result)
         return results
 
     def _init_model(
@@ -332,14 +571,6 @@ class ADMInferencer(BaseInferencer):
         return DiffusionVisualizer()
 
 
-def _use_windows(cfg: ConfigDict, window: int) -> None:
-    """Sample in windows that overlap by a quarter, in place."""
-    usual = cfg.model.get('test_cfg') or {}
-    kept = {key: usual[key] for key in ('num_steps', 'seed') if key in usual}
-    stride = window - window // 4
-    cfg.model.test_cfg = dict(kept, mode='slide', crop=window, stride=stride)
-
-
 def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
     """Refuse an image that is too large."""
     height, width = size
@@ -347,8 +578,28 @@ def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
         raise ValueError(
             f'Image too large: {name} has, or gets, {height} x {width} pixels, and the '
             f'limit is {max_pixels:,}. Reduce it; or raise the limit with max_pixels '
-            '(--max-pixels), and sample in windows with window=512 (--window 512), '
-            'which needs less memory.'
+            '(--max-pixels), which needs less memory in windows: '
+            "mode='slide' (--mode slide)."
+        )
+
+
+def _check_output(
+    output_type: str, out_dir: str | Path | None, return_datasamples: bool
+) -> None:
+    """Refuse a form of the results that does not exist, or contradicts another."""
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(
+            f'Unknown output_type={output_type!r}. Use one of {OUTPUT_TYPES}.'
+        )
+    if output_type == 'file' and out_dir is None:
+        raise ValueError(
+            "Results are to be files, but output_type='file' came without a folder. "
+            'Give out_dir.'
+        )
+    if output_type != 'np' and return_datasamples:
+        raise ValueError(
+            'Samples hold tensors, but return_datasamples=True came with output_type='
+            f'{output_type!r}. Give one of the two.'
         )
 
 
@@ -362,13 +613,24 @@ def _check_integer(name: str, value: Any, minimum: int | None = None) -> None:
 
 def _name(sample: DiffusionSample) -> str:
     """File name of a sample, without suffix."""
-    return sample.get('name', f'{sample.sample_idx:06d}')
+    return sample.get('name', _number(sample.sample_idx))
 
 
-def _to_array(sample: DiffusionSample, key: str = 'pred_img') -> np.ndarray:
-    """The prediction at the size of the ground truth: (H, W, 3), or (H, W) for maps."""
-    image = sample.get(key).cpu()
-    image = enlarge(image, sample.get('ori_shape', image.shape[-2:]))
+def _number(index: int) -> str:
+    return f'{index:06d}'
+
+
+def _to_array(sample: DiffusionSample, image: Tensor) -> np.ndarray:
+    """An image of a sample at the size of the ground truth.
+
+    Args:
+        sample: has ``ori_shape`` if this differs from the size of the image.
+        image: (C, H, W).
+
+    Returns:
+        (H, W, 3), or (H, W) for maps.
+    """
+    image = enlarge(image.cpu(), sample.get('ori_shape', image.shape[-2:]))
     array = image.numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
 

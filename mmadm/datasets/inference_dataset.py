@@ -1,20 +1,23 @@
 """Images of a user, without ground truth, as a dataset."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
 from mmadm.registry import DATASETS, TRANSFORMS, build
-from mmadm.utils.image_files import file_name, list_images, pair_by_name
+from mmadm.utils.image_files import pair_by_name
 from mmadm.utils.images import read_image, read_mask
 
+from .inference_inputs import (
+    ImageInput,
+    Inputs,
+    entry_of,
+    has_name,
+    is_folder,
+    named_inputs,
+)
 from .transforms.inference import InferenceMask
-
-#: One image: a file, or an array.
-ImageInput = str | Path | np.ndarray
 
 
 @DATASETS.register_module()
@@ -27,21 +30,24 @@ class InferenceDataset(BaseDataset):
     itself.
 
     Args:
-        images: a file, a folder (searched at any depth), an array (H, W, 3) or (H, W),
-            uint8, RGB; or a list of files and arrays.
+        images: a file, a folder (searched at any depth), a pattern (``photos/*.png``),
+            an address (http), a PIL image, the content of a file as bytes; an array
+            (H, W), (H, W, 3), (H, W, 4) or (N, H, W, 3), or a tensor (C, H, W) or
+            (N, C, H, W), RGB, of uint8 or of floats in [0, 1]; or a list of these.
+            Transparent pixels are composited on white.
         pipeline: that of the test.
-        masks: the holes of the images, in the same form: files (white = hole) or
-            arrays (H, W) of 0 and 1, or 0 and 255. One image and one mask belong
-            together. Several files are paired by
-            :func:`~mmadm.utils.image_files.pair_by_name`, never by position; arrays,
-            which have no names, by their number in the list.
+        masks: the holes of the images, in the same forms: white in files and PIL
+            images; arrays and tensors (H, W) or (N, H, W) of 0 and 1, or 0 and 255. One
+            image and one mask belong together. Several files are paired by
+            :func:`~mmadm.utils.image_files.pair_by_name`, never by position; what has
+            no name, such as an array, by its number in the list.
     """
 
     def __init__(
         self,
-        images: ImageInput | Sequence[ImageInput],
+        images: Inputs,
         pipeline: Sequence[dict],
-        masks: ImageInput | Sequence[ImageInput] | None = None,
+        masks: Inputs | None = None,
     ) -> None:
         self.images, self.masks = images, masks
         super().__init__(test_mode=True, serialize_data=False)
@@ -61,22 +67,22 @@ class InferenceDataset(BaseDataset):
             ValueError: there is no image, an array is not an image, or images and
                 masks cannot be paired.
         """
-        images = _named(self.images)
+        images = named_inputs(self.images)
         if not images:
             raise ValueError(
                 'There is no input image: the list is empty. Give a file, a folder or '
                 'an array.'
             )
-        entries = [dict(name=name, **_entry('img', x)) for name, x in images.items()]
+        entries = [dict(name=name, **entry_of('img', x)) for name, x in images.items()]
         if self.masks is not None:
             for entry, mask in zip(entries, self._masks_of(images)):
-                entry.update(_entry('mask', mask))
+                entry.update(entry_of('mask', mask))
         return entries
 
     def _masks_of(self, images: dict[str, ImageInput]) -> list[ImageInput]:
         """The masks in the order of the images."""
-        masks = _named(self.masks)
-        folders = _is_folder(self.images) or _is_folder(self.masks)
+        masks = named_inputs(self.masks, are_masks=True)
+        folders = is_folder(self.images) or is_folder(self.masks)
         if not folders and (
             len(images) == len(masks) == 1 or _all_arrays(images) or _all_arrays(masks)
         ):
@@ -122,79 +128,9 @@ def _for_inference(steps: Sequence) -> list:
     return kept
 
 
-def _is_folder(source: ImageInput | Sequence[ImageInput]) -> bool:
-    return isinstance(source, str | Path) and Path(source).is_dir()
-
-
 def _all_arrays(images: dict[str, ImageInput]) -> bool:
-    return not any(isinstance(image, str | Path) for image in images.values())
+    return not any(map(has_name, images.values()))
 
 
-def _source(source: ImageInput | Sequence[ImageInput]) -> str:
-    return str(source) if isinstance(source, str | Path) else 'the list'
-
-
-def _named(source: ImageInput | Sequence[ImageInput]) -> dict[str, ImageInput]:
-    """Each image by a unique name: its path below the common folder, or its number."""
-    if _is_folder(source):
-        paths = list_images(source, advice='Give a folder of images.')
-        # Two files that differ in the suffix alone are two images.
-        items = [(file_name(source, path), path) for path in paths]
-    else:
-        images = source if isinstance(source, list | tuple) else [source]
-        files = [os.path.abspath(x) for x in images if isinstance(x, str | Path)]
-        folder = os.path.commonpath(map(os.path.dirname, files)) if files else ''
-        items = [(_name(x, i, folder), x) for i, x in enumerate(images)]
-    named: dict[str, ImageInput] = {}
-    for i, (name, item) in enumerate(items):
-        while name in named:
-            name = f'{name}_{i:06d}'
-        named[name] = item
-    return named
-
-
-def _name(image: ImageInput, index: int, folder: str) -> str:
-    if not isinstance(image, str | Path):
-        return f'{index:06d}'
-    return file_name(folder, Path(os.path.abspath(image)))
-
-
-def _entry(key: str, image: ImageInput) -> dict:
-    """The path of an existing file, or an array in the form of the pipeline."""
-    if isinstance(image, str | Path):
-        if not Path(image).is_file():
-            raise FileNotFoundError(
-                f'Image not found: {image}. Give the path of an image file, or of a '
-                'folder of them.'
-            )
-        return {f'{key}_path': str(image)}
-    return {key: _as_mask(image) if key == 'mask' else _as_image(image)}
-
-
-def _as_image(array: np.ndarray) -> np.ndarray:
-    """A colour image (H, W, 3) of one that may be grey."""
-    grey = getattr(array, 'ndim', 0) == 2
-    shape = (*array.shape, 3) if grey else getattr(array, 'shape', ())
-    if len(shape) != 3 or shape[2] != 3 or array.dtype != np.uint8 or not array.size:
-        raise ValueError(
-            f'Not an image: {_described(array)}. Give a path, or an array (H, W, 3) '
-            'or (H, W) of uint8, RGB.'
-        )
-    return np.broadcast_to(array[..., None], shape) if grey else array
-
-
-def _as_mask(array: np.ndarray) -> np.ndarray:
-    """A mask (H, W) of bool."""
-    values = np.unique(array) if isinstance(array, np.ndarray) else ()
-    if not (len(values) and ({*values} <= {0, 1} or {*values} <= {0, 255})):
-        raise ValueError(
-            f'Not a mask: {_described(array)}. Give a path, or an array (H, W) of 0 '
-            'and 1, or of 0 and 255 (255 = hole).'
-        )
-    return array > 0
-
-
-def _described(array: object) -> str:
-    if not isinstance(array, np.ndarray):
-        return f'a {type(array).__name__}'
-    return f'an array of {array.dtype} {array.shape}'
+def _source(source: Inputs) -> str:
+    return str(source) if has_name(source) else 'the list'

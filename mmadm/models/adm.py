@@ -1,8 +1,9 @@
 """The diffusion model: joins the mathematics of ADM and the networks."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import count, islice, pairwise
 
 import torch
 from mmengine.model import BaseModel
@@ -22,7 +23,7 @@ from mmadm.utils import SampleNoise, mix_seed
 from .autoencoders import PixelStage
 from .data_preprocessor import DiffusionPreprocessor
 from .losses import ADMLoss
-from .windows import Layout, make_mode
+from .windows import Layout, WholeImage, make_mode
 
 #: Errors are logged separately for the intervals of time between these.
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -76,13 +77,22 @@ class ADM(BaseModel):
         self.condition_encoder = build(MODELS, condition_encoder)
         self.first_stage = build(MODELS, first_stage).requires_grad_(False)
         self.test_cfg = _checked_test_cfg(test_cfg)
-        options = {k: v for k, v in self.test_cfg.items() if k not in _RUN_OPTIONS}
-        self.sampling_mode = make_mode(**options)
         self._check_num_samples()
         self._check_divisor()
         self._check_condition()
         self._check_features()
-        self.sampling_mode.check(self.data_preprocessor.cell)
+        self.sampling_mode = self.make_mode(self.test_cfg)
+
+    def make_mode(self, test_cfg: dict) -> WholeImage:
+        """The sampling mode of a ``test_cfg``.
+
+        Raises:
+            ValueError: the mode is unknown, or its windows do not fit the model.
+        """
+        options = {k: v for k, v in test_cfg.items() if k not in _RUN_OPTIONS}
+        mode = make_mode(**options)
+        mode.check(self.data_preprocessor.cell)
+        return mode
 
     def _check_num_samples(self) -> None:
         number = self.test_cfg.get('num_samples', 1)
@@ -243,26 +253,30 @@ class ADM(BaseModel):
         Args:
             condition: (C', H', W') each; empty for unconditional generation.
             data_samples: have ``target_shape`` and ``sample_idx``; get ``pred_img``,
-                and ``pred_std`` where it is the mean of several samples.
+                and where it is the mean of several draws, these and their standard
+                deviation, ``pred_samples`` and ``pred_std``.
             callback: see :data:`mmadm.diffusion.samplers.Callback`; it sees the first
-                sample.
+                draw.
 
         Raises:
             ValueError: a prediction has NaN or infinite values.
         """
-        groups = defaultdict(list)
-        for i, sample in enumerate(data_samples):
-            groups[tuple(sample.target_shape)].append(i)
-        for size, members in groups.items():
+        number = self.test_cfg.get('num_samples', 1)
+        for size, members in _by_size(data_samples).items():
             batch = torch.stack([condition[i] for i in members]) if condition else None
             samples = [data_samples[i] for i in members]
-            images = [
-                self.sample(size, samples, batch, None if draw else callback, draw)
-                for draw in range(self.test_cfg.get('num_samples', 1))
-            ]
+            draws = self.draws(size, samples, batch, callback)
+            images = list(islice(draws, number))
             for i, sample in enumerate(samples):
                 self._set_prediction(sample, [image[i] for image in images])
         return list(data_samples)
+
+    def num_evaluations(self, data_samples: Sequence[DiffusionSample]) -> int:
+        """How often :meth:`predict` runs the head: once per step, window and draw."""
+        times = self.sampler.times(self.process, self.test_cfg.get('num_steps'))
+        steps = (len(times) - 1) * self.test_cfg.get('num_samples', 1)
+        layouts = map(self._layout, _by_size(data_samples))
+        return steps * sum(map(self.sampling_mode.evaluations, layouts))
 
     def _set_prediction(
         self, sample: DiffusionSample, images: Sequence[Tensor]
@@ -272,9 +286,10 @@ class ADM(BaseModel):
         if len(drawn) == 1:
             (sample.pred_img,) = drawn
             return
-        stacked = torch.stack(drawn).float()
+        sample.pred_samples = torch.stack(drawn)
+        stacked = sample.pred_samples.float()
         sample.pred_img = stacked.mean(0).round().byte()
-        sample.pred_std = stacked.std(0).mean(0, keepdim=True).round().byte()
+        sample.pred_std = stacked.std(0).mean(0, keepdim=True)
 
     def sample(
         self,
@@ -282,39 +297,54 @@ class ADM(BaseModel):
         data_samples: Sequence[DiffusionSample],
         condition: Tensor | None = None,
         callback: Callback | None = None,
-        draw: int = 0,
     ) -> Tensor:
-        """Images (N, C, H, W), about [-1, 1], of padded ``size``; float32.
+        """The first of :meth:`draws`."""
+        return next(self.draws(size, data_samples, condition, callback))
 
-        An image is NaN where an output of the networks was NaN or infinite at any step.
-        ``draw`` numbers the samples of one condition, which differ in their noise.
+    def draws(
+        self,
+        size: tuple[int, int],
+        data_samples: Sequence[DiffusionSample],
+        condition: Tensor | None = None,
+        callback: Callback | None = None,
+    ) -> Iterator[Tensor]:
+        """Samples of one condition without end, which differ in their noise.
+
+        Each is images (N, C, H, W), about [-1, 1], of padded ``size``; float32. An
+        image is NaN where an output of the networks was NaN or infinite at any step.
+        The condition is encoded once for all draws. ``callback`` sees the first one.
         """
         preprocessor, factor = self.data_preprocessor, self.first_stage.factor
-        height, width = preprocessor.padded(size)
+        layout, mode = self._layout(size), self.sampling_mode
+        height, width = layout.size
         shape = (self.head.in_channels, height // factor, width // factor)
         seed = self.test_cfg.get('seed', 0)
-        # The first sample is the one that a single prediction has.
-        mixed = (draw,) if draw else ()
-        seeds = [mix_seed(seed, x.sample_idx, *mixed) for x in data_samples]
-        cell = preprocessor.cell
-        layout = Layout(
-            size=(height, width),
-            cell=cell,
-            state=cell // factor,
-            condition=cell // preprocessor.condition_scale,
-        )
-        mode = self.sampling_mode
-
-        def make_noise() -> SampleNoise:
-            return SampleNoise(seeds, shape, preprocessor.device)
+        # By the identity of the tensor: the same one for each draw of a whole image.
+        denoiser = lru_cache(1)(lambda x: mode.denoiser(self.denoiser, x, layout))
 
         def images(
             noise: NoiseSource, condition: Tensor | None, callback: Callback | None
         ) -> Tensor:
-            denoise = mode.denoiser(self.denoiser, condition, layout)
-            return self._run(denoise, noise, condition, callback)
+            return self._run(denoiser(condition), noise, condition, callback)
 
-        return mode.sample(images, make_noise, condition, layout, callback)
+        for draw in count():
+            # The first draw is the one that a single prediction has.
+            mixed = (draw,) if draw else ()
+            seeds = [mix_seed(seed, x.sample_idx, *mixed) for x in data_samples]
+            make_noise = partial(SampleNoise, seeds, shape, preprocessor.device)
+            seen = None if draw else callback
+            yield mode.sample(images, make_noise, condition, layout, seen)
+
+    def _layout(self, size: Sequence[int]) -> Layout:
+        """Sizes of an image, its state and its condition, after padding."""
+        preprocessor = self.data_preprocessor
+        cell = preprocessor.cell
+        return Layout(
+            size=preprocessor.padded(size),
+            cell=cell,
+            state=cell // self.first_stage.factor,
+            condition=cell // preprocessor.condition_scale,
+        )
 
     def _run(
         self,
@@ -405,6 +435,14 @@ def _checked_test_cfg(test_cfg: dict | None) -> dict:
             'model.test_cfg=None.'
         )
     return dict(test_cfg or {})
+
+
+def _by_size(data_samples: Sequence[DiffusionSample]) -> dict[tuple, list[int]]:
+    """Numbers of the samples whose predictions have one size."""
+    groups = defaultdict(list)
+    for i, sample in enumerate(data_samples):
+        groups[tuple(sample.target_shape)].append(i)
+    return groups
 
 
 def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:

@@ -46,6 +46,10 @@ class WholeImage:
     def check(self, cell: int) -> None:
         """Nothing to check: the preprocessor pads to multiples of ``cell``."""
 
+    def evaluations(self, layout: Layout) -> int:
+        """How often the head runs in one step of the whole image."""
+        return 1
+
     def denoiser(
         self, make: MakeDenoiser, condition: Tensor | None, layout: Layout
     ) -> Denoiser:
@@ -105,6 +109,10 @@ class _Windowed(WholeImage):
         cell = layout.cell
         cells = [side // cell for side in layout.size]
         return windows(cells, self.crop // cell, self.stride // cell)
+
+    def evaluations(self, layout: Layout) -> int:
+        """As many as there are batches of windows."""
+        return len(self.batches(layout))
 
     def batches(self, layout: Layout) -> list[list[Window]]:
         """The windows, ``batch`` at a time."""

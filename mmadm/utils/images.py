@@ -3,6 +3,7 @@
 Images are arrays (H, W, 3) or (H, W), uint8, RGB; or tensors (C, H, W).
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from PIL import ExifTags, Image
 from torch import Tensor
 
+#: A path, the content of a file, or an opened image.
+ImageFile = str | Path | bytes | Image.Image
 Filter = Literal['nearest', 'box', 'bilinear', 'bicubic', 'lanczos']
 
 #: Formats of image files, whatever their suffix. Pillow knows more: a PostScript file,
@@ -45,7 +48,7 @@ class BrokenImageError(ValueError):
     """
 
 
-def read_image(path: str | Path, color: Literal['color', 'grayscale']) -> np.ndarray:
+def read_image(path: ImageFile, color: Literal['color', 'grayscale']) -> np.ndarray:
     """An image file as (H, W, 3) RGB or (H, W), uint8.
 
     Grey, palette and CMYK files are converted, transparent pixels are composited on
@@ -64,7 +67,7 @@ def read_image(path: str | Path, color: Literal['color', 'grayscale']) -> np.nda
         return np.array(image.convert(_PILLOW_MODES[color]))
 
 
-def read_grey(path: str | Path) -> np.ndarray:
+def read_grey(path: ImageFile) -> np.ndarray:
     """A grey map, such as a prediction, with the values of its file: (H, W), uint8.
 
     Opened as by :func:`read_image`. Coloured files are refused. Indices of a coloured
@@ -80,21 +83,21 @@ def read_grey(path: str | Path) -> np.ndarray:
         if _has_transparency(image):
             image = _over_black(image.convert('RGBA'))
         if image.mode == 'P' and _is_coloured(_used_colours(image)):
-            return _from_indices(np.array(image), path)
+            return _from_indices(np.array(image), described(path))
         if image.mode in ('1', 'L'):
             return np.array(image.convert('L'))
 
         array = np.array(image.convert('RGB'))
         if _is_coloured(array):
             raise BrokenImageError(
-                f'Map in colours: {path} (mode {image.mode}). Store masks and maps as '
-                '8-bit grey PNG files, 255 = 1; for an image as the target of a '
-                "dataset, use LoadImages(map_color='color')."
+                f'Map in colours: {described(path)} (mode {image.mode}). Store masks '
+                'and maps as 8-bit grey PNG files, 255 = 1; for an image as the target '
+                "of a dataset, use LoadImages(map_color='color')."
             )
         return array.mean(axis=2).round().astype(np.uint8)
 
 
-def read_map(path: str | Path) -> np.ndarray:
+def read_map(path: ImageFile) -> np.ndarray:
     """A ground-truth map: (H, W), uint8, 0..255.
 
     As :func:`read_grey`; a file that contains 0 and 1 only is multiplied by 255.
@@ -106,7 +109,7 @@ def read_map(path: str | Path) -> np.ndarray:
     return grey * 255 if grey.max() == 1 else grey
 
 
-def read_mask(path: str | Path) -> np.ndarray:
+def read_mask(path: ImageFile) -> np.ndarray:
     """A mask of two values: (H, W), bool.
 
     As :func:`read_map`. Values above 127 are True: grey between black and white comes
@@ -124,14 +127,14 @@ def read_mask(path: str | Path) -> np.ndarray:
     indices = len(grey_values) > 0 and grey_values[-1] < 64
     if high > 0 and (high < 192 or 64 <= low < 192 or indices):
         raise BrokenImageError(
-            f'Not a mask: {path} has {len(values)} values from {low} to {high}, such '
-            f'as {values[:5].tolist()}. Store masks with two values, 0 and 255, or 0 '
-            'and 1.'
+            f'Not a mask: {described(path)} has {len(values)} values from {low} to '
+            f'{high}, such as {values[:5].tolist()}. Store masks with two values, 0 '
+            'and 255, or 0 and 1.'
         )
     return grey > 127
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
+def read_size(path: ImageFile) -> tuple[int, int]:
     """(H, W) of an image file as :func:`read_image` would return it.
 
     Raises:
@@ -144,7 +147,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
-def is_grey_file(path: str | Path) -> bool:
+def is_grey_file(path: ImageFile) -> bool:
     """Whether an image file has one channel (besides opacity), whatever it is read as.
 
     Raises:
@@ -155,26 +158,47 @@ def is_grey_file(path: str | Path) -> bool:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
+def _opened(path: ImageFile) -> Iterator[Image.Image]:
     """The opened file; every error in the block becomes a BrokenImageError."""
-    if not Path(path).is_file():
+    if isinstance(path, str | Path) and not Path(path).is_file():
         raise BrokenImageError(
             f'Image not found: {path}. Restore it, or correct the path.'
         )
+    name = described(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check(image, path)
+        if isinstance(path, Image.Image):
+            _check(path, name)
+            yield path
+            return
+        file = io.BytesIO(path) if isinstance(path, bytes) else path
+        with Image.open(file, formats=FORMATS) as image:
+            _check(image, name)
             yield image
     except BrokenImageError:
         raise
     except Exception as error:  # a corrupted file may raise anything
         raise BrokenImageError(
-            f'Broken image file: {path} ({type(error).__name__}: {error}). Replace or '
+            f'Broken image file: {name} ({type(error).__name__}: {error}). Replace or '
             'remove it.'
         ) from error
 
 
-def _check(image: Image.Image, path: str | Path) -> None:
+def described(image: object) -> str:
+    """What a message calls an image."""
+    if isinstance(image, str | Path):
+        return str(image)
+    if isinstance(image, bytes):
+        return f'{len(image)} bytes'
+    if isinstance(image, Image.Image):
+        return f'a PIL image of {image.width} x {image.height}, mode {image.mode}'
+    if hasattr(image, 'dtype'):
+        kind = 'a tensor' if isinstance(image, Tensor) else 'an array'
+        dtype = str(image.dtype).removeprefix('torch.')
+        return f'{kind} of {dtype} {tuple(image.shape)}'
+    return f'a {type(image).__name__}'
+
+
+def _check(image: Image.Image, path: str) -> None:
     """Refuse what would not be read completely."""
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -263,7 +287,7 @@ def _used_colours(image: Image.Image) -> np.ndarray:
     return np.array(image.convert('RGB')).reshape(-1, 3)
 
 
-def _from_indices(indices: np.ndarray, path: str | Path) -> np.ndarray:
+def _from_indices(indices: np.ndarray, path: str) -> np.ndarray:
     values = np.unique(indices).tolist()
     if not ({*values} <= {0, 1} or {*values} <= {0, 255}):
         raise BrokenImageError(
@@ -284,8 +308,8 @@ def resize(image: np.ndarray, size: Sequence[int], method: Filter) -> np.ndarray
 
 
 def enlarge(image: Tensor, size: Sequence[int]) -> Tensor:
-    """An 8-bit image (C, H, W) at another (H, W): bilinear, corners not aligned."""
+    """An image (C, H, W) at another (H, W): bilinear, corners not aligned."""
     if image.shape[-2:] == tuple(size):
         return image
     resized = F.interpolate(image[None].float(), tuple(size), mode='bilinear')[0]
-    return resized.round().byte()
+    return resized if image.is_floating_point() else resized.round().byte()

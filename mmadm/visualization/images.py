@@ -13,6 +13,8 @@ _GAP = 4
 _CAPTION = 22
 _WHITE = 255
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Width of a colour bar, and of the numbers beside it.
+_BAR, _LABEL = 14, 36
 _RED = np.array([230, 30, 30])
 _STRIPES = (110, 190)
 
@@ -50,6 +52,26 @@ def with_holes(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     y, x = np.indices(mask.shape)
     stripes = np.array(_STRIPES, np.uint8)[(x + y) // 4 % 2]
     return np.where(mask[..., None] != 0, stripes[..., None], image)
+
+
+def heat_map(values: np.ndarray, top: float | None = None) -> np.ndarray:
+    """A map of numbers in colours, with a colour bar: (H, W + 54, 3).
+
+    Args:
+        values: (H, W), not negative.
+        top: the number of the brightest colour; the largest value if None.
+    """
+    top = float(values.max()) if top is None else top
+    height = len(values)
+    ramp = np.linspace(1, 0, height)[:, None].repeat(_BAR, axis=1)
+    scaled = [np.clip(values / max(top, 1e-12), 0, 1), np.ones((height, _GAP)), ramp]
+    levels = np.rint(255 * np.concatenate(scaled, axis=1)).astype(np.uint8)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
+    colours[:, values.shape[1] : -_BAR] = _WHITE
+    labels = np.full((height, _LABEL, 3), _WHITE, np.uint8)
+    for text, y in ((f'{top:.3g}', 10), ('0', height - 2)):
+        cv2.putText(labels, text, (2, y), _FONT, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([colours, labels], axis=1)
 
 
 def captioned(image: np.ndarray, text: str) -> np.ndarray:

@@ -1,16 +1,18 @@
 """Visualizer: condition, prediction and ground truth side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
+from torch import Tensor
 
 from mmadm.registry import VISUALIZERS
 from mmadm.structures import DiffusionSample
-from mmadm.utils import resize
+from mmadm.utils import enlarge, resize
 
-from .images import captioned, overlay, row, to_rgb_array, with_holes
+from .images import captioned, heat_map, overlay, row, to_rgb_array, with_holes
 
 
 def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
@@ -21,6 +23,7 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
     - Next to a prediction, holes of inpainting are striped; without one, the condition
       is shown as the model sees it.
     - A map is also blended over the condition.
+    - Of several samples, their standard deviation is a heat map.
     """
     target = tuple(sample.target_shape)
     size = tuple(sample.get('ori_shape', target))
@@ -42,9 +45,21 @@ def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
         shown['prediction'] = resize(to_rgb_array(sample.pred_img), size, 'bilinear')
         if 'condition' in sample and len(sample.pred_img) == 1:
             shown['overlay'] = overlay(shown['condition'], shown['prediction'])
+    if 'pred_std' in sample:
+        shown['standard deviation'] = draw_std(sample.pred_std, size)
     if 'gt_img' in sample:
         shown['ground truth'] = to_rgb_array(sample.gt_img)
     return shown
+
+
+def draw_std(std: Tensor, size: Sequence[int]) -> np.ndarray:
+    """The standard deviation (1, H, W) of several samples as a heat map.
+
+    Args:
+        std: in grey levels.
+        size: (H, W) of the map; the colour bar is beside it.
+    """
+    return heat_map(enlarge(std.cpu(), size)[0].numpy())
 
 
 @VISUALIZERS.register_module()

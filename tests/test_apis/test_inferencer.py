@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from PIL import Image
 
-from mmadm.apis import ADMInferencer, SamplingStoppedError, load_config
+from mmadm.apis import ADMInferencer, SamplingStoppedError, load_config, memory
 from mmadm.checkpoints import publish_model
 from mmadm.registry import DATASETS, MODELS
 from mmadm.utils import enlarge
@@ -191,6 +191,87 @@ def test_a_mean_of_samples_is_between_them_and_their_first_is_the_single_one(toy
     assert np.abs(result['std'][0] - std).max() <= 0.5
 
 
+def test_several_samples_encode_their_condition_once(toy):
+    encoded = []
+    hook = toy.model.condition_encoder.register_forward_hook(
+        lambda *_: encoded.append(1)
+    )
+    result = toy([draw_photo(0, 8, 8), draw_photo(1, 8, 12)], num_samples=3)
+    hook.remove()
+    assert len(encoded) == 2
+    assert [x.shape for x in result['samples']] == [(3, 32, 32, 3), (3, 32, 48, 3)]
+
+
+@pytest.mark.parametrize('options', [{}, dict(mode='slide', window=16)], ids=str)
+def test_a_callback_sees_each_step_of_each_image(toy, options):
+    images, seen, done = [draw_photo(i, 8, 12) for i in range(2)], [], []
+    result = toy(
+        images,
+        num_steps=3,
+        num_samples=2,
+        batch_size=2,
+        callback=lambda *step: seen.append(step),
+        progress=lambda *numbers: done.append(numbers),
+        **options,
+    )
+    assert [step for step, *_ in seen] == [0, 1, 2, 0, 1, 2]
+    assert [t for _, t, *_ in seen[:3]] == sorted((t for _, t, *_ in seen[:3]))[::-1]
+    for i, (draws, prediction) in enumerate(
+        zip(result['samples'], result['predictions'])
+    ):
+        *_, x_t, x0 = seen[3 * i + 2]
+        assert x_t.shape == x0.shape == prediction.shape and x0.dtype == np.uint8
+        # The last image estimate is the first sample.
+        assert np.abs(draws[0].astype(int) - x0).max() <= 1
+    # Images are 32 x 48; windows start at 0, 12, 16 and at 0, 12, 24, 32.
+    total = 2 * 3 * 2 * (3 * 4 if options else 1)
+    assert done == [(i, total) for i in range(1, total + 1)]
+
+
+def test_windows_are_chosen_where_the_memory_does_not_suffice(toy, monkeypatch, caplog):
+    image, sizes = draw_photo(0, 40, 40), []
+    hook = toy.model.head.register_forward_pre_hook(
+        lambda _, inputs: sizes.append(inputs[0].shape[-1])
+    )
+    monkeypatch.setattr('mmadm.apis.inferencer._SURELY_FITS', 150 * 150)
+    monkeypatch.setattr('mmadm.apis.inferencer.WINDOW', 64)
+    needed = memory.bytes_per_pixel(toy.model, torch.zeros(3, 8, 8)) * 160**2
+    side = {}
+    for free, mode in ((2, None), (1, None), (1, 'whole'), (2, 'slide')):
+        monkeypatch.setattr(
+            'mmadm.apis.inferencer.free_memory', lambda _, free=free: free * needed
+        )
+        sizes.clear()
+        toy(image, num_steps=1, mode=mode)
+        side[free, mode] = sizes[-1]  # the first ones measure
+    hook.remove()
+    assert side[2, None] == side[1, 'whole'] > side[1, None] == side[2, 'slide']
+
+
+def test_the_measured_memory_is_that_of_the_tensors_that_live_together():
+    with memory.PeakMemory() as used:
+        for _ in range(3):
+            a = torch.zeros(100)
+            b = a.view(10, 10) + 1
+            del a, b
+        kept = torch.zeros(50).double()
+    assert used.peak == 100 * 4 + 100 * 4
+    assert used.live == kept.nbytes
+
+
+def test_bfloat16_is_close_to_float32(toy, tmp_path):
+    torch.save(dict(state_dict=toy.model.state_dict()), tmp_path / 'toy.pth')
+    half = ADMInferencer(toy.cfg, tmp_path / 'toy.pth', 'cpu', False, 'bfloat16')
+    types = []
+    half.model.head.register_forward_hook(lambda *x: types.append(x[2][0].dtype))
+    image = draw_photo(0, 8, 12)
+    exact, found = (x(image)['predictions'][0].astype(int) for x in (toy, half))
+    assert types[0] == torch.bfloat16 and 0 < np.abs(exact - found).mean() < 3
+    for dtype in ('float16', torch.float64, 'half'):
+        with pytest.raises(ValueError, match=r'Unknown precision.*float32 or bfloat16'):
+            ADMInferencer(toy.cfg, tmp_path / 'toy.pth', 'cpu', dtype=dtype)
+
+
 def test_samples_are_returned_on_request(toy):
     (sample,) = toy(draw_photo(0, 8, 12), return_datasamples=True)['predictions']
     assert sample.pred_img.shape == (3, 32, 48)
@@ -211,7 +292,7 @@ def test_all_images_are_checked_before_the_first_prediction(toy, tmp_path):
         (dict(), 'no image is given. Give inputs'),
         (dict(inputs=[]), 'list is empty'),
         (dict(inputs='no/such.png'), r'Image not found: no/such\.png'),
-        (dict(inputs=np.zeros((4, 4))), 'Not an image: an array of float64'),
+        (dict(inputs=np.full((4, 4), 2.0)), 'Not an image: an array of float64'),
         (dict(inputs=draw_photo(0, 8, 8), masks=np.ones((8, 8))), 'not for inpainting'),
         (dict(inputs=draw_photo(0, 8, 8), num_samples=0), 'got num_samples=0'),
         (dict(inputs=draw_photo(0, 8, 8), num_steps=0), 'must be positive'),

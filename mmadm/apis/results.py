@@ -1,0 +1,145 @@
+"""Results of the inferencer: as arrays, as PIL images, or as files that are resumed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+from torch.utils.data import Dataset
+
+from mmadm.checkpoints import file_sha256
+from mmadm.utils.files import atomic_write
+from mmadm.visualization.images import heat_map
+
+#: 'np': arrays; 'pil': PIL images; 'file': paths of the written files.
+OutputType = Literal['np', 'pil', 'file']
+OUTPUT_TYPES = ('np', 'pil', 'file')
+
+#: Results -> folders. The prediction is last: where it exists, the others do.
+_FOLDERS = dict(
+    visualization='vis',
+    trajectory='trajectory',
+    samples='samples',
+    std='std',
+    prediction='pred',
+)
+# Name of the text in PNG files that has the settings.
+_TEXT = 'mmadm'
+
+
+def result_keys(num_samples: int, trajectory: bool) -> list[str]:
+    """The results of an image, in the order in which they are written."""
+    optional = dict(trajectory=trajectory, samples=num_samples > 1, std=num_samples > 1)
+    return [key for key in _FOLDERS if optional.get(key, True)]
+
+
+def to_pil(result: dict[str, np.ndarray]) -> dict[str, Any]:
+    """PIL images instead of arrays; a list of them for samples, heat maps for std."""
+    return {
+        key: [Image.fromarray(x) for x in value]
+        if key == 'samples'
+        else Image.fromarray(_drawn(key, value))
+        for key, value in result.items()
+    }
+
+
+def _drawn(key: str, value: np.ndarray) -> np.ndarray:
+    return heat_map(value) if key == 'std' else value
+
+
+class OutputFolder:
+    """A folder of PNG files, each with the settings that it was made with.
+
+    Args:
+        folder: for ``pred/``, ``vis/``, ...
+        settings: all that decides the results besides the inputs, as JSON data.
+        dataset: of the inputs.
+    """
+
+    def __init__(self, folder: str | Path, settings: dict, dataset: Dataset) -> None:
+        self.folder = Path(folder)
+        self.settings = settings
+        self.dataset = dataset
+
+    def finished(
+        self, index: int, name: str, keys: Iterable[str], num_samples: int
+    ) -> dict[str, Any] | None:
+        """The paths of an image's results, if all exist and have these settings."""
+        paths = {key: self._paths(key, name, num_samples) for key in keys}
+        text = self._text(index)
+        if not all(_text_of(path) == text for key in paths for path in paths[key]):
+            return None
+        return _unpacked(paths)
+
+    def write(
+        self, index: int, name: str, result: dict[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """Write the results of an image; their paths, a list of them for samples."""
+        text = PngImagePlugin.PngInfo()
+        text.add_text(_TEXT, self._text(index))
+        paths = {}
+        for key in (key for key in _FOLDERS if key in result):
+            value = result[key]
+            images = list(value) if key == 'samples' else [_drawn(key, value)]
+            paths[key] = self._paths(key, name, len(images))
+            for path, image in zip(paths[key], images):
+                with atomic_write(path) as part:
+                    Image.fromarray(image).save(part, pnginfo=text)
+        return _unpacked(paths)
+
+    def _paths(self, key: str, name: str, count: int) -> list[Path]:
+        folder = self.folder / _FOLDERS[key]
+        if key == 'samples':
+            return [folder / name / f'{i:03d}.png' for i in range(count)]
+        return [folder / f'{name}.png']
+
+    def _text(self, index: int) -> str:
+        """Settings, number and content of an input; the number decides its noise."""
+        settings = dict(self.settings, index=index)
+        if hasattr(self.dataset, 'get_data_info'):
+            settings['inputs'] = _digest(self.dataset.get_data_info(index))
+        return json.dumps(settings, sort_keys=True)
+
+
+def _unpacked(paths: dict[str, list[Path]]) -> dict[str, Any]:
+    return {key: x if key == 'samples' else x[0] for key, x in paths.items()}
+
+
+def _text_of(path: Path) -> str | None:
+    """The settings in a PNG file; None where it has none, or cannot be read."""
+    try:
+        with Image.open(path, formats=['PNG']) as image:
+            return image.info.get(_TEXT)
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _digest(entry: dict) -> dict[str, str]:
+    """SHA-256 of the image, and of the mask, of an entry of the dataset."""
+    digests = {}
+    for key, value in entry.items():
+        if key.endswith('_path'):
+            digests[key] = file_sha256(value)
+        elif isinstance(value, np.ndarray):
+            digests[key] = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
+    return digests
+
+
+def fingerprint(model, *configs: Any) -> str:
+    """SHA-256 of the weights and the configs of a model."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().numpy())
+    text = json.dumps(configs, sort_keys=True, default=_name_of)
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _name_of(value: Any) -> Any:
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    return getattr(value, '__qualname__', type(value).__qualname__)
