@@ -125,6 +125,23 @@ def test_the_mask_may_be_a_fourth_channel(photo_folder):
     assert (pasted[:, ~known] == 128).all()
 
 
+def test_holes_in_training_may_be_limited(photo_folder):
+    drawn, limited = (
+        make_dataset(photo_folder, mask, MaskedCondition())
+        for mask in (RandomMask('free_form'), RandomMask('free_form', max_hole=0.3))
+    )
+    largest = [
+        max(
+            images[SeededIndex(0, seed)]['data_samples'].mask.float().mean()
+            for seed in range(20)
+        )
+        for images in (drawn, limited)
+    ]
+    assert 0 < largest[1] <= 0.3 < largest[0]
+    with pytest.raises(ValueError, match='max_hole=0'):
+        RandomMask(max_hole=0)
+
+
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match=r"'thinn'. Use one of \['thin', 'medium'"):
         RandomMask('thinn')

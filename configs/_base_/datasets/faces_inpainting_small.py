@@ -27,7 +27,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type=LoadImages, cache=True),
             dict(type=RandomFlip, prob=0.5),
-            dict(type=RandomMask, kind='medium'),
+            dict(type=RandomMask, kind='medium', max_hole=0.5),
             dict(type=MaskedCondition, with_mask=True),
             dict(type=PackDiffusionInputs, condition='condition'),
         ],

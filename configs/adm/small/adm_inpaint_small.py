@@ -7,9 +7,13 @@ with read_base():
     from ..._base_.models.adm_compact import *
     from ..._base_.schedules.adamw_small import *
 
-# The condition has a fourth channel, the mask.
+from mmadm.models import ResidualStage
+
+# The residual to the masked image is 0 outside of the holes, so that the network need
+# not learn to copy. The condition has a fourth channel, the mask.
+model.data_preprocessor.update(mean=(127.5,), std=(127.5,))
 model.condition_encoder.update(in_channels=4)
-model.first_stage.update(gain=0.5)
+model.first_stage.update(type=ResidualStage, gain=0.25)
 model.head.update(
     in_channels=48,
     out_channels=(48, 48),
@@ -17,11 +21,11 @@ model.head.update(
     attention_levels=(2,),
     condition_channels=(152, 40, 112),
 )
-model.preconditioner.update(sigma_data=0.25)
-model.sampler.update(clip=0.5)
+model.preconditioner.update(sigma_data=0.14)
+model.sampler.update(clip=None)
 
-train_cfg.update(max_iters=4000, val_interval=2000)
-optim_wrapper.optimizer.update(lr=6e-4)
+train_cfg.update(max_iters=2800, val_interval=1400)
+optim_wrapper.optimizer.update(lr=8e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
 )

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -29,19 +29,32 @@ class RandomMask(BaseTransform):
     Args:
         kind: LaMa's 'thin', 'medium' or 'thick' (for images of about 256 pixels), or
             'free_form', which the authors of ADM train with.
+        max_hole: largest fraction of the image that is hidden. In images smaller than
+            256 pixels LaMa's strokes hide most of the image; 0.5 draws holes like those
+            of a test set (:func:`~mmadm.datasets.masks.scored_mask`).
     """
 
     def __init__(
-        self, kind: Literal['thin', 'medium', 'thick', 'free_form'] = 'free_form'
+        self,
+        kind: Literal['thin', 'medium', 'thick', 'free_form'] = 'free_form',
+        max_hole: float = 1.0,
     ) -> None:
         check_kind(kind)
+        if not 0 < max_hole <= 1:
+            raise ValueError(
+                'The largest hole is a fraction of the image in (0, 1], but '
+                f'max_hole={max_hole}. Give 0.5, or 1 for masks as they are drawn.'
+            )
         self.kind = kind
+        self.draw = MASKS[kind]
+        if max_hole < 1:
+            self.draw = partial(scored_mask, kind, max_hole=max_hole)
 
     def transform(self, results: dict) -> dict:
         """Add the mask."""
         # The dataset seeds NumPy's global generator.
         rng = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
-        results['mask'] = MASKS[self.kind](results['img'].shape[:2], rng)[..., None]
+        results['mask'] = self.draw(results['img'].shape[:2], rng)[..., None]
         return results
 
     def for_inference(self, before: list) -> list:

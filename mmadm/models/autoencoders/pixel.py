@@ -53,8 +53,9 @@ class ResidualStage(PixelStage):
     """First stage of residuals: the diffusion runs on image - resized condition.
 
     For restoration tasks, where the condition is a degraded version of the image: the
-    network need not learn to reproduce it. The condition is in [-1, 1], has the image's
-    channels, and is resized bicubically to the image's size.
+    network need not learn to reproduce it. The condition is in [-1, 1] and is resized
+    bicubically to the image's size. Its first channels are those of the image; further
+    ones, such as a mask, are for the condition encoder only.
 
     Args:
         patch: see :class:`PixelStage`.
@@ -70,7 +71,7 @@ class ResidualStage(PixelStage):
         """Image and condition to their scaled difference.
 
         Raises:
-            ValueError: the condition has other channels than the image.
+            ValueError: the condition has fewer channels than the image.
         """
         residual = image - _enlarged(condition, image)
         return super().encode(residual, condition)
@@ -82,10 +83,11 @@ class ResidualStage(PixelStage):
 
 
 def _enlarged(condition: Tensor, image: Tensor) -> Tensor:
-    if condition.shape[1] != image.shape[1]:
+    channels = image.shape[1]
+    if condition.shape[1] < channels:
         raise ValueError(
             f'ResidualStage adds the condition to the image, but the condition has '
-            f'{condition.shape[1]} channels and the image {image.shape[1]}. Pack a '
-            'condition of the same channels (without a mask), or use PixelStage.'
+            f'{condition.shape[1]} channels and the image {channels}. Pack a condition '
+            'whose first channels are those of the image, or use PixelStage.'
         )
-    return F.interpolate(condition, image.shape[-2:], mode='bicubic')
+    return F.interpolate(condition[:, :channels], image.shape[-2:], mode='bicubic')
