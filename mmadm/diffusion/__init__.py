@@ -26,6 +26,7 @@ from .attenuation import (
     ConstantAttenuation,
     ExponentialAttenuation,
     LinearAttenuation,
+    NoAttenuation,
     PowerAttenuation,
     QuadraticAttenuation,
     SineAttenuation,
@@ -33,18 +34,21 @@ from .attenuation import (
 )
 from .grids import (
     EqualStepGrid,
+    RhoGrid,
     SplitStepGrid,
     TimeGrid,
     UniformGrid,
     UniformSigmaGrid,
 )
+from .heun import HeunSampler
 from .inversion import encode, slerp
 from .likelihood import bits_per_dim, log_likelihood, rademacher
-from .noise_path import LinearNoise, NoisePath, WienerNoise
+from .noise_path import ExponentialNoise, LinearNoise, NoisePath, WienerNoise
 from .preconditioner import (
     Coefficients,
     Preconditioner,
 )
+from .predictor_corrector import PredictorCorrectorSampler
 from .presets import SAMPLER_PRESETS, sampler_preset
 from .process import ADMProcess
 from .samplers import (
@@ -56,6 +60,13 @@ from .samplers import (
     SingleStepSampler,
 )
 from .solver import MultistepSampler
+from .times import (
+    ImportanceTimes,
+    LogitNormalTimes,
+    LogNormalTimes,
+    TrainingTimes,
+    UniformTimes,
+)
 from .vp import VPAttenuation, VPNoise, VPProcess
 from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
 
@@ -69,17 +80,25 @@ __all__ = [
     'EqualStepGrid',
     'EulerMaruyamaSampler',
     'ExponentialAttenuation',
+    'ExponentialNoise',
+    'HeunSampler',
+    'ImportanceTimes',
     'LinearAttenuation',
     'LinearNoise',
+    'LogNormalTimes',
+    'LogitNormalTimes',
     'MeanEstimateSampler',
     'MultistepSampler',
+    'NoAttenuation',
     'NoiseOnlyWeighting',
     'NoisePath',
     'OptimalWeighting',
     'PowerAttenuation',
     'Preconditioner',
+    'PredictorCorrectorSampler',
     'QuadraticAttenuation',
     'RecomposingSampler',
+    'RhoGrid',
     'Sampler',
     'SineAttenuation',
     'SingleStepSampler',
@@ -87,8 +106,10 @@ __all__ = [
     'SquareRootAttenuation',
     'TimeGrid',
     'TimeWeighting',
+    'TrainingTimes',
     'UniformGrid',
     'UniformSigmaGrid',
+    'UniformTimes',
     'VPAttenuation',
     'VPNoise',
     'VPProcess',

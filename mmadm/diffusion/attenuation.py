@@ -61,6 +61,10 @@ class Attenuation(ABC):
     def rate(self, phi: Tensor, t: Tensor | float) -> Tensor:
         """``h_t``, the attenuation rate: derivative of :meth:`integral`."""
 
+    def image(self, phi: Tensor) -> Tensor:
+        """The image that ``phi`` alone predicts, ``x0 = -H_1``: (N, C, H, W)."""
+        return -self.integral(phi, torch.ones((), dtype=phi.dtype, device=phi.device))
+
     @property
     def num_params(self) -> int:
         """P, the number of parameters per pixel and channel."""
@@ -256,6 +260,27 @@ class PowerAttenuation(Attenuation):
     def rate(self, phi: Tensor, t: Tensor | float) -> Tensor:
         (c,) = self.split(phi)
         return c * self.power * t ** (self.power - 1)
+
+
+@ATTENUATIONS.register_module()
+class NoAttenuation(Attenuation):
+    """``h_t = 0``: the image stays and is covered by noise of ``b(1) >> 1``.
+
+    The process of EDM and of variance-exploding models; ``phi = -x0`` carries the image
+    although ``x0 + H_1 = x0``.
+    """
+
+    def solve(self, x0: Tensor) -> Tensor:
+        return -x0
+
+    def integral(self, phi: Tensor, t: Tensor | float) -> Tensor:
+        return 0 * phi * t
+
+    def rate(self, phi: Tensor, t: Tensor | float) -> Tensor:
+        return 0 * phi * t
+
+    def image(self, phi: Tensor) -> Tensor:
+        return -phi
 
 
 def _like(t: Tensor | float, phi: Tensor) -> Tensor:

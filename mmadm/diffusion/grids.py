@@ -144,5 +144,32 @@ class UniformSigmaGrid(TimeGrid):
         ends = torch.tensor([1.0, process.t_min], dtype=torch.float64)
         std_1, std_min = process.noise.std(ends)
         levels = _equal_steps(num_steps, float(std_min / std_1))
-        # The clamp removes rounding only.
-        return process.noise.time(levels * std_1).clamp(min=process.t_min)
+        return _times_at(process, levels * std_1)
+
+
+@SAMPLERS.register_module()
+class RhoGrid(TimeGrid):
+    """EDM's grid: levels b(t) whose roots of order rho are evenly spaced.
+
+    Args:
+        rho: 7 in EDM; 1 is uniform in b(t), larger numbers give shorter steps near the
+            image.
+    """
+
+    def __init__(self, rho: float = 7.0) -> None:
+        if not rho > 0:
+            raise ValueError(
+                f'The order of the root must be positive, but rho={rho}. EDM uses 7.'
+            )
+        self.rho = rho
+
+    def times(self, num_steps: int, process: ADMProcess) -> Tensor:
+        ends = torch.tensor([1.0, process.t_min], dtype=torch.float64)
+        std_1, std_min = process.noise.std(ends)
+        roots = _evenly(num_steps, float(std_min / std_1) ** (1 / self.rho))
+        return _times_at(process, roots**self.rho * std_1)
+
+
+def _times_at(process: ADMProcess, levels: Tensor) -> Tensor:
+    """The times of noise levels; the limits remove rounding only."""
+    return process.noise.time(levels).clamp(process.t_min, 1)

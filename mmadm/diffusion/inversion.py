@@ -30,7 +30,7 @@ def encode(
             default.
 
     Returns:
-        noise (N, C, H, W), the initial state of the sampler.
+        noise (N, C, H, W), the initial state of the sampler divided by b(1).
     """
 
     def evaluate(i: int, x_t: Tensor, t: float) -> Output:
@@ -49,7 +49,7 @@ def encode(
     times = reversed(sampler.times(process, num_steps)[:-1])
     times = [0.0, *(t for t in times if t > 2 * process.t_min)]
     x_1 = sampler.integrate(process, evaluate, take_step, widest(x0), times)
-    return x_1.to(x0.dtype)
+    return (x_1 / process.initial_std).to(x0.dtype)
 
 
 def slerp(start: Tensor, end: Tensor, weight: float) -> Tensor:

@@ -26,11 +26,11 @@ def log_likelihood(
 
         dx/dt = h_t(phi) + b'(t) eps,      d log p / dt = -div(dx/dt)
 
-    from ``t_min`` to 1, where p is the standard normal density (Chen et al., Neural
-    Ordinary Differential Equations, 2018). The ODE is solved by Runge-Kutta steps of
-    order four, evenly spaced in the fourth root of time: the steps are small near the
-    image, where the density changes fastest. Valid for attenuations that are linear in
-    ``phi``: all of Fig. 7 except the sine.
+    from ``t_min`` to 1, where p is the normal density of variance b^2(1) (Chen et al.,
+    Neural Ordinary Differential Equations, 2018). The ODE is solved by Runge-Kutta
+    steps of order four, evenly spaced in the fourth root of time: the steps are small
+    near the image, where the density changes fastest. Valid for attenuations that are
+    linear in ``phi``: all of Fig. 7 except the sine.
 
     Args:
         denoise: (x_t, t) -> (phi, eps), differentiable; the outputs of an image must
@@ -66,7 +66,9 @@ def log_likelihood(
     for start, end in pairwise(nodes):
         x, divergence = _runge_kutta(field, x, start, end)
         total = total + divergence
-    return total - (x.square() + math.log(2 * math.pi)).flatten(1).sum(1) / 2
+    variance = process.initial_std**2
+    prior = x.square() / variance + math.log(2 * math.pi * variance)
+    return total - prior.flatten(1).sum(1) / 2
 
 
 def rademacher(x_t: Tensor, seeds: Sequence[int], count: int = 1) -> Tensor:

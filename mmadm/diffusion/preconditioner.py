@@ -74,6 +74,12 @@ def unit_variance(process: ADMProcess, t: Tensor, sigma_data: float) -> Coeffici
     )
 
 
+def edm(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
+    """EDM's preconditioning: with NoAttenuation it is ours, but for ``c_noise``."""
+    c = unit_variance(process, t, sigma_data)
+    return replace(c, c_noise=process.noise.std(t).log() / 4)
+
+
 def _ddm_public(t: Tensor) -> Coefficients:
     scale = (1 + t).rsqrt()
     return Coefficients(
@@ -135,6 +141,12 @@ def _input_only(scaling: Scaling) -> Scaling:
     return input_only
 
 
+def score_sde(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
+    """That of Song et al. (2021): the network gets ``x_t`` and ``log b(t)`` as is."""
+    c = _input_only(unit_variance)(process, t, sigma_data)
+    return replace(c, c_in=torch.ones_like(t), c_noise=process.noise.std(t).log())
+
+
 _PUBLISHED: dict[str, Scaling] = {
     'ddm_public': _published(_ddm_public),
     'ddm_public_input_only': _input_only(_published(_ddm_public)),
@@ -146,6 +158,8 @@ _PUBLISHED: dict[str, Scaling] = {
 SCALINGS: dict[str, Scaling] = {
     'unit_variance': unit_variance,
     'input_only': _input_only(unit_variance),
+    'edm': edm,
+    'score_sde': score_sde,
     **_PUBLISHED,
 }
 
@@ -194,25 +208,52 @@ def _from_phi(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
     return phi, (x_t - mean) / _over(process.noise.std(t), x_t)
 
 
-def _from_eps(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
-    """``x0 = (x_t - b(t) eps) / g(t)``, only without drawn parameters.
+def _signal(state: State) -> tuple[Tensor, Tensor]:
+    """``g(t)``, the fraction of the image that is left at time t, and its derivative.
 
-    ``g(t)``, the fraction of the image that is left at time t, is kept above ``t_min``:
-    in the paper's process nothing of the image is left at t = 1.
+    Only without drawn parameters.
     """
     process, x_t, t, _ = state
     attenuation = process.attenuation
     if attenuation.num_free:
         raise ValueError(
-            'A network that predicts only eps does not determine the drawn parameters '
-            f'of {type(attenuation).__name__}. Use a constant or power attenuation, or '
-            "a head with two decoders and predicts='phi_eps'."
+            'A network that predicts only eps or the velocity does not determine the '
+            f'drawn parameters of {type(attenuation).__name__}. Use a constant or '
+            'power attenuation, or a head with two decoders and '
+            "predicts='phi_eps'."
         )
+    one, t = torch.ones_like(x_t[:1]), _over(t, x_t)
+    phi = attenuation.solve(one)
+    return one + attenuation.integral(phi, t), attenuation.rate(phi, t)
+
+
+def _from_eps(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """``x0 = (x_t - b(t) eps) / g(t)``.
+
+    ``g(t)`` is kept above ``t_min``: in the paper's process nothing of the image is
+    left at t = 1.
+    """
+    process, x_t, t, _ = state
     eps = _eps(state, raw)
-    one = torch.ones_like(x_t[:1])
-    left = process.diffuse(one, attenuation.solve(one), torch.zeros_like(one), t)
+    left, _ = _signal(state)
     noise = _over(process.noise.std(t), x_t) * eps
-    return attenuation.solve((x_t - noise) / left.clamp(min=process.t_min)), eps
+    x0 = (x_t - noise) / left.clamp(min=process.t_min)
+    return process.attenuation.solve(x0), eps
+
+
+def _from_velocity(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """``x_t = g x0 + b eps`` and ``dx_t/dt = g' x0 + b' eps``, solved for both.
+
+    The raw output is the velocity. It needs no scaling where ``b(t) = t``: its variance
+    is about one at all times.
+    """
+    process, x_t, t, _ = state
+    g, g_rate = _signal(state)
+    b = _over(process.noise.std(t), x_t)
+    b_rate = _over(process.noise.variance_rate(t), x_t) / (2 * b)
+    determinant = g * b_rate - g_rate * b
+    x0 = (b_rate * x_t - b * raw) / determinant
+    return process.attenuation.solve(x0), (g * raw - g_rate * x_t) / determinant
 
 
 #: Name -> what the head's decoders predict.
@@ -220,6 +261,7 @@ PREDICTIONS: dict[str, Prediction] = {
     'phi_eps': Prediction(('phi', 'eps'), _from_both),
     'phi': Prediction(('phi',), _from_phi),
     'eps': Prediction(('eps',), _from_eps),
+    'velocity': Prediction(('velocity',), _from_velocity),
 }
 
 
@@ -247,6 +289,10 @@ class Preconditioner:
     ==================  ==========================  ===================================
     ``input_only``      without preconditioning     ``c_in``, ``c_noise`` as above; the
                         of the outputs              raw outputs are phi and eps
+    ``edm``             EDM, with NoAttenuation     as above, ``c_noise = log(b(t)) /
+                                                    4``
+    ``score_sde``       those of Song et al.        ``c_in = 1``, ``c_noise = log
+                        (2021)                      b(t)``; raw outputs
     ``ddm_public``      unconditional, published    ``c_in^2 = 1 / (1+t)``, the others
                         before April 2024           as in the next row
     ``conditional``     published conditional       ``c_in = 1``;
@@ -271,7 +317,8 @@ class Preconditioner:
             given. Published scalings are for 1.
         scaling: a name in ``SCALINGS``.
         predicts: a name in ``PREDICTIONS``: 'phi_eps' for a head with two decoders;
-            'phi' or 'eps' for one decoder, the other part is solved from ``x_t``.
+            'phi', 'eps' or 'velocity' (``dx_t/dt``, raw) for one decoder; the rest is
+            solved from ``x_t``.
     """
 
     def __init__(
@@ -374,7 +421,7 @@ class Preconditioner:
                 f'{self.predicts!r} the head must output {" and ".join(names)} of '
                 f'{expected} channels, but its outputs have {actual}. Set out_channels '
                 "of the head; or set predicts of the preconditioner: 'phi_eps' for a "
-                "head with two decoders, 'phi' or 'eps' for one."
+                "head with two decoders, 'phi', 'eps' or 'velocity' for one."
             )
 
 

@@ -12,6 +12,8 @@ SAMPLER_PRESETS: dict[str, dict] = {
     'deterministic': dict(type='ADMSampler', eta=0.0, correct=False),
     'mean': dict(type='MeanEstimateSampler', eta=1.0),
     'multistep': dict(type='MultistepSampler', order=2, corrector=True),
+    'heun': dict(type='HeunSampler'),
+    'euler_maruyama': dict(type='EulerMaruyamaSampler'),
 }
 
 

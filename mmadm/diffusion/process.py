@@ -7,6 +7,7 @@ from mmadm.registry import ATTENUATIONS, MODELS, build
 
 from .attenuation import Attenuation, ConstantAttenuation, ShapedNoise
 from .noise_path import NoisePath, WienerNoise
+from .times import TrainingTimes, UniformTimes
 
 #: Apple's GPUs.
 DEVICES_WITHOUT_FLOAT64 = frozenset({'mps'})
@@ -25,10 +26,11 @@ class ADMProcess:
         noise: b(t), or its config.
         t_min: the smallest time of training and of the last denoising (Table I,
             Sec. V-A).
-        time_power: training times are ``t_min + (1 - t_min) u^time_power`` with u
-            uniform in [0, 1]. 1 is the paper's rule; with larger values small times,
-            at which most of the image is visible, are trained more often; with 0 only
-            t = 1 is trained, at which nothing of it is visible: plain regression.
+        time_power: training times are the quantiles of ``times`` at ``u^time_power``
+            with u uniform in [0, 1]. 1 is the paper's rule; with larger values small
+            times, at which most of the image is visible, are trained more often; with 0
+            only t = 1 is trained, at which nothing of it is visible: plain regression.
+        times: distribution of the training times, or its config.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class ADMProcess:
         noise: NoisePath | dict = dict(type=WienerNoise),
         t_min: float = 1e-4,
         time_power: float = 1.0,
+        times: TrainingTimes | dict = dict(type=UniformTimes),
     ) -> None:
         if not 0 < t_min < 1:
             raise ValueError(
@@ -53,10 +56,16 @@ class ADMProcess:
             )
         self.t_min = t_min
         self.time_power = time_power
+        self.times: TrainingTimes = build(MODELS, times)
+
+    @property
+    def initial_std(self) -> float:
+        """b(1), the standard deviation of ``x_1``, from which sampling starts."""
+        return float(self.noise.std(torch.ones((), dtype=torch.float64)))
 
     def training_time(self, u: Tensor) -> Tensor:
         """Times in [t_min, 1] from uniform numbers in [0, 1]; Alg. 1, line 3."""
-        return self.t_min + (1 - self.t_min) * u**self.time_power
+        return self.times(u**self.time_power, self)
 
     def target(self, x0: Tensor, noise: ShapedNoise) -> Tensor:
         """The training target of the image decoder: a ``phi`` with ``x0 + H_1 = 0``.
@@ -92,7 +101,7 @@ class ADMProcess:
 
     def image(self, phi: Tensor) -> Tensor:
         """The image that ``phi`` alone predicts: ``x0 = -H_1``."""
-        return -self.attenuation.integral(phi, self._time(1.0, phi))
+        return self.attenuation.image(phi)
 
     def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
         """Variance of q(x_r | x_t, x0), r < t, Eq. (8): a Brownian bridge.
@@ -101,6 +110,24 @@ class ADMProcess:
         """
         var_t, var_r = self.noise.std(t) ** 2, self.noise.std(r) ** 2
         return var_r * (var_t - var_r) / var_t
+
+    def renoise(
+        self, x_t: Tensor, phi: Tensor, xi: Tensor, t: float, later: float
+    ) -> Tensor:
+        """Draw ``x_later`` from q(x_later | x_t, x0): back to a later time, Eq. (6).
+
+        Args:
+            x_t: noisy image (N, C, H, W).
+            phi: attenuation parameters (N, P*C, H, W).
+            xi: fresh standard normal noise (N, C, H, W).
+            t: time.
+            later: time from t to 1.
+        """
+        t, later = self._time(t, x_t), self._time(later, x_t)
+        added = self.noise.std(later) ** 2 - self.noise.std(t) ** 2
+        attenuation = self.attenuation
+        mean = x_t + attenuation.integral(phi, later) - attenuation.integral(phi, t)
+        return mean + added.sqrt() * xi
 
     def step(
         self,

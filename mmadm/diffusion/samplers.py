@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import NamedTuple
 
 from torch import Tensor
@@ -56,6 +56,21 @@ class Sampler(ShowsSettings):
         x0 = process.denoised(x_t, phi, eps, t)
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
+    def evaluator(
+        self, denoise: Denoiser, process: ADMProcess, callback: Callback | None
+    ) -> Denoiser:
+        """``denoise`` followed by ``callback`` at each function evaluation."""
+        numbers = count()
+
+        def evaluate(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
+            phi, eps = denoise(x_t, t)
+            if callback is not None:
+                x0 = self.estimate(process, x_t, phi, eps, t)
+                callback(next(numbers), t, x_t, x0)
+            return phi, eps
+
+        return evaluate
+
 
 class StepInput(NamedTuple):
     """State and predictions from which a step is computed."""
@@ -86,15 +101,15 @@ class SingleStepSampler(Sampler, ABC):
         Args:
             denoise: (x_t, t) -> (phi, eps).
             process: the process to reverse.
-            noise: source of standard normal noise; its first output is ``x_1``, which
-                defines shape, device and precision of the sampling state.
+            noise: source of standard normal noise; its first output is ``x_1 / b(1)``
+                and defines shape, device and precision of the sampling state.
             num_steps: N; None takes the sampler's default.
             callback: called after every function evaluation.
 
         Returns:
             images (N, C, H, W) in the range of the training data.
         """
-        x_t = noise()  # Alg. 2, line 1
+        x_t = process.initial_std * noise()  # Alg. 2, line 1
         times = self.times(process, num_steps)
         for i, (t, r) in enumerate(pairwise(times)):  # line 2
             phi, eps = denoise(x_t, t)  # line 3
@@ -207,6 +222,19 @@ class EulerMaruyamaSampler(SingleStepSampler):
     ) -> Tensor:
         """One step of the SDE; the last one adds no noise."""
         x_t, phi, eps, _, t, r = inputs
-        drift, diffusion = process.reverse_sde(x_t, phi, eps, t)
-        mean = x_t - (t - r) * drift
-        return mean + (t - r) ** 0.5 * diffusion * noise() if r > 0 else mean
+        return euler_maruyama(process, x_t, phi, eps, t, r, noise)
+
+
+def euler_maruyama(
+    process: ADMProcess,
+    x_t: Tensor,
+    phi: Tensor,
+    eps: Tensor,
+    t: float,
+    r: float,
+    noise: NoiseSource,
+) -> Tensor:
+    """One step of the reverse SDE from t to r; without noise where r is 0."""
+    drift, diffusion = process.reverse_sde(x_t, phi, eps, t)
+    mean = x_t - (t - r) * drift
+    return mean + (t - r) ** 0.5 * diffusion * noise() if r > 0 else mean

@@ -143,7 +143,7 @@ class MultistepSampler(Sampler):
         The state is float64; the input of the network and the result have the precision
         of ``noise``.
         """
-        start = noise()
+        start = process.initial_std * noise()
 
         def evaluate(i: int, x_t: Tensor, t: float) -> Output:
             phi, eps = map(widest, denoise(x_t.to(start.dtype), t))

@@ -13,6 +13,7 @@ from mmadm.registry import ATTENUATIONS, MODELS
 from .attenuation import Attenuation
 from .noise_path import NoisePath
 from .process import ADMProcess
+from .times import TrainingTimes, UniformTimes
 
 # DDPM's linear schedule, 1,000 variances from 1e-4 to 0.02, in continuous time.
 _BETA_0, _BETA_1 = 0.1, 20.0
@@ -44,6 +45,9 @@ class VPAttenuation(Attenuation):
         t = torch.as_tensor(t).to(phi)
         return phi * _beta(t) / 2 * torch.exp(_log_alpha(t))
 
+    def image(self, phi: Tensor) -> Tensor:
+        return -phi
+
 
 @MODELS.register_module()
 class VPNoise(NoisePath):
@@ -70,16 +74,25 @@ class VPProcess(ADMProcess):
     The step with ``eta = 1`` is DDPM's ancestral step, with ``eta = 0`` DDIM's.
     """
 
-    def __init__(self, t_min: float = 1e-3) -> None:
-        super().__init__(dict(type=VPAttenuation), dict(type=VPNoise), t_min)
-
-    def image(self, phi: Tensor) -> Tensor:
-        return -phi
+    def __init__(
+        self, t_min: float = 1e-3, times: TrainingTimes | dict = dict(type=UniformTimes)
+    ) -> None:
+        super().__init__(
+            dict(type=VPAttenuation), dict(type=VPNoise), t_min, times=times
+        )
 
     def bridge_variance(self, t: Tensor, r: Tensor) -> Tensor:
         """``beta_r^2 / beta_t^2 (1 - alpha_t^2 / alpha_r^2)``, DDPM's posterior."""
         added = -torch.expm1(2 * (_log_alpha(t) - _log_alpha(r)))
         return (self.noise.std(r) / self.noise.std(t)) ** 2 * added
+
+    def renoise(
+        self, x_t: Tensor, phi: Tensor, xi: Tensor, t: float, later: float
+    ) -> Tensor:
+        """DDPM's forward step: the noise in ``x_t`` fades together with the image."""
+        t, later = self._time(t, x_t), self._time(later, x_t)
+        log_ratio = _log_alpha(later) - _log_alpha(t)
+        return x_t * log_ratio.exp() + torch.sqrt(-torch.expm1(2 * log_ratio)) * xi
 
     def reverse_sde(
         self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float

@@ -31,6 +31,11 @@ RULES: dict[str, tuple[Callable, Callable]] = {
     ),
     # Their code before April 2024, and for the linear attenuation.
     'authors_2023': (lambda t, _: 1 / t, lambda t, t_min: 1 / (1 - t + t_min)),
+    # The squared error of the velocity eps - x0 of one decoder, with b(t) = t.
+    'flow_matching': (
+        lambda t, _: 1 / (t**2 + (1 - t) ** 2),
+        lambda t, _: 1 / (t**2 + (1 - t) ** 2),
+    ),
     # DiffusionEdge.
     'diffusion_edge': (
         lambda t, _: (t + 1) / t.sqrt(),
@@ -65,8 +70,8 @@ class TimeWeighting(_Capped):
 
     Args:
         rule: a name in ``RULES``: 'one', 'inverse', 'exponential', 'paper' (the four
-            rows of Table V), 'authors', 'authors_linear_noise', 'authors_2023' or
-            'diffusion_edge'.
+            rows of Table V), 'authors', 'authors_linear_noise', 'authors_2023',
+            'diffusion_edge' or 'flow_matching'.
         t_min: the offset in the denominator of lambda_2 in the authors' rules.
         cap: the largest weight.
     """

@@ -8,6 +8,7 @@ import torch
 
 from mmadm.diffusion import (
     EqualStepGrid,
+    RhoGrid,
     SplitStepGrid,
     TimeGrid,
     UniformGrid,
@@ -17,7 +18,7 @@ from mmadm.diffusion import (
 from mmadm.registry import SAMPLERS, build
 from tests.oracles import NOISE_CONFIGS, NOISE_VARIANCE, make_process
 
-GRIDS = [UniformGrid, EqualStepGrid, SplitStepGrid, UniformSigmaGrid]
+GRIDS = [UniformGrid, EqualStepGrid, SplitStepGrid, UniformSigmaGrid, RhoGrid]
 every_grid = pytest.mark.parametrize('grid', GRIDS)
 every_noise = pytest.mark.parametrize('noise', NOISE_CONFIGS)
 

@@ -396,7 +396,7 @@ def test_preconditioner_is_built_from_a_text_config() -> None:
     ('name', 'message'),
     [
         ('scaling', r"scaling='adm'.*'conditional', 'ddm_public'"),
-        ('predicts', r"predicts='adm'.*'eps', 'phi', 'phi_eps'"),
+        ('predicts', r"predicts='adm'.*'eps', 'phi', 'phi_eps', 'velocity'"),
     ],
 )
 def test_unknown_names_are_refused_with_the_known_ones(name: str, message: str) -> None:

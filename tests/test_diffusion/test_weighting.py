@@ -37,6 +37,10 @@ EXPECTED = {
         lambda t: (t / (1 - t + OFFSET)) ** 2 + 1,
     ),
     'authors_2023': (lambda t: 1 / t, lambda t: 1 / (1 - t + OFFSET)),
+    'flow_matching': (
+        lambda t: 1 / (t * t + (1 - t) * (1 - t)),
+        lambda t: 1 / (t * t + (1 - t) * (1 - t)),
+    ),
     'diffusion_edge': (
         lambda t: (t + 1) / math.sqrt(t),
         lambda t: math.sqrt(2 - t) / math.sqrt(1 - t + OFFSET),
