@@ -1,6 +1,6 @@
 # Rectified flow in place of ADM: the constant attenuation with b(t) = t, the squared
-# error of the velocity, logit-normal times, Euler steps of equal size. Configs put these
-# parts into their model and delete the name.
+# error of the velocity, logit-normal times, Euler steps of equal size. Configs put
+# these parts into their model and delete the name.
 from mmadm.diffusion import (
     ADMProcess,
     ADMSampler,
