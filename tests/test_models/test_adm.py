@@ -342,12 +342,21 @@ def test_a_residual_needs_a_condition_in_the_range_of_the_image(statistics):
 
 
 def test_a_residual_needs_a_condition_with_the_channels_of_the_image():
-    encoder = dict(type=ConvEncoder, in_channels=4, channels=(8, 16))
+    encoder = dict(type=ConvEncoder, in_channels=1, channels=(8, 16))
     model, data = make_model(first_stage=RESIDUAL, encoder=encoder), make_data(1)
-    data['inputs']['condition'] = [torch.zeros(4, 17, 22, dtype=torch.uint8)]
+    data['inputs']['condition'] = [torch.zeros(1, 17, 22, dtype=torch.uint8)]
     for run in (losses_of, predictions):
-        with pytest.raises(ValueError, match=r'has 4 channels and the image 3.*mask'):
+        with pytest.raises(ValueError, match=r'has 1 channels and the image 3.*first'):
             run(model, data)
+
+
+def test_a_mask_beside_the_condition_is_not_part_of_the_residual():
+    image, condition = torch.rand(2, 1, 3, 8, 8)
+    masked = torch.cat([condition, torch.ones(1, 1, 8, 8)], dim=1)
+    stage = ResidualStage(patch=2, gain=0.3)
+    residual = stage.encode(image, masked)
+    assert residual.equal(stage.encode(image, condition))
+    torch.testing.assert_close(stage.decode(residual, masked), image)
 
 
 def test_statistics_for_other_channels_than_the_encoder_takes_are_refused_at_once():
