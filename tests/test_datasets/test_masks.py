@@ -5,6 +5,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -140,6 +141,23 @@ def test_holes_in_training_may_be_limited(photo_folder):
     assert 0 < largest[1] <= 0.3 < largest[0]
     with pytest.raises(ValueError, match='max_hole=0'):
         RandomMask(max_hole=0)
+
+
+def test_a_filled_hole_shows_nothing_of_the_image_behind_it(photo_folder):
+    filled = MaskedCondition(fill='telea')
+    item = make_dataset(photo_folder, NamedMask('free_form'), filled)[0]
+    sample, condition = item['data_samples'], item['inputs']['condition']
+    image, hole = sample.gt_img.permute(1, 2, 0).numpy(), sample.mask[0].numpy()
+    known = hole == 0
+    assert (condition.permute(1, 2, 0).numpy()[known] == image[known]).all()
+    other = np.where(known[..., None], image, 255 - image)
+    results = filled(dict(img=other, mask=hole[..., None]))
+    assert (results['condition'] == condition.permute(1, 2, 0).numpy()).all()
+    # Its colours are those around the hole, not black.
+    around = cv2.dilate(hole, np.ones((5, 5), np.uint8)).astype(bool) & known
+    assert abs(results['condition'][hole == 1].mean() - image[around].mean()) < 40
+    with pytest.raises(ValueError, match='fill='):
+        MaskedCondition(fill='grey')
 
 
 def test_unknown_kinds_are_refused():

@@ -9,11 +9,11 @@ with read_base():
 
 from mmadm.models import ResidualStage
 
-# The residual to the masked image is 0 outside of the holes, so that the network need
-# not learn to copy. The condition has a fourth channel, the mask.
+# The residual to Telea's filling is 0 outside of the holes and at their borders, so that
+# the network need not learn to copy. The condition has a fourth channel, the mask.
 model.data_preprocessor.update(mean=(127.5,), std=(127.5,))
 model.condition_encoder.update(in_channels=4)
-model.first_stage.update(type=ResidualStage, gain=0.25)
+model.first_stage.update(type=ResidualStage, gain=0.5)
 model.head.update(
     in_channels=48,
     out_channels=(48, 48),
@@ -21,13 +21,13 @@ model.head.update(
     attention_levels=(2,),
     condition_channels=(152, 40, 112),
 )
-model.preconditioner.update(sigma_data=0.14)
+model.preconditioner.update(sigma_data=0.1)
 model.sampler.update(clip=None)
 
-train_cfg.update(max_iters=2800, val_interval=1400)
+train_cfg.update(max_iters=2600, val_interval=1300)
 optim_wrapper.optimizer.update(lr=8e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
 )
-default_hooks.ema.update(momentum=2e-3)
+default_hooks.ema.update(momentum=3e-3)
 default_hooks.checkpoint.update(interval=500)

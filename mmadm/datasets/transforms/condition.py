@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -68,28 +69,49 @@ class BicubicCondition(BaseTransform):
 
 @TRANSFORMS.register_module()
 class MaskedCondition(BaseTransform):
-    """Condition for inpainting: the image with its holes in black.
+    """Condition for inpainting: the image with its holes filled.
 
-    As in the authors' code: 2 x - 1 of black is -1, and the network has to recognise
-    by itself which pixels are holes. Transforms that change ``img`` have to come before
-    it.
+    Transforms that change ``img`` have to come before it.
 
     Required keys: ``img``, ``mask``. Added keys: ``condition`` (H, W, 3).
 
     Args:
-        with_mask: add the mask as a fourth channel, 255 = hole, so that black pixels
-            are not confused with holes. The condition encoder then needs 4 channels.
+        with_mask: add the mask as a fourth channel, 255 = hole, so that the network
+            need not recognise holes by itself. The condition encoder then needs 4
+            channels.
+        fill: 'black' as in the authors' code; 'telea' continues the colours around a
+            hole into it (Telea, 2004; OpenCV), from which
+            :class:`~mmadm.models.ResidualStage` has little left to change.
     """
 
-    def __init__(self, with_mask: bool = False) -> None:
+    def __init__(
+        self, with_mask: bool = False, fill: Literal['black', 'telea'] = 'black'
+    ) -> None:
+        if fill not in _FILLS:
+            raise ValueError(
+                f'Unknown fill={fill!r} of MaskedCondition. Use one of {list(_FILLS)}.'
+            )
         self.with_mask = with_mask
+        self.fill = _FILLS[fill]
 
     def transform(self, results: dict) -> dict:
         """Add the condition."""
-        condition = results['img'] * (1 - results['mask'])
+        condition = self.fill(results['img'], results['mask'])
         if self.with_mask:
             condition = np.concatenate([condition, results['mask'] * 255], axis=2)
         return set_condition(results, condition)
+
+
+def _black(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return image * (1 - mask)
+
+
+def _telea(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    # From black, so that nothing of the hole is used, not even where it is all.
+    return cv2.inpaint(_black(image, mask), mask, 3, cv2.INPAINT_TELEA)
+
+
+_FILLS = {'black': _black, 'telea': _telea}
 
 
 def set_condition(results: dict, condition: np.ndarray) -> dict:
