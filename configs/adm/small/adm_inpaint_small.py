@@ -9,8 +9,8 @@ with read_base():
 
 from mmadm.models import ResidualStage
 
-# The residual to Telea's filling is 0 outside of the holes and at their borders, so that
-# the network need not learn to copy. The condition has a fourth channel, the mask.
+# The residual to Telea's filling is 0 outside of the holes and at their borders, so
+# that the network need not learn to copy. The condition has a fourth channel, the mask.
 model.data_preprocessor.update(mean=(127.5,), std=(127.5,))
 model.condition_encoder.update(in_channels=4)
 model.first_stage.update(type=ResidualStage, gain=0.5)
