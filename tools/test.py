@@ -108,6 +108,8 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         )
     # Again, because --cfg-options have priority over the other options.
     merge_options(cfg, args.cfg_options)
+    # Where training began: the runner would load it in place of the checkpoint.
+    cfg.load_from, cfg.resume = None, False
     use_ddp(cfg)
     if args.out and args.out_item == 'pred':
         evaluators = cfg.test_evaluator

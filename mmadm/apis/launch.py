@@ -248,7 +248,8 @@ def scale_lr(cfg: Config) -> None:
 def set_resume(cfg: Config, checkpoint: str) -> None:
     """Resume training from ``checkpoint``, in place.
 
-    'auto' is the newest checkpoint of the work directory that is complete.
+    'auto' is the newest checkpoint of the work directory that is complete; where there
+    is none, training begins as without this option, from ``load_from`` if it is set.
 
     Raises:
         FileNotFoundError: the checkpoint does not exist.
@@ -258,13 +259,15 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         checkpoint = find_checkpoint(Path(cfg.work_dir))
     # Without a path MMEngine would search for a checkpoint itself.
     cfg.resume = checkpoint is not None
-    cfg.load_from = checkpoint and str(checkpoint)
     if checkpoint is None:
+        start = cfg.get('load_from') or 'the initial weights of the config'
         print_log(
-            f'No checkpoint to resume from in {cfg.work_dir}: training starts anew.',
+            f'No checkpoint to resume from in {cfg.work_dir}: training starts anew, '
+            f'from {start}.',
             'current',
         )
         return
+    cfg.load_from = str(checkpoint)
     check_resumable(read_checkpoint(checkpoint, keep=True), checkpoint)
 
 

@@ -82,6 +82,14 @@ def test_a_file_is_read_once_on_resume(make_runner, toy_config, tmp_path, monkey
     assert (tmp_path / 'run' / 'iter_4.pth').is_file()
 
 
+def test_without_a_checkpoint_resuming_begins_from_load_from(toy_config, tmp_path):
+    """The same command begins a fine-tuning, and continues it."""
+    options = dict(work_dir=str(tmp_path / 'none'), load_from='adm_sr_small')
+    cfg = load_config(str(toy_config), options)
+    set_resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (False, 'adm_sr_small')
+
+
 def test_a_spoilt_state_of_training_ends_in_a_message(make_runner, tmp_path):
     """Wrong shapes of moments would abort the process in the next step."""
     make_runner(train_cfg__max_iters=2).train()

@@ -122,6 +122,25 @@ def test_options_of_test_change_the_prediction(
         assert torch.get_autocast_dtype('cuda') == torch.bfloat16
 
 
+def test_the_checkpoint_is_tested_not_what_its_training_began_from(
+    checkpoint, toy_config, tmp_path
+):
+    """The config of a fine-tuning names other weights as ``load_from``."""
+    weights = torch.load(checkpoint, weights_only=True)['state_dict']
+    start = {key: torch.zeros_like(value) for key, value in weights.items()}
+    torch.save(start, tmp_path / 'start.pth')
+    tuned = toy_config.with_name('tuned.py')
+    tuned.write_text(
+        'from mmengine.config import read_base\nwith read_base():\n'
+        f'    from .toy import *\nload_from = {str(tmp_path / "start.pth")!r}\n'
+    )
+    work = ('--num-steps', 1, '--work-dir', tmp_path / 'w', '--out')
+    call('test.py', toy_config, checkpoint, *work, tmp_path / 'a.json')
+    call('test.py', tuned, checkpoint, *work, tmp_path / 'b.json')
+    a, b = (json.loads((tmp_path / f'{x}.json').read_text())['1'] for x in 'ab')
+    assert a['psnr_rgb'] == b['psnr_rgb']
+
+
 def test_a_published_file_is_tested_like_its_checkpoint(
     checkpoint, toy_config, photo_folder, tmp_path
 ):

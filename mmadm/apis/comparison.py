@@ -1,0 +1,106 @@
+"""Compares models by more than a score: several samples of each test image."""
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+from rich.progress import track
+
+from mmadm.checkpoints import ModelSource, put_weights
+from mmadm.registry import DATASETS, MODELS
+from mmadm.utils.sample_statistics import SampleStatistics
+
+from .step_sweep import samples
+
+
+def compare_model(
+    source: ModelSource,
+    num_samples: int = 4,
+    num_steps: int | None = None,
+    number: int | None = None,
+) -> dict[str, float]:
+    """Scores and statistics of a model on the test set of its config.
+
+    Args:
+        source: config and weights.
+        num_samples: K, samples of each image, which differ in their noise.
+        num_steps: NFE of a sample; None uses the number of the config.
+        number: of images, the first ones; None uses all.
+
+    Returns:
+        the metrics of the config for one sample, and with ``mean_`` before their names
+        for the mean of all; and the entries of
+        :class:`~mmadm.utils.sample_statistics.SampleStatistics`, within the holes
+        where the images have masks.
+
+    Raises:
+        ValueError: a number is not positive, the model is not a conditional diffusion
+            model, or its samples have no ground truth.
+    """
+    _check_positive(num_samples=num_samples, number=number)
+    # Published configs name classes by their short names.
+    init_default_scope('mmadm')
+    cfg = source.config
+    model = MODELS.build(cfg.model)
+    if not samples(model) or model.condition_encoder is None:
+        raise ValueError(
+            'Samples of one condition are compared, but the model in '
+            f'{source.path or "the config"} has no condition. Give a conditional '
+            'diffusion model.'
+        )
+    put_weights(model, source.checkpoint, source.path)
+    model = model.to(get_device()).eval()
+    if num_steps is not None:
+        model.test_cfg['num_steps'] = num_steps
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    count = min(number or len(dataset), len(dataset))
+    one, mean = Evaluator(cfg.test_evaluator), Evaluator(cfg.test_evaluator)
+    statistics = SampleStatistics()
+    seed = model.test_cfg.get('seed', 0)
+    for index in track(range(count), 'Sampling'):
+        data = pseudo_collate([dataset[index]])
+        drawn = []
+        for k in range(num_samples):
+            model.test_cfg['seed'] = seed + k
+            (sample,) = model.test_step(data)
+            drawn.append(sample.pred_img.cpu())
+        sample.pred_img = drawn[0]
+        one.process([sample.clone()])
+        drawn = torch.stack(drawn)
+        if num_samples > 1:
+            sample.pred_img = drawn.float().mean(0).round().byte()
+            mean.process([sample.clone()])
+        mask = sample.get('mask')
+        statistics.add(
+            drawn.numpy(),
+            _gt(sample).cpu().numpy(),
+            None if mask is None else mask[0].cpu().numpy(),
+        )
+    results = _own(one.evaluate(count))
+    if num_samples > 1:
+        results |= {f'mean_{k}': v for k, v in _own(mean.evaluate(count)).items()}
+    return results | statistics.compute()
+
+
+def _gt(sample) -> torch.Tensor:
+    if 'gt_img' not in sample:
+        raise ValueError(
+            'Samples are compared with the ground truth, but the test set has none. '
+            'Give a config whose test_dataloader has it.'
+        )
+    return sample.gt_img
+
+
+def _own(scores: dict[str, float]) -> dict[str, float]:
+    """Without those of baselines."""
+    return {key: value for key, value in scores.items() if ':' not in key}
+
+
+def _check_positive(**numbers: int | None) -> None:
+    wrong = {key: n for key, n in numbers.items() if n is not None and n < 1}
+    if wrong:
+        raise ValueError(
+            f'Numbers of samples and images must be positive, but got {wrong}. Give 1 '
+            'or more.'
+        )
