@@ -32,6 +32,7 @@ from .attenuation import (
     SineAttenuation,
     SquareRootAttenuation,
 )
+from .cld import CLDNoise, CLDProcess, SSCSSampler
 from .grids import (
     EqualStepGrid,
     RhoGrid,
@@ -68,13 +69,20 @@ from .times import (
     UniformTimes,
 )
 from .vp import VPAttenuation, VPNoise, VPProcess
-from .weighting import NoiseOnlyWeighting, OptimalWeighting, TimeWeighting
+from .weighting import (
+    NoiseOnlyWeighting,
+    OptimalWeighting,
+    TimeWeighting,
+    VelocityNoiseWeighting,
+)
 
 __all__ = [
     'SAMPLER_PRESETS',
     'ADMProcess',
     'ADMSampler',
     'Attenuation',
+    'CLDNoise',
+    'CLDProcess',
     'Coefficients',
     'ConstantAttenuation',
     'EqualStepGrid',
@@ -99,6 +107,7 @@ __all__ = [
     'QuadraticAttenuation',
     'RecomposingSampler',
     'RhoGrid',
+    'SSCSSampler',
     'Sampler',
     'SineAttenuation',
     'SingleStepSampler',
@@ -113,6 +122,7 @@ __all__ = [
     'VPAttenuation',
     'VPNoise',
     'VPProcess',
+    'VelocityNoiseWeighting',
     'WienerNoise',
     'bits_per_dim',
     'encode',

@@ -1,7 +1,8 @@
 """Scaling of the network's input and outputs: preconditioning in the sense of EDM.
 
 Two tables compose: ``SCALINGS`` holds the coefficients, ``PREDICTIONS`` what the
-network predicts. A new entry in either of them works with all entries of the other.
+network predicts. A new entry in either of them works with all entries of the other;
+only those of CLD belong together.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from mmadm.registry import MODELS
 
+from .cld import CLDProcess
 from .process import ADMProcess
 
 #: A network: (scaled x_t, c_noise) -> its raw outputs.
@@ -147,6 +149,22 @@ def score_sde(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients
     return replace(c, c_in=torch.ones_like(t), c_noise=process.noise.std(t).log())
 
 
+def cld(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
+    """CLD's mixed score: only the difference from a linear estimate is predicted."""
+    _check_cld(process)
+    skip = process.velocity_skip(t, sigma_data)
+    return replace(score_sde(process, t, sigma_data), c_noise=t.log(), eps_skip=skip)
+
+
+def _check_cld(process: ADMProcess) -> None:
+    if not isinstance(process, CLDProcess):
+        raise ValueError(
+            "The scaling 'cld' and the prediction 'velocity_noise' are for CLDProcess, "
+            f'whose state has a velocity, but the process is {type(process).__name__}. '
+            'Use others, or process=dict(type=CLDProcess).'
+        )
+
+
 _PUBLISHED: dict[str, Scaling] = {
     'ddm_public': _published(_ddm_public),
     'ddm_public_input_only': _input_only(_published(_ddm_public)),
@@ -160,6 +178,7 @@ SCALINGS: dict[str, Scaling] = {
     'input_only': _input_only(unit_variance),
     'edm': edm,
     'score_sde': score_sde,
+    'cld': cld,
     **_PUBLISHED,
 }
 
@@ -256,12 +275,22 @@ def _from_velocity(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
     return process.attenuation.solve(x0), (g * raw - g_rate * x_t) / determinant
 
 
+def _from_velocity_noise(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """The two equations of :class:`CLDProcess` solved for image and ``eps_x``."""
+    process, x_t, t, c = state
+    _check_cld(process)
+    velocity = x_t.chunk(2, 1)[1]
+    eps_w = _over(c.eps_skip, x_t) * velocity + _over(c.eps_out, x_t) * raw
+    return process.solve(x_t, eps_w, t)
+
+
 #: Name -> what the head's decoders predict.
 PREDICTIONS: dict[str, Prediction] = {
     'phi_eps': Prediction(('phi', 'eps'), _from_both),
     'phi': Prediction(('phi',), _from_phi),
     'eps': Prediction(('eps',), _from_eps),
     'velocity': Prediction(('velocity',), _from_velocity),
+    'velocity_noise': Prediction(('velocity noise',), _from_velocity_noise),
 }
 
 
@@ -293,6 +322,8 @@ class Preconditioner:
                                                     4``
     ``score_sde``       those of Song et al.        ``c_in = 1``, ``c_noise = log
                         (2021)                      b(t)``; raw outputs
+    ``cld``             those of Dockhorn et al.    ``c_in = 1``; ``c_skip`` of the
+                        (2022)                      velocity's noise
     ``ddm_public``      unconditional, published    ``c_in^2 = 1 / (1+t)``, the others
                         before April 2024           as in the next row
     ``conditional``     published conditional       ``c_in = 1``;
@@ -318,7 +349,7 @@ class Preconditioner:
         scaling: a name in ``SCALINGS``.
         predicts: a name in ``PREDICTIONS``: 'phi_eps' for a head with two decoders;
             'phi', 'eps' or 'velocity' (``dx_t/dt``, raw) for one decoder; the rest is
-            solved from ``x_t``.
+            solved from ``x_t``. 'velocity_noise' is for :class:`CLDProcess`.
     """
 
     def __init__(
@@ -412,7 +443,10 @@ class Preconditioner:
         x_t: Tensor,
     ) -> None:
         channels = x_t.shape[1]
-        widths = dict(phi=process.attenuation.num_params * channels)
+        widths = {
+            'phi': process.attenuation.num_params * channels,
+            'velocity noise': channels // 2,
+        }
         expected = tuple(widths.get(name, channels) for name in names)
         actual = tuple(raw.shape[1] for raw in outputs)
         if actual != expected:

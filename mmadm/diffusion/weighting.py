@@ -116,3 +116,12 @@ class NoiseOnlyWeighting:
     def __call__(self, t: Tensor, coefficients: Coefficients) -> tuple[Tensor, ...]:
         c = coefficients
         return torch.zeros_like(c.phi_out), torch.ones_like(c.eps_out)
+
+
+@MODELS.register_module()
+class VelocityNoiseWeighting:
+    """Loss weights of CLD: the velocity's noise only, the second half of eps."""
+
+    def __call__(self, t: Tensor, coefficients: Coefficients) -> tuple[Tensor, ...]:
+        image, noise = NoiseOnlyWeighting()(t, coefficients)
+        return image, torch.stack([0 * noise, noise], 1)

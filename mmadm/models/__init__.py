@@ -3,7 +3,13 @@
 from .adm import ADM
 from .augmentation import LabelledAugmentation
 from .autoencoder_gan import AutoencoderGAN
-from .autoencoders import KLAutoencoder, PixelStage, ResidualStage, TinyAutoencoderStage
+from .autoencoders import (
+    KLAutoencoder,
+    PixelStage,
+    ResidualStage,
+    TinyAutoencoderStage,
+    VelocityStage,
+)
 from .condition_encoders import (
     ConvEncoder,
     ResidualEncoder,
@@ -65,4 +71,5 @@ __all__ = [
     'TimmEncoder',
     'TinyAutoencoderStage',
     'TrainableEMA',
+    'VelocityStage',
 ]

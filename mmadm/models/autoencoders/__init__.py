@@ -1,7 +1,7 @@
 """First stages: from images to the space of the diffusion, and back."""
 
 from .kl import KLAutoencoder
-from .pixel import Draw, PixelStage, ResidualStage
+from .pixel import Draw, PixelStage, ResidualStage, VelocityStage
 from .taesd import TinyAutoencoderStage
 
 __all__ = [
@@ -10,4 +10,5 @@ __all__ = [
     'PixelStage',
     'ResidualStage',
     'TinyAutoencoderStage',
+    'VelocityStage',
 ]

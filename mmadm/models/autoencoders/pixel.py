@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -80,6 +81,26 @@ class ResidualStage(PixelStage):
         """The scaled difference and the condition to the image."""
         residual = super().decode(latent, condition)
         return _enlarged(condition, residual) + residual
+
+
+@MODELS.register_module()
+class VelocityStage(PixelStage):
+    """First stage of raw pixels with a velocity of zero, the further channels (CLD).
+
+    The head has twice the image's channels as input. The arguments are those of
+    :class:`PixelStage`.
+    """
+
+    def encode(
+        self, image: Tensor, condition: Tensor | None, draw: Draw | None = None
+    ) -> Tensor:
+        """Image (N, C, H, W), [-1, 1], to image and velocity (N, 2C, H, W)."""
+        position = super().encode(image, condition)
+        return torch.cat([position, torch.zeros_like(position)], 1)
+
+    def decode(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """The image of a sampled state; its velocity is dropped."""
+        return super().decode(latent.chunk(2, 1)[0], condition)
 
 
 def _enlarged(condition: Tensor, image: Tensor) -> Tensor:

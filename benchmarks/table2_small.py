@@ -1,16 +1,16 @@
-"""Table VI at toy size: what x0 prediction and image attenuation each contribute.
+"""Tables II and VI at toy size: diffusion models in one frame, on real CIFAR-10.
 
-The four rows (DDPM, with x0 prediction, with analytical image attenuation, with both)
-are built from their configs in ``configs/adm/``, with smaller networks of about the
-same number of parameters, and trained with the same images, times and noise on
-CIFAR-10. Each is sampled with the sampler of the paper (Euler-Maruyama for the DDPM
-rows, Algorithm 2 for the others) and also deterministically, which separates the effect
-of the training from that of the sampler.
+The rows are built from their configs in ``configs/adm/``, with smaller networks of
+about the same number of parameters, and trained with the same number of the same images
+in the same order. Each is sampled with several samplers, which separates the effect of
+the training from that of the sampler; the paper samples all competitors but DDIM by
+Euler-Maruyama. A number of steps is always the number of function evaluations (NFE).
 
 The score is the Frechet distance to held-out images over the 64 pooled features of a
 ResNet-56 that classifies CIFAR-10. It is not the FID: only compare it with itself.
 
-    python benchmarks/table6_small.py --data-root data/cifar10 --weights resnet56.th
+    python benchmarks/table2_small.py --data-root data/cifar10 --weights resnet56.th
+    python benchmarks/table2_small.py --rows DDPM "with x0 prediction" "with AIA" ADM
 """
 
 import argparse
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import torch
@@ -31,25 +32,73 @@ from torch import Tensor, nn
 
 from mmadm.apis import load_config
 from mmadm.datasets.cifar10 import BATCHES, FOLDER, read_batch
-from mmadm.diffusion import ADMSampler, Sampler
+from mmadm.diffusion import (
+    ADMSampler,
+    EulerMaruyamaSampler,
+    HeunSampler,
+    MultistepSampler,
+    PredictorCorrectorSampler,
+    RhoGrid,
+    Sampler,
+    SSCSSampler,
+    UniformGrid,
+)
 from mmadm.engine import ClampedPolyLR
-from mmadm.models import ADM, DiffusionPreprocessor, PixelStage, TrainableEMA
-from mmadm.registry import MODELS
+from mmadm.models import (
+    ADM,
+    DiffusionPreprocessor,
+    DualDecoderUNet,
+    NCSNppUNet,
+    PixelStage,
+    TrainableEMA,
+)
+from mmadm.registry import MODELS, SAMPLERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import mix_seed
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'adm'
-# Row of Table VI: its config, and its width as a fraction of --width. Two decoders at
-# full width (last row) have 1.8 times the parameters of the others.
-ROWS = {
-    'DDPM': ('ablation/ddpm.py', 1.0),
-    'with x0 prediction': ('ablation/ddpm_x0.py', 1.0),
-    'with AIA': ('ablation/aia_only.py', 1.0),
-    'with both': ('adm_uncond_cifar10.py', 0.75),
-    'with both, wide': ('adm_uncond_cifar10.py', 1.0),
+
+MARUYAMA = {'Euler-Maruyama': dict(type=EulerMaruyamaSampler)}
+ODE = {
+    'deterministic': dict(type=ADMSampler, eta=0.0),
+    'Heun': dict(type=HeunSampler),
+    'multistep': dict(type=MultistepSampler),
 }
-COLORS = ('#777777', '#ee8866', '#4477aa', '#cc3311', '#117755')
-PAPER, DETERMINISTIC = "paper's sampler", 'deterministic'
+ADM_RULES = {'Algorithm 2': dict(type=ADMSampler), **ODE}
+CORRECTED = {'predictor-corrector': dict(type=PredictorCorrectorSampler)}
+SPLITTING = {'symmetric splitting': dict(type=SSCSSampler)}
+
+
+class Row(NamedTuple):
+    """A row of the tables."""
+
+    config: str
+    #: Samplers by name; each has the grid of the row, or its own where that is None.
+    samplers: dict[str, dict]
+    grid: dict | None = None
+    #: Width as a fraction of --width. Two decoders at full width have 1.8 times the
+    #: parameters of one.
+    width: float = 1.0
+
+
+ROWS = {
+    # Table II; DDPM with deterministic steps is DDIM.
+    'DDPM': Row('ablation/ddpm.py', MARUYAMA | ODE),
+    'SDE, VP': Row('ablation/sde_vp_cifar10.py', MARUYAMA | CORRECTED),
+    'SDE, VE': Row(
+        'ablation/sde_ve_cifar10.py', MARUYAMA | CORRECTED | ODE, dict(type=UniformGrid)
+    ),
+    'CLD': Row('ablation/cld_cifar10.py', MARUYAMA | SPLITTING),
+    'EDM': Row('ablation/edm_cifar10.py', MARUYAMA | ODE, dict(type=RhoGrid)),
+    'rectified flow': Row('ablation/flow_matching_cifar10.py', ODE),
+    'ADM, one decoder': Row('ablation/arch_single_decoder.py', ADM_RULES),
+    'ADM': Row('adm_uncond_cifar10.py', ADM_RULES, width=0.75),
+    # Table VI; its first row is DDPM, its last ADM.
+    'with x0 prediction': Row('ablation/ddpm_x0.py', MARUYAMA | ODE),
+    'with AIA': Row('ablation/aia_only.py', ADM_RULES),
+    'ADM, wide': Row('adm_uncond_cifar10.py', ADM_RULES),
+}
+TABLE_2 = [*ROWS][:8]
 
 #: Images (N, 3, H, W), uint8, to features (N, D), float64.
 Features = Callable[[Tensor], Tensor]
@@ -96,21 +145,24 @@ def make_batch(images: Tensor, i: int, args: argparse.Namespace) -> dict:
 # Models
 
 
-def build_model(config: str, width: float, args: argparse.Namespace) -> ADM:
-    """The model of a config with a small head on patches of pixels."""
-    cfg = load_config(str(CONFIGS / config)).model
+def build_model(row: Row, args: argparse.Namespace) -> ADM:
+    """The model of a row with a small head on patches of pixels."""
+    cfg = load_config(str(CONFIGS / row.config)).model
     outputs = cfg.head.out_channels
     positions = args.patch**2
-    cfg.first_stage = dict(type=PixelStage, patch=args.patch)
+    cfg.setdefault('first_stage', dict(type=PixelStage)).update(patch=args.patch)
     cfg.data_preprocessor = dict(type=DiffusionPreprocessor, size_divisor=args.patch)
+    # NCSN++ would have other parameters than the heads of the other rows.
+    head = DualDecoderUNet if cfg.head.type is NCSNppUNet else cfg.head.type
     cfg.head.update(
-        in_channels=3 * positions,
+        type=head,
+        in_channels=cfg.head.get('in_channels', 3) * positions,
         out_channels=(
             positions * outputs
             if isinstance(outputs, int)
             else tuple(positions * channels for channels in outputs)
         ),
-        base_channels=round(args.width * width),
+        base_channels=round(args.width * row.width),
         channel_mult=(1, 2),
         num_blocks=args.blocks,
         attention_levels=(0, 1),
@@ -238,28 +290,28 @@ def run_row(
     args: argparse.Namespace,
 ) -> dict:
     """Train, sample and score one row, and save a sheet of its samples."""
-    config, width = ROWS[name]
-    model = build_model(config, width, args)
+    row = ROWS[name]
+    model = build_model(row, args)
     count = sum(p.numel() for p in model.head.parameters())
-    print(f'{name}: {config}, {count:,} parameters', flush=True)
+    print(f'{name}: {row.config}, {count:,} parameters', flush=True)
 
     start = time.perf_counter()
     model = train(model, images, args)
     seconds = time.perf_counter() - start
-    rules = {PAPER: model.sampler, DETERMINISTIC: ADMSampler(clip=1.0, eta=0.0)}
-    result = dict(parameters=count, train_seconds=round(seconds))
-    sheets = []
-    for rule, sampler in rules.items():
-        result[rule] = {}
+    grid = {} if row.grid is None else dict(grid=row.grid)
+    scores, sheets = {}, []
+    for rule, sampler in row.samplers.items():
+        sampler = SAMPLERS.build(dict(sampler, clip=1.0, **grid))
+        scores[rule] = {}
         for steps in args.steps:
             samples = draw_samples(model, sampler, steps, args)
-            result[rule][steps] = round(score(samples), 3)
+            scores[rule][steps] = round(score(samples), 3)
             sheets.append(samples[:16])
-        print(f'  {rule}: {result[rule]}', flush=True)
+        print(f'  {rule}: {scores[rule]}', flush=True)
     save_grid(
         sheets, args.out / f'samples_{name.replace(",", "").replace(" ", "_")}.png'
     )
-    return result
+    return dict(parameters=count, train_seconds=round(seconds), scores=scores)
 
 
 def save_grid(rows: list[Tensor], path: Path) -> None:
@@ -278,10 +330,10 @@ def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> s
         f'| | parameters | sampler | {" | ".join(map(str, args.steps))} |',
         f'|---|--:|---|{"--:|" * len(args.steps)}',
     ]
-    for rule in (PAPER, DETERMINISTIC):
-        for name, result in results.items():
-            scores = ' | '.join(f'{value:.2f}' for value in result[rule].values())
-            lines.append(f'| {name} | {result["parameters"]:,} | {rule} | {scores} |')
+    for name, result in results.items():
+        for rule, scores in result['scores'].items():
+            numbers = ' | '.join(f'{value:.2f}' for value in scores.values())
+            lines.append(f'| {name} | {result["parameters"]:,} | {rule} | {numbers} |')
     real = ' | '.join([f'{floor:.2f}'] * len(args.steps))
     lines.append(f'| real images | | | {real} |')
     return '\n'.join(lines)
@@ -290,22 +342,21 @@ def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> s
 def plot(
     results: dict[str, dict], floor: float, title: str, args: argparse.Namespace
 ) -> None:
-    """Distance against NFE, one colour per row."""
-    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout='constrained')
-    for (name, result), color in zip(results.items(), COLORS):
-        for rule, style in ((PAPER, '-o'), (DETERMINISTIC, '--s')):
-            label = name if rule == PAPER else f'{name}, {rule}'
-            axes.plot(
-                args.steps, result[rule].values(), style, color=color, label=label
-            )
+    """Distance against NFE, one colour per row, one line style per sampler."""
+    figure, axes = plt.subplots(figsize=(9, 6.5), layout='constrained')
+    for i, (name, result) in enumerate(results.items()):
+        styles = ('-o', '--s', ':^', '-.v', ':d')
+        for (rule, scores), style in zip(result['scores'].items(), styles):
+            label = f'{name}, {rule}'
+            axes.plot(args.steps, scores.values(), style, color=f'C{i}', label=label)
     axes.set(xlabel='NFE', ylabel=title, yscale='log')
     axes.set_title(f'real images: {floor:.2f}', fontsize=9, color='0.4')
     axes.yaxis.set_minor_formatter('{x:g}')
     axes.set_xticks(args.steps)
     axes.grid(color='0.93', which='both')
     axes.spines[['top', 'right']].set_visible(False)
-    figure.legend(loc='outside right upper', frameon=False, fontsize=9)
-    figure.savefig(args.out / 'table6_small.png', dpi=150)
+    figure.legend(loc='outside right upper', frameon=False, fontsize=7)
+    figure.savefig(args.out / 'table2_small.png', dpi=150)
     plt.close(figure)
 
 
@@ -315,6 +366,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--data-root', type=Path, default=Path('data/cifar10'))
     parser.add_argument('--weights', type=Path, help='ResNet-56 trained on CIFAR-10')
+    parser.add_argument('--rows', nargs='+', choices=[*ROWS], default=TABLE_2)
     parser.add_argument('--iters', type=int, default=2500, help='per row')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--lr', type=float, default=1e-3)
@@ -322,12 +374,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--patch', type=int, default=2, help='pixels per position')
     parser.add_argument('--width', type=int, default=32, help='of one decoder')
     parser.add_argument('--blocks', type=int, default=1, help='per level')
-    parser.add_argument('--steps', type=int, nargs='+', default=[10, 20, 30])
+    parser.add_argument('--steps', type=int, nargs='+', default=[10, 20, 50, 100])
     parser.add_argument('--samples', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/table6_small'))
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/table2_small'))
     return parser.parse_args()
 
 
@@ -346,14 +398,14 @@ def main() -> None:
     print(f'{title}; {args.samples} real images have {floor:.3f}', flush=True)
 
     results = {}
-    for name in ROWS:
+    for name in args.rows:
         results[name] = run_row(
             name, images, lambda x: frechet_distance(features(x), reference), args
         )
         report = dict(vars(args), score=title, floor=floor, rows=results)
         text = json.dumps(report, indent=2, default=str)
-        (args.out / 'table6_small.json').write_text(text)
-        (args.out / 'table6_small.md').write_text(table(results, floor, args) + '\n')
+        (args.out / 'table2_small.json').write_text(text)
+        (args.out / 'table2_small.md').write_text(table(results, floor, args) + '\n')
         plot(results, floor, title, args)
     print(f'\n{title}\n\n{table(results, floor, args)}\n\nIn {args.out}')
 
