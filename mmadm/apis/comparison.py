@@ -1,9 +1,12 @@
-"""Compares models by more than a score: several samples of each test image."""
+"""Compares models by more than one score: several samples, and single images."""
+
+from pathlib import Path
 
 import torch
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
@@ -38,23 +41,14 @@ def compare_model(
         ValueError: a number is not positive, the model is not a conditional diffusion
             model, or its samples have no ground truth.
     """
-    _check_positive(num_samples=num_samples, number=number)
-    # Published configs name classes by their short names.
-    init_default_scope('mmadm')
-    cfg = source.config
-    model = MODELS.build(cfg.model)
-    if not samples(model) or model.condition_encoder is None:
+    _check_positive(num_samples=num_samples)
+    model, dataset, count = _prepare(source, num_steps, number)
+    if model.condition_encoder is None:
         raise ValueError(
             'Samples of one condition are compared, but the model in '
-            f'{source.path or "the config"} has no condition. Give a conditional '
-            'diffusion model.'
+            f'{source.path} has no condition. Give a conditional model.'
         )
-    put_weights(model, source.checkpoint, source.path)
-    model = model.to(get_device()).eval()
-    if num_steps is not None:
-        model.test_cfg['num_steps'] = num_steps
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    count = min(number or len(dataset), len(dataset))
+    cfg = source.config
     one, mean = Evaluator(cfg.test_evaluator), Evaluator(cfg.test_evaluator)
     statistics = SampleStatistics()
     seed = model.test_cfg.get('seed', 0)
@@ -81,6 +75,54 @@ def compare_model(
     if num_samples > 1:
         results |= {f'mean_{k}': v for k, v in _own(mean.evaluate(count)).items()}
     return results | statistics.compute()
+
+
+def scores_by_image(
+    source: ModelSource, num_steps: int | None = None, number: int | None = None
+) -> dict[str, dict[str, float]]:
+    """Scores of each test image alone, by the metrics of the config.
+
+    Args:
+        source: config and weights.
+        num_steps: NFE; None uses the number of the config.
+        number: of images, the first ones; None uses all.
+
+    Returns:
+        scores by the file name of the image.
+
+    Raises:
+        ValueError: the model is no diffusion model, or a number is not positive.
+    """
+    model, dataset, count = _prepare(source, num_steps, number)
+    evaluator, scores = Evaluator(source.config.test_evaluator), {}
+    for index in track(range(count), 'Sampling'):
+        (sample,) = model.test_step(pseudo_collate([dataset[index]]))
+        evaluator.process([sample])
+        name = Path(sample.get('img_path', str(index))).name
+        scores[name] = _own(evaluator.evaluate(1))
+    return scores
+
+
+def _prepare(
+    source: ModelSource, num_steps: int | None, number: int | None
+) -> tuple[BaseModel, BaseDataset, int]:
+    """The model with its weights, the test set, and how many images of it are used."""
+    _check_positive(number=number)
+    # Published configs name classes by their short names.
+    init_default_scope('mmadm')
+    cfg = source.config
+    model = MODELS.build(cfg.model)
+    if not samples(model):
+        raise ValueError(
+            f'Images are sampled, but the model in {source.path} is a first stage. '
+            'Give a diffusion model.'
+        )
+    put_weights(model, source.checkpoint, source.path)
+    model = model.to(get_device()).eval()
+    if num_steps is not None:
+        model.test_cfg['num_steps'] = num_steps
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    return model, dataset, min(number or len(dataset), len(dataset))
 
 
 def _gt(sample) -> torch.Tensor:

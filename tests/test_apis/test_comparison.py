@@ -51,3 +51,18 @@ def test_the_tool_writes_a_result_for_each_model(toy_config, weights, tmp_path, 
     assert 'sharpness' in capsys.readouterr().out
     message = refused(capsys, tool, toy_config, weights, '--num-samples', 0)
     assert "{'num_samples': 0}" in message
+
+
+def test_the_worst_images_are_listed_first(toy_config, weights, tmp_path, capsys):
+    out, tool = tmp_path / 'out.json', 'analysis_tools/worst_cases.py'
+    common = (tool, toy_config, weights, '--num-steps', 1, '--metric')
+    call(*common, 'psnr_rgb', '--count', 2, '--out', out)
+    scores = {key: s['psnr_rgb'] for key, s in json.loads(out.read_text()).items()}
+    assert sorted(scores) == [f'photo_{i}.png' for i in range(5)]
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split()[1] for line in lines] == sorted(scores, key=scores.get)[:2]
+    # Their mean is the score of the test set.
+    source = load_model(str(toy_config), str(weights))
+    whole = compare_model(source, num_samples=1, num_steps=1)
+    assert whole['psnr_rgb'] == pytest.approx(sum(scores.values()) / 5)
+    assert "no metric 'mae'" in refused(capsys, *common, 'mae')

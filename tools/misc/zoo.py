@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs/en/user_guides/models_in_the_box.md'
 METAFILE = ROOT / 'configs/adm/metafile.yml'
+FIGURES = ROOT / 'docs/en/_static'
 #: Scores of the models, as tools/test.py writes them: test.sampler -> NFE -> scores.
 SCORES = ROOT / 'weights/scores'
 
@@ -60,11 +61,13 @@ class Model:
         task: its name in the metafile.
         tests: by their names in the tables.
         results: numbers of steps of Algorithm 2 whose scores the metafile has.
+        tradeoff: test, distortion and perception of a figure, keys of ``METRICS``.
     """
 
     task: str
     tests: dict[str, Test]
     results: tuple[int, ...] = (1, 5)
+    tradeoff: tuple[str, str, str] | None = None
 
 
 _FEW = {'adm': (1, 5), 'mean': (5,)}
@@ -103,6 +106,7 @@ MODELS = {
                 ),
             ),
         },
+        tradeoff=('Set5', 'psnr_y_b4', 'lpips_like_squeeze_rgb_b4'),
     ),
     # A run of 200 images takes ten minutes of one core, most of them for the matching.
     'adm_edge_small': Model(
@@ -116,12 +120,15 @@ MODELS = {
                 partial=True,
             ),
         },
+        tradeoff=('BSDS500-test-50', 'ods_seval', 'crisp/ods_ceval'),
     ),
     'adm_saliency_small': Model(
         'Saliency detection', {'DUTS-TE': Test('DUTS-TE, 300 images', _ALL)}
     ),
     'adm_inpaint_small': Model(
-        'Inpainting', {'CelebA-HQ': Test('CelebA-HQ, 200 images, medium masks', _ALL)}
+        'Inpainting',
+        {'CelebA-HQ': Test('CelebA-HQ, 200 images, medium masks', _ALL)},
+        tradeoff=('CelebA-HQ', 'psnr_hole', 'lpips_like_squeeze_rgb'),
     ),
     'adm_faces_small': Model(
         'Unconditional generation',
@@ -191,8 +198,13 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def train(config: Path, work: Path) -> Path:
-    """The last checkpoint of a finished training."""
+    """The last checkpoint of a finished training; draws its curves."""
     run('tools/train.py', config, '--work-dir', work, '--resume')
+    run(
+        *('tools/analysis_tools/analyze_logs.py', 'plot_curve', work),
+        *('--keys', 'loss_image', 'loss_noise'),
+        *('--out', FIGURES / f'{config.stem}_training.png'),
+    )
     return Path((work / 'last_checkpoint').read_text().strip())
 
 
@@ -299,6 +311,26 @@ def results(name: str, scores: Mapping) -> list[dict]:
     return entries
 
 
+def draw_tradeoff(name: str, scores: Mapping) -> None:
+    """The figure of distortion against perception, if there are such scores."""
+    from mmadm.visualization.tradeoff import plot_tradeoff
+
+    if MODELS[name].tradeoff is None:
+        return
+    label, *keys = MODELS[name].tradeoff
+    runs = {
+        sampler: [
+            (int(count), *(values[key] for key in keys))
+            for count, values in scores.get(f'{label}.{sampler}', {}).items()
+            if all(values.get(key) is not None for key in keys)
+        ]
+        for sampler in MODELS[name].tests[label].runs
+    }
+    if any(runs.values()):
+        titles = tuple(METRICS[key][0] for key in keys)
+        plot_tradeoff(runs, titles, FIGURES / f'{name}_tradeoff.png')
+
+
 def fill_page(page: str, name: str, text: str) -> str:
     """The page with ``text`` between the two comments of the model."""
     start, end = f'<!-- scores of {name} -->', f'<!-- end of {name} -->'
@@ -380,6 +412,7 @@ def write_tables(name: str) -> None:
     )
     METAFILE.write_text(fill_metafile(METAFILE.read_text(), name, *entry))
     PAGE.write_text(fill_page(PAGE.read_text(), name, tables(name, scores)))
+    draw_tradeoff(name, scores)
     print(f'Tables written to {PAGE} and {METAFILE}')
 
 
