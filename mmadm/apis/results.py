@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from mmadm.checkpoints import file_sha256
 from mmadm.utils.files import atomic_write
+from mmadm.utils.images import read_text
 from mmadm.visualization.images import heat_map
 
 #: 'np': arrays; 'pil': PIL images; 'file': paths of the written files.
@@ -70,7 +71,9 @@ class OutputFolder:
         """The paths of an image's results, if all exist and have these settings."""
         paths = {key: self._paths(key, name, num_samples) for key in keys}
         text = self._text(index)
-        if not all(_text_of(path) == text for key in paths for path in paths[key]):
+        if not all(
+            read_text(path, _TEXT) == text for key in paths for path in paths[key]
+        ):
             return None
         return _unpacked(paths)
 
@@ -106,15 +109,6 @@ class OutputFolder:
 
 def _unpacked(paths: dict[str, list[Path]]) -> dict[str, Any]:
     return {key: x if key == 'samples' else x[0] for key, x in paths.items()}
-
-
-def _text_of(path: Path) -> str | None:
-    """The settings in a PNG file; None where it has none, or cannot be read."""
-    try:
-        with Image.open(path, formats=['PNG']) as image:
-            return image.info.get(_TEXT)
-    except (OSError, SyntaxError, ValueError):
-        return None
 
 
 def _digest(entry: dict) -> dict[str, str]:

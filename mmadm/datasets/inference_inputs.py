@@ -99,8 +99,11 @@ def _separated(given: object, is_mask: bool) -> list:
             )
         return images
     dimensions = getattr(given, 'ndim', 0)
-    is_stack = is_mask and dimensions == 3 and given.shape[2] != 1
-    return list(given) if dimensions == 4 or is_stack else [given]
+    if dimensions == 3 and is_mask:
+        # The last dimension of an array may be its channels.
+        is_one = isinstance(given, np.ndarray) and given.shape[2] in (1, 3, 4)
+        return [given] if is_one else list(given)
+    return list(given) if dimensions == 4 else [given]
 
 
 def _name(image: ImageInput, index: int, folder: str) -> str:

@@ -214,9 +214,15 @@ class ADMProcess:
         return t.view(-1, *[1] * (x.dim() - 1)) if t.dim() == 1 else t
 
 
+def widest_dtype(device: torch.device) -> torch.dtype:
+    """float64, or float32 where the device has no float64."""
+    lacks_it = device.type in DEVICES_WITHOUT_FLOAT64
+    return torch.float32 if lacks_it else torch.float64
+
+
 def widest(x: Tensor) -> Tensor:
-    """``x`` in float64, or unchanged where the device has no float64."""
-    return x if x.device.type in DEVICES_WITHOUT_FLOAT64 else x.double()
+    """``x`` in float64, or in float32 where the device has no float64."""
+    return x.to(widest_dtype(x.device))
 
 
 def check_eta(eta: float) -> None:

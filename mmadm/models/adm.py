@@ -15,6 +15,7 @@ from mmadm.diffusion import (
     OptimalWeighting,
     Preconditioner,
 )
+from mmadm.diffusion.process import widest_dtype
 from mmadm.diffusion.samplers import Callback, Denoiser, NoiseSource
 from mmadm.registry import MODELS, SAMPLERS, build
 from mmadm.structures import DiffusionSample, training_seeds
@@ -331,7 +332,13 @@ class ADM(BaseModel):
             # The first draw is the one that a single prediction has.
             mixed = (draw,) if draw else ()
             seeds = [mix_seed(seed, x.sample_idx, *mixed) for x in data_samples]
-            make_noise = partial(SampleNoise, seeds, shape, preprocessor.device)
+            make_noise = partial(
+                SampleNoise,
+                seeds,
+                shape,
+                preprocessor.device,
+                out_dtype=widest_dtype(preprocessor.device),
+            )
             seen = None if draw else callback
             yield mode.sample(images, make_noise, condition, layout, seen)
 

@@ -147,6 +147,15 @@ def read_size(path: ImageFile) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
+def read_text(path: str | Path, key: str) -> str | None:
+    """A text of a PNG file; None where it has none, or cannot be read."""
+    try:
+        with _opened(path) as image:
+            return image.info.get(key)
+    except BrokenImageError:
+        return None
+
+
 def is_grey_file(path: ImageFile) -> bool:
     """Whether an image file has one channel (besides opacity), whatever it is read as.
 
@@ -228,7 +237,8 @@ def _is_deep(image: Image.Image) -> bool:
     """
     if image.mode.startswith(('I', 'F')):
         return True
-    for decoder, *_, layout in image.tile:
+    # An image in memory has no file, and no tiles.
+    for decoder, *_, layout in getattr(image, 'tile', ()):
         largest = layout[-1] if isinstance(layout, tuple) else None
         if decoder.startswith('ppm') and isinstance(largest, int) and largest > 255:
             return True

@@ -16,7 +16,8 @@ class SampleNoise:
         seeds: one per sample.
         shape: shape of one sample, (C, H, W), where a call does not give its own.
         device: where the noise is needed.
-        dtype: precision of the noise; float32 where the device has no float64.
+        dtype: precision in which the numbers are drawn.
+        out_dtype: precision of the noise, for a device that does not have ``dtype``.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class SampleNoise:
         shape: Sequence[int],
         device: torch.device | str = 'cpu',
         dtype: torch.dtype = torch.float64,
+        out_dtype: torch.dtype | None = None,
     ) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.shape = tuple(shape)
         self.device = torch.device(device)
         self.dtype = dtype
+        self.out_dtype = dtype if out_dtype is None else out_dtype
 
     def __call__(self, shape: Sequence[int] | None = None) -> Tensor:
         """The next standard normal noise, (N, C, H, W)."""
@@ -38,10 +41,7 @@ class SampleNoise:
             torch.randn(shape, generator=generator, dtype=self.dtype)
             for generator in self.generators
         ]
-        # Apple's GPUs have no float64.
-        lacks_double = self.device.type == 'mps' and self.dtype == torch.float64
-        dtype = torch.float32 if lacks_double else self.dtype
-        return torch.stack(noise).to(self.device, dtype)
+        return torch.stack(noise).to(self.out_dtype).to(self.device)
 
     def uniform(self) -> Tensor:
         """The next number in [0, 1) of each sample, (N,), on the CPU."""

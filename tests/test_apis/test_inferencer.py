@@ -1,5 +1,7 @@
 """Predictions of the inferencer equal those of the test, for each task."""
 
+import weakref
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +280,99 @@ def test_samples_are_returned_on_request(toy):
     assert 'gt_img' not in sample and sample.ori_shape == (32, 48)
 
 
+def test_a_stream_keeps_no_results(toy):
+    arrays, alive = [], []
+    for result in toy.stream([draw_photo(0, 8, 8)] * 20, num_steps=1, batch_size=2):
+        arrays += [
+            weakref.ref(value)
+            for value in result.values()
+            if isinstance(value, np.ndarray)
+        ]
+        del result
+        alive.append(sum(array() is not None for array in arrays))
+    assert len(alive) == 20 and alive[-1] == max(alive[2:]) <= 4 < len(arrays)
+
+
+def test_a_stream_begins_with_the_checks(toy, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        toy.stream(tmp_path / 'nothing.png')
+
+
+def evaluations_of(toy, *args, **kwargs) -> int:
+    """How often the network runs while a stream is consumed."""
+    done = []
+    list(toy.stream(*args, **kwargs, progress=lambda *n: done.append(n)))
+    return len(done)
+
+
+def test_finished_files_are_not_made_again(toy, tmp_path):
+    folder = save_images(
+        tmp_path / 'in', {x: draw_photo(i) for i, x in enumerate('abc')}
+    )
+    out = tmp_path / 'out'
+    request = dict(num_steps=1, num_samples=2, out_dir=out, output_type='file')
+    count = partial(evaluations_of, toy, folder)
+    assert count(**request) == 6 and count(**request) == 0
+    results = list(toy.stream(folder, **request))
+    assert [x['name'] for x in results] == ['a', 'b', 'c']
+    expected = toy(folder, num_steps=1, num_samples=2)
+    for i, result in enumerate(results):
+        for key in ('prediction', 'visualization'):
+            found = np.asarray(Image.open(result[key]))
+            assert np.array_equal(found, expected.get(key, expected['predictions'])[i])
+        draws = np.stack([Image.open(path) for path in result['samples']])
+        assert np.array_equal(draws, expected['samples'][i])
+        assert Image.open(result['std']).size == (4 * 48 + 54, 4 * 40)
+
+    # Only what is missing, or was made from another input.
+    results[0]['samples'][1].unlink()
+    (folder / 'b.png').write_bytes((folder / 'a.png').read_bytes())
+    assert count(**request) == 4
+    results[2]['prediction'].write_bytes(b'damaged')
+    assert count(**request) == 2 and count(**request) == 0
+    # A new image moves the others: they get the noise of other numbers.
+    save_images(tmp_path / 'more', dict(Z=draw_photo(5)))
+    (tmp_path / 'more' / 'Z.png').rename(folder / 'Z.png')
+    assert count(**request) == 8
+
+
+@pytest.mark.parametrize(
+    'change', [dict(num_steps=2), dict(seed=1), dict(sampler='mean'), dict(window=16)]
+)
+def test_files_of_other_settings_are_made_again(toy, tmp_path, change):
+    image = draw_photo(0, 8, 8)
+    request = dict(num_steps=1, out_dir=tmp_path, output_type='file')
+    assert evaluations_of(toy, image, **request) == 1
+    assert evaluations_of(toy, image, **{**request, **change}) > 0
+    # Now the files have the changed settings.
+    assert evaluations_of(toy, image, **request) == 1
+
+
+def test_files_of_other_weights_are_made_again(toy, tmp_path):
+    state = dict(state_dict=toy.model.state_dict())
+    torch.save(state, tmp_path / 'a.pth')
+    with torch.no_grad():
+        state['state_dict'] = {k: v.clone() for k, v in state['state_dict'].items()}
+        next(v for v in state['state_dict'].values() if v.numel() > 9).view(-1)[0] += 1
+    torch.save(state, tmp_path / 'b.pth')
+    counts = []
+    for name in ('a', 'a', 'b'):
+        other = ADMInferencer(toy.cfg, tmp_path / f'{name}.pth', 'cpu', False)
+        request = dict(num_steps=1, out_dir=tmp_path / 'out', output_type='file')
+        counts.append(evaluations_of(other, draw_photo(0, 8, 8), **request))
+    assert counts == [1, 0, 1]
+
+
+def test_results_may_be_pil_images(toy):
+    images = [draw_photo(i, 8, 12) for i in range(2)]
+    arrays = toy(images, num_steps=1, num_samples=2)
+    pil = toy(images, num_steps=1, num_samples=2, output_type='pil')
+    assert pil.keys() == arrays.keys()
+    for key in ('predictions', 'visualization', 'samples'):
+        assert np.array_equal(pil[key], arrays[key])
+    assert pil['std'][0].mode == 'RGB'
+
+
 def test_all_images_are_checked_before_the_first_prediction(toy, tmp_path):
     folder = save_images(tmp_path / 'in', {'a': draw_photo(0, 8, 8)})
     (folder / 'b.png').write_bytes((folder / 'a.png').read_bytes()[:60])
@@ -302,6 +397,11 @@ def test_all_images_are_checked_before_the_first_prediction(toy, tmp_path):
         (dict(inputs=draw_photo(0, 8, 8), batch_size='a'), "got batch_size='a'"),
         (dict(inputs=draw_photo(0, 8, 8), seed='a'), "got seed='a'"),
         (dict(inputs=draw_photo(0, 8, 8), steps=5), r"Unknown arg.*\['steps'\]"),
+        (dict(inputs=draw_photo(0, 8, 8), output_type='pt'), "output_type='pt'. Use"),
+        (dict(inputs=draw_photo(0, 8, 8), output_type='file'), 'Give out_dir'),
+        (dict(inputs=draw_photo(0, 8, 8), mode='tile'), "Unknown mode='tile'"),
+        (dict(inputs=draw_photo(0, 8, 8), mode='whole', window=8), 'has no windows'),
+        (dict(inputs=draw_photo(0, 8, 8), window=2), 'got window=2'),
     ],
 )
 def test_wrong_requests_are_refused_with_the_reason(toy, request_, message):

@@ -191,7 +191,7 @@ def test_a_stroke_on_a_white_transparent_layer_is_the_hole(tmp_path):
     [
         (None, 'no mask for the image 000000'),
         (np.ones((9, 15)), '000000 is 10x15, its mask is 9x15'),
-        (np.ones((10, 15, 3)), 'its mask is 10x15x3'),
+        (np.ones((10, 15, 3)), r'Not a mask: .*\(10, 15, 3\)'),
         (np.full((10, 15), 7), 'Not a mask'),
         ([np.ones((10, 15))] * 2, '1 images and 2 masks'),
         ('no/such.png', 'not found'),
@@ -200,21 +200,6 @@ def test_a_stroke_on_a_white_transparent_layer_is_the_hole(tmp_path):
 def test_masks_that_do_not_fit_are_named(masks, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         only(draw_photo(0, 10, 15), HOLES, masks=masks)
-
-
-@pytest.mark.parametrize(
-    'image, message',
-    [
-        (np.zeros((8, 8, 4), np.uint8), 'uint8 .8, 8, 4.'),
-        (np.zeros((8, 8, 3), np.float32), 'float32'),
-        (np.zeros((0, 8, 3), np.uint8), 'uint8 .0, 8, 3.'),
-        (torch.zeros(3, 8, 8), 'a Tensor'),
-        (7, 'a int'),
-    ],
-)
-def test_arrays_that_are_no_images_are_described(image, message):
-    with pytest.raises(ValueError, match=f'Not an image: .*{message}.*Give a path'):
-        only(image, MAP)
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -19,7 +19,9 @@ from mmadm.diffusion import (
     process,
     rademacher,
 )
+from mmadm.structures import DiffusionSample
 from tests.oracles import ATTENUATION_CONFIGS, make_process
+from tests.test_models.test_adm import make_model
 
 every_function = pytest.mark.parametrize('attenuation', ATTENUATION_CONFIGS)
 SHAPE = (2, 3, 4, 4)
@@ -105,3 +107,15 @@ def test_inversion_and_likelihood_need_no_float64():
     probes = rademacher(noise(), seeds=[0, 1])
     assert log_likelihood(denoise, adm, noise(), 2, probes).dtype == torch.float32
     assert log_likelihood(denoise, adm, noise(), 2).dtype == torch.float32
+
+
+@pytest.mark.parametrize('mode', ['whole', 'slide', 'slide_chains'])
+def test_a_model_samples_and_trains_without_float64(mode):
+    windows = {} if mode == 'whole' else dict(crop=8, stride=4)
+    model = make_model(test_cfg=dict(mode=mode, num_steps=2, **windows)).to('meta')
+    image = torch.empty(1, 3, 16, 16, device='meta')
+    samples = [DiffusionSample(metainfo=dict(sample_idx=0))]
+    with torch.no_grad():
+        assert model.sample((16, 16), samples, image).dtype == torch.float32
+    losses = model.loss(image, image, samples)
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
