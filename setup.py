@@ -1,4 +1,4 @@
-"""Package metadata, and ``mmadm/.mim``: configs and tools for ``mim``, and weights."""
+"""Package metadata; ``mmadm/.mim``: configs and tools for ``mim``, demo and weights."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,10 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml', 'dataset-index.yml')
+MIM_ITEMS = (
+    *('configs', 'tools', 'demo', 'weights'),
+    *('model-index.yml', 'dataset-index.yml'),
+)
 
 
 def requirements(name: str) -> list[str]:
@@ -51,5 +54,6 @@ setup(
     packages=find_packages(include=['mmadm', 'mmadm.*']),
     install_requires=requirements('mminstall') + requirements('runtime'),
     extras_require={name: requirements(name) for name in ('optional', 'tests', 'docs')},
+    entry_points=dict(console_scripts=['mmadm = mmadm.cli:main']),
     cmdclass={'build_py': BuildWithMim},
 )

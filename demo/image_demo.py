@@ -52,6 +52,11 @@ def parse_args() -> argparse.Namespace:
         help='predict the mean of so many samples, and write these and their standard '
         'deviation',
     )
+    parser.add_argument(
+        '--calibration',
+        type=expanduser,
+        help='file of calibrate.py: also write the ends of intervals',
+    )
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
     parser.add_argument(
@@ -111,6 +116,7 @@ def main() -> None:
             window=args.window,
             trajectory=args.trajectory,
             show=args.show,
+            calibration=args.calibration,
             out_dir=args.out_dir,
             output_type='file',
         )

@@ -64,7 +64,7 @@ ALLOWED = {
         {'torch', 'mmengine', 'numpy', 'cv2', 'PIL', 'rich', 'safetensors'},
     ),
     'checkpoints': (
-        {'checkpoints', 'registry', 'utils', 'version'},
+        {'checkpoints', 'package', 'registry', 'utils', 'version'},
         {'torch', 'mmengine', 'numpy', 'safetensors'},
     ),
     'checkpoints/converters': (

@@ -16,6 +16,7 @@ from mmengine.config import DictAction
 
 from mmadm import registry
 from mmadm.apis import load_config
+from mmadm.cli import commands as mmadm_commands
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / 'docs' / 'en'
@@ -40,7 +41,10 @@ _BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _FILE = re.compile(r'# (\S+\.py)\n')
-_COMMANDS = {'bash', 'cd', 'git', 'make', 'pip', 'python', 'source'}
+MMADM = mmadm_commands()
+_COMMANDS = {
+    *('bash', 'cd', 'git', 'make', 'mim', 'pip', 'python', 'source', 'uv'),
+}
 
 
 def blocks(text: str, *languages: str) -> list[str]:
@@ -147,6 +151,10 @@ def _is_option(node: ast.AST) -> bool:
 
 def check_command(words: list[str], written: set[str] = frozenset()) -> None:
     """Program, files, options, make targets and config keys of a line exist."""
+    if words[0] == 'mmadm':
+        count = 3 if words[1] == 'convert' else 2
+        tool = MMADM[' '.join(words[1:count])].relative_to(ROOT)
+        words = ['python', str(tool), *words[count:]]
     assert words[0] in _COMMANDS, words
     files = [Path(w) for w in words[1:] if w.endswith(('.py', '.sh', '.txt'))]
     # Files below data/ are the user's.

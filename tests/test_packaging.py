@@ -30,6 +30,7 @@ def test_the_wheel_contains_package_configs_tools_and_weights(wheel):
         ('mmadm', 'mmadm', '*.py'),
         ('configs', 'mmadm/.mim/configs', '*.py'),
         ('tools', 'mmadm/.mim/tools', '*.py'),
+        ('demo', 'mmadm/.mim/demo', '*.py'),
         ('weights', 'mmadm/.mim/weights', '*.safetensors'),
     ):
         files = (ROOT / source).rglob(pattern)

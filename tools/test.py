@@ -13,8 +13,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'model',
         type=os.path.expanduser,
-        help='config file; or, without a checkpoint, a published file or the name of a '
-        'shipped model',
+        help='config file or name of a shipped config; or, without a checkpoint, a '
+        'published file or the name of a model in the box',
     )
     parser.add_argument(
         'checkpoint', nargs='?', type=os.path.expanduser, help='checkpoint file'

@@ -9,7 +9,11 @@ from mmadm.utils.cli import OptionsAction
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=os.path.expanduser, help='config file')
+    parser.add_argument(
+        'config',
+        type=os.path.expanduser,
+        help='config file, or the name of a shipped config',
+    )
     parser.add_argument(
         '--work-dir', type=os.path.expanduser, help='folder for logs and checkpoints'
     )

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 
+from mmadm.checkpoints import find_config
 from mmadm.registry import DATASETS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import mix_seed, seed_everything
@@ -24,19 +25,16 @@ def dataloader_config(path: str, mode: str, options: dict | None = None) -> Conf
     """The dataloader config of a config file; the file needs no model.
 
     Args:
-        path: config file, also one of ``configs/_base_/datasets``.
+        path: config file, also one of ``configs/_base_/datasets``, or the name of a
+            shipped config.
         mode: 'train', 'val' or 'test'.
         options: the parsed ``--cfg-options``.
 
     Raises:
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: there is no such file or name.
         ValueError: the config has no such dataloader.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'Config not found: {path}. The shipped configs are in configs/.'
-        )
-    cfg = Config.fromfile(path)
+    cfg = Config.fromfile(find_config(path))
     merge_options(cfg, options)
     if not cfg.get(f'{mode}_dataloader'):
         found = [key for key in cfg if key.endswith('_dataloader')]

@@ -29,6 +29,7 @@ from mmadm.version import __version__
 from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.images import captioned, row
 
+from .calibration import Calibration, load_calibration
 from .launch import load_model
 from .memory import bytes_per_pixel, free_memory
 from .results import (
@@ -46,6 +47,8 @@ from .trajectory import predict_watched, sample_trajectory
 MAX_PIXELS = 4096 * 4096
 #: Side of the windows of large images, in pixels of the prediction.
 WINDOW = 512
+#: Arguments that decide a prediction, besides the input.
+SAMPLING_ARGUMENTS = ('num_steps', 'seed', 'sampler', 'num_samples', 'mode', 'window')
 _DTYPES = {
     'float32': None,
     'bfloat16': torch.bfloat16,
@@ -155,6 +158,7 @@ class ADMInferencer(BaseInferencer):
         batch_size: int = 1,
         out_dir: str | Path | None = None,
         output_type: OutputType = 'np',
+        calibration: Calibration | str | Path | None = None,
         **kwargs,
     ) -> Iterator[dict[str, Any]]:
         """Run the model on one batch after the other; nothing is kept.
@@ -162,9 +166,12 @@ class ADMInferencer(BaseInferencer):
         All inputs are checked before the first one is processed.
 
         Args:
-            inputs: a file, a folder (with its subfolders), an array (H, W, 3) or
-                (H, W), uint8, RGB; or a list of files and arrays. For super-resolution
-                the small image. None for unconditional models.
+            inputs: a file, a folder (with its subfolders), a pattern
+                (``photos/*.png``), an address (http), a PIL image, the bytes of a file;
+                an array (H, W), (H, W, 3), (H, W, 4) or (N, H, W, 3), or a tensor
+                (C, H, W) or (N, C, H, W), of uint8 or of floats in [0, 1], RGB; or a
+                list of these. Transparent pixels become white. For super-resolution the
+                small image. None for unconditional models.
             return_datasamples: return samples instead of predictions.
             batch_size: how many images of one size are sampled together; it changes
                 predictions by rounding only.
@@ -175,6 +182,8 @@ class ADMInferencer(BaseInferencer):
                 'file' for the paths of the files in ``out_dir``. With 'file', results
                 that are there already, from the same model, inputs and arguments, are
                 not made again.
+            calibration: what ``tools/analysis_tools/calibrate.py`` wrote: the results
+                get intervals, and the arguments of sampling are those of the file.
             kwargs: ``masks``, the holes for inpainting, in the form of ``inputs``:
                 white in files, 1 or 255 in arrays (H, W).
                 ``num_samples``: an unconditional model generates so many images (1);
@@ -204,7 +213,8 @@ class ADMInferencer(BaseInferencer):
             RGB; ``visualization``, condition and prediction side by side; on request,
             ``trajectory``. Where the prediction is the mean of K samples, ``samples``,
             (K, H, W, 3) or (K, H, W), and ``std``, their standard deviation in grey
-            levels, the mean over the channels, (H, W), float32.
+            levels, the mean over the channels, (H, W), float32; with a calibration,
+            ``lower`` and ``upper``, the ends of the intervals, as the prediction.
 
         Raises:
             FileNotFoundError: a file does not exist, or a folder is empty.
@@ -216,17 +226,28 @@ class ADMInferencer(BaseInferencer):
         _check_output(output_type, out_dir, return_datasamples)
         if self.is_conditional:
             during['num_samples'] = before.pop('num_samples', None)
+        if calibration is not None:
+            calibration = self._use_calibration(calibration, during)
         dataset = self.preprocess(inputs, batch_size, **before).dataset
         folder, finished = None, {}
         if out_dir is not None:
-            folder = OutputFolder(out_dir, self._settings(during), dataset)
+            settings = self.settings(during)
+            if calibration is not None:
+                settings['interval'] = calibration.coverage, calibration.scale
+            folder = OutputFolder(out_dir, settings, dataset)
         if output_type == 'file' and not show.get('show'):
-            finished = self._finished(folder, dataset, during)
+            draws = during.get('num_samples') or self._usual_draws
+            trajectory = during.get('trajectory', False)
+            keys = result_keys(draws, trajectory, calibration is not None)
+            finished = self._finished(folder, dataset, keys, draws)
         todo = [i for i in range(len(dataset)) if i not in finished]
         data = DataLoader(Subset(dataset, todo), batch_size, collate_fn=self.collate_fn)
 
         def convert(sample: DiffusionSample, result: dict[str, Any]) -> dict[str, Any]:
             name, index = _name(sample), sample.get('sample_idx')
+            if calibration is not None:
+                ends = calibration.interval(result['prediction'], result['std'])
+                result['lower'], result['upper'] = ends
             paths = folder and folder.write(index, name, result)
             if return_datasamples:
                 return dict(result, name=name, prediction=sample)
@@ -266,10 +287,21 @@ class ADMInferencer(BaseInferencer):
                 bars.advance(images_bar, len(samples))
                 yield from map(convert, samples, results)
 
-    def _settings(self, during: dict) -> dict:
-        """What decides the results besides the inputs."""
-        keys = ('num_steps', 'seed', 'sampler', 'num_samples', 'mode', 'window')
-        given = {key: during[key] for key in keys if during.get(key) is not None}
+    def settings(self, during: dict) -> dict:
+        """What decides the results besides the inputs.
+
+        Args:
+            during: arguments of :meth:`forward`.
+
+        Returns:
+            JSON data: those of the arguments that are given; fingerprint of the model,
+            dtype and version.
+        """
+        given = {
+            key: during[key]
+            for key in SAMPLING_ARGUMENTS
+            if during.get(key) is not None
+        }
         dtype = str(self._autocast or torch.float32).removeprefix('torch.')
         return dict(given, model=self._fingerprint, dtype=dtype, version=__version__)
 
@@ -277,13 +309,14 @@ class ADMInferencer(BaseInferencer):
     def _fingerprint(self) -> str:
         return fingerprint(self.model, self.cfg.model, self.pipeline)
 
+    @property
+    def _usual_draws(self) -> int:
+        return self.model.test_cfg.get('num_samples', 1)
+
     def _finished(
-        self, folder: OutputFolder, dataset: Dataset, during: dict
+        self, folder: OutputFolder, dataset: Dataset, keys: list[str], draws: int
     ) -> dict[int, dict]:
         """The results that are in the folder already, by the number of the image."""
-        usual = self.model.test_cfg.get('num_samples', 1)
-        draws = during.get('num_samples') or usual
-        keys = result_keys(draws, during.get('trajectory', False))
         finished = {}
         for i in range(len(dataset)):
             name = dataset.get_data_info(i).get('name', _number(i))
@@ -291,6 +324,30 @@ class ADMInferencer(BaseInferencer):
             if paths is not None:
                 finished[i] = dict(paths, name=name)
         return finished
+
+    def _use_calibration(
+        self, calibration: Calibration | str | Path, during: dict
+    ) -> Calibration:
+        """A calibration, whose settings complete the arguments of sampling."""
+        if not isinstance(calibration, Calibration):
+            calibration = load_calibration(calibration)
+        expected = calibration.settings
+        given = {key: x for key, x in during.items() if x is not None}
+        arguments = {key: x for key, x in expected.items() if key in SAMPLING_ARGUMENTS}
+        found = self.settings({**arguments, **given})
+        wrong = {
+            key: (found.get(key), expected.get(key))
+            for key in (*SAMPLING_ARGUMENTS, 'model', 'dtype')
+            if key != 'seed' and found.get(key) != expected.get(key)
+        }
+        if wrong:
+            raise ValueError(
+                'The calibration was fitted for other settings: (here, there) are '
+                f'{wrong}. Leave these arguments out, or calibrate again with '
+                'tools/analysis_tools/calibrate.py.'
+            )
+        during.update({**arguments, **given})
+        return calibration
 
     def _split(self, kwargs: dict) -> Iterator[dict]:
         """The arguments of preprocess, forward and visualize."""

@@ -12,6 +12,7 @@ from mmadm.checkpoints import (
     ModelSource,
     check_resumable,
     find_checkpoint,
+    find_config,
     model_zoo,
     read_checkpoint,
     resolve_model,
@@ -35,16 +36,17 @@ _STOCK_HOOKS = {
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config file, apply ``--cfg-options``, and check its keys.
+    """Read a config, apply ``--cfg-options``, and check its keys.
+
+    Args:
+        path: config file, or the name of a shipped config.
+        options: the parsed ``--cfg-options``.
 
     Raises:
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: there is no such file or name.
         ValueError: the file is not a config, or a key is misspelt.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'Config not found: {path}. The shipped configs are in configs/adm/.'
-        )
+    path = str(find_config(path))
     if Path(path).suffix not in ('.py', '.json'):
         raise ValueError(
             f'Not a config: {path}. Give a Python file (.py) or a JSON file.'

@@ -25,16 +25,20 @@ _FOLDERS = dict(
     trajectory='trajectory',
     samples='samples',
     std='std',
+    lower='lower',
+    upper='upper',
     prediction='pred',
 )
 # Name of the text in PNG files that has the settings.
 _TEXT = 'mmadm'
 
 
-def result_keys(num_samples: int, trajectory: bool) -> list[str]:
+def result_keys(num_samples: int, trajectory: bool, intervals: bool) -> list[str]:
     """The results of an image, in the order in which they are written."""
-    optional = dict(trajectory=trajectory, samples=num_samples > 1, std=num_samples > 1)
-    return [key for key in _FOLDERS if optional.get(key, True)]
+    left_out = set() if trajectory else {'trajectory'}
+    left_out |= set() if num_samples > 1 else {'samples', 'std'}
+    left_out |= set() if intervals else {'lower', 'upper'}
+    return [key for key in _FOLDERS if key not in left_out]
 
 
 def to_pil(result: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from .reading import file_sha256, read_checkpoint, trust_checkpoint
 from .saving import find_checkpoint, write_checkpoint
 from .structure import check_resumable
 from .weights import check_fit, load_weights, put_weights, read_weights
-from .zoo import ModelSource, find_weights, model_zoo, resolve_model
+from .zoo import ModelSource, find_config, find_weights, model_zoo, resolve_model
 
 __all__ = [
     'ModelSource',
@@ -14,6 +14,7 @@ __all__ = [
     'check_resumable',
     'file_sha256',
     'find_checkpoint',
+    'find_config',
     'find_weights',
     'hash_data',
     'install_safe_loaders',

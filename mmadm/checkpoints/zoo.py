@@ -8,6 +8,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.fileio import load
 
+from mmadm.package import package_folder
+
 from .download import download, is_address
 from .publishing import is_published, load_published
 from .reading import read_checkpoint
@@ -52,13 +54,6 @@ class ZooEntry:
         return download(self.weights, self.sha256)
 
 
-def package_folder() -> Path:
-    """The folder with ``configs`` and ``weights``: the checkout, or in the wheel."""
-    package = Path(__file__).parents[1]
-    linked = package / '.mim'
-    return linked if (linked / 'model-index.yml').is_file() else package.parent
-
-
 def model_zoo() -> dict[str, ZooEntry]:
     """The models that mmadm ships, by name."""
     folder = package_folder()
@@ -72,6 +67,26 @@ def model_zoo() -> dict[str, ZooEntry]:
             config = folder / entry['Config']
             models[entry['Name']] = ZooEntry(config, weights, entry.get('SHA256'))
     return models
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of a config that is given by path, or by the name of a shipped one.
+
+    Raises:
+        FileNotFoundError: there is neither such a file nor such a name.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    models = model_zoo()
+    if str(name) not in models:
+        close = get_close_matches(path.stem, models, n=3, cutoff=0.5)
+        raise FileNotFoundError(
+            f'Config not found: {name} is neither a file nor the name of a shipped '
+            f'config. {f"Similar names are {close}" if close else "Names"}; all are in '
+            f'{package_folder() / "model-index.yml"}.'
+        )
+    return models[str(name)].config
 
 
 def find_weights(name: str | Path) -> Path:

@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from mmadm.apis import ADMInferencer, SamplingStoppedError, load_config, memory
+from mmadm.apis.calibration import calibrate
 from mmadm.checkpoints import publish_model
 from mmadm.registry import DATASETS, MODELS
 from mmadm.utils import enlarge
@@ -361,6 +362,32 @@ def test_files_of_other_weights_are_made_again(toy, tmp_path):
         request = dict(num_steps=1, out_dir=tmp_path / 'out', output_type='file')
         counts.append(evaluations_of(other, draw_photo(0, 8, 8), **request))
     assert counts == [1, 0, 1]
+
+
+def test_a_calibration_gives_intervals_for_its_settings(toy, photo_folder, tmp_path):
+    data = dict(toy.cfg.test_dataloader.dataset, type='ImageDataset')
+    data = DATASETS.build(dict(data, data_root=str(photo_folder), names=None))
+    settings = dict(num_samples=3, num_steps=1)
+    calibration = calibrate(toy, data, data, 0.8, number=3, **settings)
+    # The same images: the coverage is that of the fit.
+    assert calibration.images == 3
+    assert abs(calibration.checked - 0.8) < 0.01
+    calibration.save(tmp_path / 'a.json')
+
+    image = draw_photo(0, 8, 12)
+    request = dict(calibration=tmp_path / 'a.json', out_dir=tmp_path / 'out')
+    result = toy(image, **request)
+    assert len(result['samples'][0]) == 3
+    lower, pred, upper = (result[x][0] for x in ('lower', 'predictions', 'upper'))
+    assert (lower <= pred).all() and (pred <= upper).all() and (lower < upper).any()
+    assert evaluations_of(toy, image, **request, output_type='file') == 0
+    with pytest.raises(ValueError, match=r"other settings.*'num_steps': \(2, 1\)"):
+        toy(image, **request, num_steps=2)
+    calibration.settings['model'] = 'another'
+    with pytest.raises(ValueError, match=r"other settings.*'model'"):
+        toy(image, calibration=calibration)
+    with pytest.raises(ValueError, match='two images, but num_samples=1'):
+        calibrate(toy, data, None, 0.8, num_samples=1)
 
 
 def test_results_may_be_pil_images(toy):

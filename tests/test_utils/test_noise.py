@@ -47,18 +47,11 @@ def test_what_is_no_seed_is_refused(seed):
         mix_seed(seed, 0)
 
 
-def test_devices_without_float64_get_float32(monkeypatch):
-    requested = {}
-
-    def to(tensor, device, dtype):
-        requested.update(device=device.type, dtype=dtype)
-        return tensor
-
-    monkeypatch.setattr(torch.Tensor, 'to', to)
-    SampleNoise([0], (1, 2, 2), 'mps')()
-    assert requested == dict(device='mps', dtype=torch.float32)
-    SampleNoise([0], (1, 2, 2), 'cuda')()
-    assert requested == dict(device='cuda', dtype=torch.float64)
+def test_the_precision_of_a_device_changes_no_random_number():
+    exact = SampleNoise([0], (1, 2, 2))()
+    rounded = SampleNoise([0], (1, 2, 2), out_dtype=torch.float32)()
+    assert exact.dtype == torch.float64
+    assert torch.equal(exact.float(), rounded)
 
 
 @pytest.mark.parametrize('seed', [-1, 2**32, 1.0, '0'])

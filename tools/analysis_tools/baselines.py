@@ -15,7 +15,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config file, with or without a model')
+    parser.add_argument(
+        'config',
+        help='config file, with or without a model; or the name of a shipped config',
+    )
     parser.add_argument('baselines', nargs='+', help='names of baselines')
     parser.add_argument('--number', type=int, help='score the first images only')
     parser.add_argument('--out', help='scores as JSON')
@@ -38,9 +41,10 @@ def main() -> None:
 
         from mmadm.apis import merge_options
         from mmadm.apis.baselines import score_baseline
+        from mmadm.checkpoints import find_config
         from mmadm.utils.files import atomic_write
 
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(find_config(args.config))
         merge_options(cfg, args.cfg_options)
         scores = {}
         for name in args.baselines:

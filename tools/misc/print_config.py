@@ -8,7 +8,7 @@ from mmadm.utils.cli import OptionsAction
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a shipped config')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
