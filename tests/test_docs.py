@@ -149,12 +149,18 @@ def _is_option(node: ast.AST) -> bool:
     )
 
 
+def with_file(words: list[str]) -> list[str]:
+    """A line with ``mmadm`` as the one that runs the tool's file."""
+    if words[0] != 'mmadm' or words[1] == '--help':
+        return words
+    count = 3 if words[1] == 'convert' else 2
+    path = MMADM[' '.join(words[1:count])].relative_to(ROOT)
+    return ['bash' if path.suffix == '.sh' else 'python', str(path), *words[count:]]
+
+
 def check_command(words: list[str], written: set[str] = frozenset()) -> None:
     """Program, files, options, make targets and config keys of a line exist."""
-    if words[0] == 'mmadm':
-        count = 3 if words[1] == 'convert' else 2
-        tool = MMADM[' '.join(words[1:count])].relative_to(ROOT)
-        words = ['python', str(tool), *words[count:]]
+    words = with_file(words)
     assert words[0] in _COMMANDS, words
     files = [Path(w) for w in words[1:] if w.endswith(('.py', '.sh', '.txt'))]
     # Files below data/ are the user's.
@@ -192,7 +198,10 @@ def test_commands_exist_with_their_options(page):
 
 def test_every_tool_is_shown_with_its_command():
     shown = {
-        word for page in PAGES for line in commands(page.read_text()) for word in line
+        word
+        for page in PAGES
+        for line in commands(page.read_text())
+        for word in with_file(line)
     }
     tools = [p for p in (ROOT / 'tools').rglob('*') if p.suffix in ('.py', '.sh')]
     assert {p.relative_to(ROOT).as_posix() for p in tools} <= shown

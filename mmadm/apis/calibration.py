@@ -103,9 +103,9 @@ def fit_scale(values: Iterable[Values], coverage: float) -> tuple[float, int]:
         )
     rng = np.random.default_rng(0)
     scores = []
-    for mean, std, truth in values:
+    for mean, std, target in values:
         # In float: the difference of 8-bit numbers wraps around.
-        score = np.abs(truth.astype(np.float32) - mean) / (std + OFFSET)
+        score = np.abs(target.astype(np.float32) - mean) / (std + OFFSET)
         chosen = rng.permutation(len(score))[:_VALUES]
         scores.append(score[chosen])
     total = sum(map(len, scores))
@@ -121,8 +121,8 @@ def fit_scale(values: Iterable[Values], coverage: float) -> tuple[float, int]:
 def measure_coverage(values: Iterable[Values], scale: float) -> float:
     """Fraction of the pixels that lie in the intervals of a scale."""
     inside = total = 0
-    for mean, std, truth in values:
-        error = np.abs(truth.astype(np.float32) - mean)
+    for mean, std, target in values:
+        error = np.abs(target.astype(np.float32) - mean)
         inside += np.count_nonzero(error <= scale * (std + OFFSET))
         total += len(error)
     return inside / total
@@ -142,16 +142,16 @@ def sample_values(
     for index in indices:
         batch = inferencer.collate_fn([dataset[index]])
         (sample,) = inferencer.forward(batch, **settings)
-        truth = sample.gt_img.numpy()
+        target = sample.gt_img.numpy()
         mean, std = (
-            enlarge(x.cpu(), truth.shape[-2:]).numpy()
+            enlarge(x.cpu(), target.shape[-2:]).numpy()
             for x in (sample.pred_img, sample.pred_std)
         )
         std = np.broadcast_to(std, mean.shape)
-        known = np.zeros(truth.shape, bool)
+        known = np.zeros(target.shape, bool)
         if 'mask' in sample:
             known |= sample.mask.numpy() == 0
-        yield mean[~known], std[~known], truth[~known]
+        yield mean[~known], std[~known], target[~known]
 
 
 def calibrate(
