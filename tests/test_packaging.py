@@ -1,6 +1,7 @@
 """Content of the wheel, declared requirements, and the version check."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import mmadm
+from tests.conftest import draw_photo
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,6 +62,20 @@ def test_the_wheel_declares_the_requirements(wheel):
         return {''.join(sorted(item.replace(' ', ''))) for item in items}
 
     assert normalised(needed) == normalised(listed)
+
+
+def test_the_wheel_alone_runs_a_command_in_an_empty_folder(wheel, tmp_path):
+    site, empty = tmp_path / 'site', tmp_path / 'empty'
+    wheel.extractall(site)
+    empty.mkdir()
+    Image.fromarray(draw_photo(0, 8, 12)).save(empty / 'photo.png')
+    (name,) = (n for n in wheel.namelist() if n.endswith('entry_points.txt'))
+    assert 'mmadm = mmadm.cli:main' in wheel.read(name).decode()
+    command = [sys.executable, '-m', 'mmadm', 'infer', 'photo.png', '--num-steps', '1']
+    environment = dict(os.environ, PYTHONPATH=str(site), OMP_NUM_THREADS='1')
+    run = subprocess.run(command, cwd=empty, env=environment, capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()[-2000:]
+    assert Image.open(empty / 'out' / 'pred' / 'photo.png').size == (48, 32)
 
 
 def imported(*folders: str) -> dict[str, str]:

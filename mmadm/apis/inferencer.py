@@ -224,6 +224,8 @@ class ADMInferencer(BaseInferencer):
         """
         before, during, show = self._split(kwargs)
         _check_output(output_type, out_dir, return_datasamples)
+        if before.get('num_samples') is not None:
+            _check_integer('num_samples', before['num_samples'], 1)
         if self.is_conditional:
             during['num_samples'] = before.pop('num_samples', None)
         if calibration is not None:
@@ -355,8 +357,10 @@ class ADMInferencer(BaseInferencer):
         known = set().union(*groups)
         unknown = sorted(kwargs.keys() - known)
         if unknown:
+            own = ('batch_size', 'calibration', 'out_dir', 'output_type')
             raise ValueError(
-                f'Unknown arguments of the inferencer: {unknown}. Use {sorted(known)}.'
+                f'Unknown arguments of the inferencer: {unknown}. Use '
+                f'{sorted({*known, *own})}.'
             )
         return ({key: kwargs[key] for key in group & kwargs.keys()} for group in groups)
 

@@ -365,8 +365,13 @@ def test_files_of_other_weights_are_made_again(toy, tmp_path):
 
 
 def test_a_calibration_gives_intervals_for_its_settings(toy, photo_folder, tmp_path):
-    data = dict(toy.cfg.test_dataloader.dataset, type='ImageDataset')
-    data = DATASETS.build(dict(data, data_root=str(photo_folder), names=None))
+    data = dict(
+        type='ImageDataset',
+        data_root=str(photo_folder),
+        pipeline=toy.cfg.test_dataloader.dataset.pipeline,
+        test_mode=True,
+    )
+    data = DATASETS.build(data)
     settings = dict(num_samples=3, num_steps=1)
     calibration = calibrate(toy, data, data, 0.8, number=3, **settings)
     # The same images: the coverage is that of the fit.
