@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     name = ' '.join(arguments[:length]).replace('-', '_')
     if name not in found:
         return _report_unknown(name, found)
-    _run(found[name], name, arguments[length:])
+    _run(found[name], arguments[length:])
     return 0
 
 
@@ -99,10 +99,10 @@ def _report_unknown(name: str, found: dict[str, Path]) -> int:
     return 2
 
 
-def _run(path: Path, name: str, arguments: list[str]) -> None:
+def _run(path: Path, arguments: list[str]) -> None:
     if path.suffix == '.sh':
         os.execvp('bash', ['bash', str(path), *arguments])
-    sys.argv = [f'mmadm {name}', *arguments]
+    sys.argv = [str(path), *arguments]
     # As for a script: what lies beside it can be imported.
     sys.path.insert(0, str(path.parent))
     runpy.run_path(str(path), run_name='__main__')

@@ -44,9 +44,7 @@ def test_an_unknown_command_is_refused(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_tool_gets_its_arguments_and_the_name_of_the_command(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_tool_runs_as_if_its_file_was_called(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr('mmadm.cli.package_folder', lambda: tmp_path)
     folder = tmp_path / 'tools' / 'data_converters'
     folder.mkdir(parents=True)
@@ -63,7 +61,7 @@ def test_a_tool_gets_its_arguments_and_the_name_of_the_command(
         with pytest.raises(SystemExit) as exit_info:
             main(['convert', name, '3', '--option', 'a b'])
         assert exit_info.value.code == 3
-        expected = ['mmadm convert my_tool', '3', '--option', 'a b']
+        expected = [str(folder / 'my_tool.py'), '3', '--option', 'a b']
         assert capsys.readouterr().out == f'__main__ {expected} 5\n'
 
 
