@@ -68,6 +68,8 @@ def main() -> None:
     from mmadm.utils.cli import readable_errors
 
     with readable_errors('Nothing was written.'):
+        from mmengine.registry import init_default_scope
+
         from mmadm.apis import ADMInferencer, load_model, merge_options
         from mmadm.apis.calibration import calibrate
         from mmadm.registry import DATASETS
@@ -76,6 +78,7 @@ def main() -> None:
         inferencer = ADMInferencer(
             args.model, args.checkpoint, args.device, show_progress=False
         )
+        init_default_scope('mmadm')
         dataset = DATASETS.build(cfg.test_dataloader.dataset)
         others = None
         if args.check_options:
