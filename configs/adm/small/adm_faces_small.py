@@ -24,7 +24,7 @@ model.preconditioner.update(sigma_data=0.5)
 model.process.update(time_power=1.0)
 model.sampler.update(num_steps=10, clip=1.0)
 
-train_cfg.update(max_iters=3000, val_interval=3000)
+train_cfg.update(max_iters=2200, val_interval=2200)
 optim_wrapper.optimizer.update(lr=1e-3)
 default_hooks.ema.update(momentum=1e-3)
 default_hooks.checkpoint.update(interval=500)
