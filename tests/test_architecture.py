@@ -39,7 +39,7 @@ ALLOWED = {
         },
     ),
     'evaluation': (
-        {'evaluation', 'registry', 'utils'},
+        {'checkpoints', 'evaluation', 'registry', 'utils'},
         {
             *('torch', 'mmengine', 'numpy', 'scipy', 'skimage', 'PIL', 'cv2'),
             *('numba', 'torch_fidelity', 'lpips', 'pycocotools', 'torchvision'),

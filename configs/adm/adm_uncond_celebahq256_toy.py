@@ -7,6 +7,10 @@ with read_base():
     from .._base_.models.adm_toy import *
     from .._base_.schedules.adamw_toy import *
 
+from mmadm.datasets import ImageDataset
+from mmadm.datasets.transforms import LoadImages, PackDiffusionInputs
+from mmadm.evaluation import FrechetDistance
+
 model.condition_encoder = None
 model.data_preprocessor.update(size_divisor=8)
 model.first_stage.update(patch=8)
@@ -19,6 +23,19 @@ model.head.update(
 model.preconditioner.update(sigma_data=0.5)
 
 train_dataloader.update(batch_size=8)
+test_dataloader.update(batch_size=8)
+test_dataloader.dataset.update(num_samples=64)
+# Not FID: features of a model in the box, which need no download.
+test_evaluator = dict(
+    type=FrechetDistance,
+    network='adm_edge_small',
+    reference=dict(
+        type=ImageDataset,
+        data_root='data/celeba_hq/images',
+        indices=500,
+        pipeline=[dict(type=LoadImages), dict(type=PackDiffusionInputs)],
+    ),
+)
 
 default_hooks.ema.update(momentum=5e-3)
 default_hooks.logger.update(interval=20)

@@ -1,5 +1,8 @@
 """Sphinx configuration: `make docs` builds the pages, warnings are errors."""
 
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
 from mmadm.version import __version__
 
 project = 'mmadm'
@@ -9,13 +12,15 @@ release = version = __version__
 extensions = [
     'sphinx.ext.autodoc',
     'sphinx.ext.napoleon',
-    'sphinx.ext.mathjax',
     'myst_parser',
     'sphinx_copybutton',
 ]
 exclude_patterns = ['_build']
 html_theme = 'furo'
 html_title = 'mmadm'
+
+# Formulas are MathML, which browsers draw without a script: the pages work offline.
+html_math_renderer = 'mathml'
 
 myst_enable_extensions = ['dollarmath']
 myst_heading_anchors = 3
@@ -38,6 +43,17 @@ def _keep_formulas(app, what, name, obj, options, lines: list[str]) -> None:
             lines[i:i] = ['::', '']
 
 
+def _inline_formula(writer, node) -> None:
+    writer.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def _formula(writer, node) -> None:
+    writer.body.append(f'<div>{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
 def setup(app) -> None:
+    app.add_html_math_renderer('mathml', (_inline_formula, None), (_formula, None))
     # Before napoleon (priority 500), which reads the sections.
     app.connect('autodoc-process-docstring', _keep_formulas, priority=400)

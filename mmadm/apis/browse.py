@@ -15,7 +15,7 @@ from mmadm.registry import DATASETS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import mix_seed, seed_everything
 from mmadm.visualization import columns
-from mmadm.visualization.images import captioned, row, to_rgb_array
+from mmadm.visualization.images import captioned_row, to_rgb_array
 from mmadm.visualization.visualizer import save
 
 from .launch import merge_options
@@ -56,7 +56,7 @@ def draw_sample(sample: DiffusionSample) -> np.ndarray:
     shown = columns(sample)
     if 'mask' in sample:
         shown['mask (white = hole)'] = to_rgb_array(sample.mask * 255)
-    return row([captioned(image, caption) for caption, image in shown.items()])
+    return captioned_row(shown)
 
 
 def browse(dataset: BaseDataset, out: str | Path, number: int) -> list[Path]:

@@ -50,11 +50,14 @@ class Complexity:
         size: (H, W) of the image.
         parts: the parts, in the order in which they run.
         activations: bytes that the backward pass of one training image needs.
+        training_macs: multiply-accumulates of training on one image: forward and
+            backward pass, with the frozen parts.
     """
 
     size: tuple[int, int]
     parts: tuple[Part, ...]
     activations: int
+    training_macs: int
 
     @property
     def parameters(self) -> int:
@@ -71,6 +74,19 @@ class Complexity:
         """Multiply-accumulates of sampling one image with ``num_steps`` steps."""
         times = {'once': 1, 'each': num_steps, 'training': 0}
         return sum(times[part.runs] * part.macs for part in self.parts)
+
+    def training_days(self, images: int, peak: float, utilization: float) -> float:
+        """Days of training on ``images`` images (batch size times iterations).
+
+        Two operations per multiply-accumulate, at a fraction of the peak:
+        ``days = 2 training_macs images / (peak utilization 86400)``
+
+        Args:
+            images: number of images, each counted as often as it is used.
+            peak: operations per second of all devices, by their data sheet.
+            utilization: the fraction of it that training reaches.
+        """
+        return 2 * self.training_macs * images / (peak * utilization * 86400)
 
 
 def measure(model: dict, size: Sequence[int]) -> Complexity:
@@ -110,11 +126,8 @@ def measure(model: dict, size: Sequence[int]) -> Complexity:
         stage = network.first_stage
         parts.append(_part('first stage, decoding', stage, _total(to_image)))
         parts.append(Part('first stage, encoding', 0, 0, _total(to_latent), 'training'))
-    return Complexity(
-        size=(height, width),
-        parts=tuple(parts),
-        activations=_activations(network, image, condition),
-    )
+    macs, activations = _training(network, image, condition)
+    return Complexity((height, width), tuple(parts), activations, macs)
 
 
 def image_size(cfg: Config) -> tuple[int, int]:
@@ -142,6 +155,15 @@ def image_size(cfg: Config) -> tuple[int, int]:
     return tuple(target)
 
 
+def training_images(cfg: Config) -> int:
+    """Number of images of a training: batch size times iterations.
+
+    The batch size is that of Table I where the config records it.
+    """
+    batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+    return (batch or cfg.train_dataloader.batch_size) * cfg.train_cfg.max_iters
+
+
 def report(complexity: Complexity, steps: Sequence[int]) -> str:
     """A table of the parts, and the total cost of sampling and of training."""
     height, width = complexity.size
@@ -156,6 +178,8 @@ def report(complexity: Complexity, steps: Sequence[int]) -> str:
     for n in steps:
         macs = complexity.sampling_macs(n) / 1e9
         lines.append(f'one {height}x{width} image, {n} steps: {macs:,.1f} GMACs')
+    macs = complexity.training_macs / 1e9
+    lines.append(f'training on one image: {macs:,.1f} GMACs')
     lines.append(
         f'training in float32: {complexity.state_bytes / 2**30:.2f} GiB for weights, '
         f'gradients, AdamW and EMA; {complexity.activations / 2**30:.2f} GiB of '
@@ -261,8 +285,15 @@ def _condition(network: nn.Module, size: tuple[int, int]) -> Tensor | None:
     return torch.empty(1, channels, *(side // scale for side in size), device='meta')
 
 
-def _activations(network: nn.Module, image: Tensor, condition: Tensor | None) -> int:
-    """Bytes that the backward pass of one training step needs, without weights."""
+def _training(
+    network: nn.Module, image: Tensor, condition: Tensor | None
+) -> tuple[int, int]:
+    """Cost of one training step with one image, without the optimizer.
+
+    Returns:
+        the multiply-accumulates, and the bytes that the backward pass needs, without
+        weights.
+    """
     # Two tensors of one storage are saved once.
     saved: dict[StorageWeakRef, torch.UntypedStorage] = {}
 
@@ -273,7 +304,13 @@ def _activations(network: nn.Module, image: Tensor, condition: Tensor | None) ->
 
     network.train()
     sample = DiffusionSample(metainfo=dict(seed=0))
-    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
-        network.loss(image, condition, [sample])
+
+    def step() -> None:
+        with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+            losses = network.loss(image, condition, [sample])
+        sum(v for k, v in losses.items() if k.startswith('loss')).backward()
+
+    _, counts = _counted(step)
     weights = {StorageWeakRef(p.untyped_storage()) for p in network.parameters()}
-    return sum(s.nbytes() for key, s in saved.items() if key not in weights)
+    activations = sum(s.nbytes() for key, s in saved.items() if key not in weights)
+    return _total(counts), activations

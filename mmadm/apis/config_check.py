@@ -5,7 +5,7 @@ that a run with a misspelt key would use the default value.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -83,7 +83,7 @@ def check_config(cfg: Config) -> None:
         # Other top-level names are allowed: configs are Python and have variables.
         close = get_close_matches(key, known, n=1, cutoff=0.85)
         if key not in known and close:
-            raise ValueError(_message(key, 'the config', close[0]))
+            raise _unknown(key, 'the config', close)
     for key in cfg:
         for place, node in _typed_nodes(cfg[key], key):
             _check_node(place, node)
@@ -93,9 +93,10 @@ def check_config(cfg: Config) -> None:
             _check_numbers(place, node)
     for name, hook in (cfg.get('default_hooks') or {}).items():
         if isinstance(hook, dict) and 'type' not in hook:
+            others = cfg.default_hooks.keys() - {name}
             raise ValueError(
-                f'default_hooks.{name} has no type: {dict(hook)}. Use one of '
-                f'{sorted(cfg.default_hooks)}, or give the type of a hook.'
+                f'default_hooks.{name} has no type: {dict(hook)}. '
+                f'{_advice(name, others)} A new hook needs a type.'
             )
     _check_loop(cfg)
 
@@ -111,8 +112,9 @@ def check_options(cfg: Config, options: dict) -> None:
     for option in options:
         key = option.split('.')[0]
         if key not in cfg and key not in _top_level_keys():
-            close = get_close_matches(key, set(cfg) | _top_level_keys(), n=1, cutoff=0)
-            raise ValueError(_message(option, 'the config', *close))
+            # A config also has the names of the classes that it imports.
+            entries = {name for name, value in cfg.items() if isinstance(value, dict)}
+            raise _unknown(option, 'the config', entries | _top_level_keys())
 
 
 def _top_level_keys() -> set[str]:
@@ -147,8 +149,7 @@ def _check_plain_dict(place: str, node: dict) -> None:
 def _check_keys(place: str, node: dict, accepted: set[str]) -> None:
     for key in node:
         if key not in accepted:
-            close = get_close_matches(key, accepted, n=1, cutoff=0)
-            raise ValueError(_message(f'{place}.{key}', place, *close))
+            raise _unknown(f'{place}.{key}', place, accepted)
 
 
 def _check_numbers(place: str, node: dict) -> None:
@@ -259,14 +260,23 @@ def _check_node(place: str, node: dict) -> None:
         return
     for key in node:
         if key not in accepted | extras | _BUILDER_KEYS:
-            close = get_close_matches(key, accepted | extras, n=1, cutoff=0)
             name = getattr(target, '__name__', target)
-            raise ValueError(_message(f'{place}.{key}', name, *close))
+            raise _unknown(f'{place}.{key}', name, accepted | extras)
 
 
-def _message(key: str, target: str, *meant: str) -> str:
-    advice = f"Did you mean '{meant[0]}'?" if meant else 'Remove it.'
-    return f"Unknown config key '{key}': {target} has no such entry. {advice}"
+def _unknown(place: str, target: str, known: Iterable[str]) -> ValueError:
+    """The error of a key that ``target``, whose keys are ``known``, does not have."""
+    key = place.split('.')[0] if target == 'the config' else place.rpartition('.')[2]
+    return ValueError(
+        f"Unknown config key '{place}': {target} has no such entry. "
+        f'{_advice(key, known)}'
+    )
+
+
+def _advice(key: str, known: Iterable[str]) -> str:
+    """The known key that resembles ``key``, or all of them where none does."""
+    close = get_close_matches(key, known, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f'It has {sorted(known)}.'
 
 
 def _resolve(kind: Any) -> Any:

@@ -27,7 +27,7 @@ from mmadm.utils import check_device, enlarge
 from mmadm.utils.images import read_size
 from mmadm.version import __version__
 from mmadm.visualization import DiffusionVisualizer, columns
-from mmadm.visualization.images import captioned, row
+from mmadm.visualization.images import captioned_row
 
 from .calibration import Calibration, load_calibration
 from .launch import load_model
@@ -586,7 +586,7 @@ class ADMInferencer(BaseInferencer):
         images = []
         for sample in preds:
             shown = columns(sample)
-            images.append(row([captioned(x, text) for text, x in shown.items()]))
+            images.append(captioned_row(columns(sample)))
             if show:
                 name = _name(sample)
                 self.visualizer.show(images[-1], win_name=name, wait_time=wait_time)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmadm.registry import DATASETS
+from mmadm.utils import as_names
 
 from .seeded import SeededDataset
 
@@ -48,8 +49,7 @@ class CIFAR10Images(SeededDataset):
             raise ValueError(
                 f'Unknown split={split!r} of CIFAR-10. Use one of {sorted(BATCHES)}.'
             )
-        batches = (batches,) if isinstance(batches, str) else batches
-        self.batches = tuple(batches or BATCHES[split])
+        self.batches = as_names(batches or BATCHES[split])
         super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:

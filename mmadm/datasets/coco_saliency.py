@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmadm.registry import DATASETS
+from mmadm.utils import as_names
 
 from .coco_masks import check, check_size
 from .seeded import SeededDataset
@@ -49,11 +50,11 @@ class CocoSaliency(SeededDataset):
         ann_file: str,
         data_root: str = '',
         data_prefix: dict = dict(img_path=''),
-        categories: Sequence[str] | None = None,
+        categories: str | Sequence[str] | None = None,
         filter_cfg: dict = dict(filter_empty_gt=True),
         **kwargs,
     ) -> None:
-        self.categories = categories
+        self.categories = categories and as_names(categories)
         super().__init__(
             ann_file,
             data_root=data_root,

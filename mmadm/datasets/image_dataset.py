@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmadm.registry import DATASETS
+from mmadm.utils import as_names
 from mmadm.utils.image_files import (
     IMAGE_SUFFIXES,
     file_name,
@@ -116,16 +117,17 @@ class ScikitImagePhotos(ImageDataset):
     """Colour photographs from the wheel of scikit-image: no download.
 
     Args:
-        names: file names without suffix, for instance ``('astronaut', 'coffee')``.
+        names: file names without suffix, for instance ``('astronaut', 'coffee')``; one
+            name may be given alone.
         kwargs: see :class:`mmengine.dataset.BaseDataset`.
     """
 
-    def __init__(self, names: Sequence[str], **kwargs) -> None:
+    def __init__(self, names: str | Sequence[str], **kwargs) -> None:
         # Without importing scikit-image, which takes a second.
         from importlib.util import find_spec
 
         package = Path(find_spec('skimage').origin).parent
-        self.names = tuple(names)
+        self.names = as_names(names)
         super().__init__(data_root=str(package / 'data'), **kwargs)
 
     def load_data_list(self) -> list[dict]:

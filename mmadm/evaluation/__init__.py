@@ -3,9 +3,10 @@
 from .dump import DumpSamples
 from .dump_images import DumpCocoRle, DumpImages
 from .edge import EdgeMetric
+from .encoder_features import EncoderFeatures
 from .fidelity import ImageFidelity, psnr, ssim
 from .frechet import FeatureStatistics, StreamingMoments, frechet_distance
-from .frechet_metric import FrechetDistance
+from .frechet_metric import FrechetDistance, small_extractor
 from .generative import (
     InceptionMetrics,
     inception_score,
@@ -23,6 +24,7 @@ __all__ = [
     'DumpImages',
     'DumpSamples',
     'EdgeMetric',
+    'EncoderFeatures',
     'FeatureStatistics',
     'FrechetDistance',
     'ImageFidelity',
@@ -39,5 +41,6 @@ __all__ = [
     'precision_recall',
     'psnr',
     'score_images',
+    'small_extractor',
     'ssim',
 ]

@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmadm.registry import METRICS
+from mmadm.utils import as_names
 from mmadm.utils.images import is_grey_file
 from mmadm.utils.matlab_resize import matlab_resize
 from mmadm.utils.perceptual import build_lpips, lpips_name
@@ -150,7 +151,7 @@ class ImageFidelity(BaseMetric):
 
     def __init__(
         self,
-        measures: Sequence[str] = ('psnr', 'ssim'),
+        measures: str | Sequence[str] = ('psnr', 'ssim'),
         color: Literal['rgb', 'y'] = 'rgb',
         crop_border: int = 0,
         baseline: Literal['bicubic'] | None = None,
@@ -160,6 +161,7 @@ class ImageFidelity(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
+        measures = as_names(measures)
         unknown = set(measures) - set(MEASURES)
         if unknown:
             raise ValueError(

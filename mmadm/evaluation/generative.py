@@ -6,6 +6,7 @@ from functools import partial
 from torch import Tensor
 
 from mmadm.registry import METRICS
+from mmadm.utils import as_names
 
 from .frechet import frechet_distance
 from .inception import InceptionFeatures
@@ -145,13 +146,14 @@ class InceptionMetrics(SampleSetMetric):
 
     def __init__(
         self,
-        measures: Sequence[str] = ('fid',),
+        measures: str | Sequence[str] = ('fid',),
         reference: str | None = None,
         reference_count: int | None = None,
         weights: str | None = None,
         max_features: int = 10_000,
         prefix: str | None = None,
     ) -> None:
+        measures = as_names(measures)
         unknown = set(measures) - set(MEASURES)
         if unknown or not measures:
             raise ValueError(
@@ -170,7 +172,7 @@ class InceptionMetrics(SampleSetMetric):
             with_logits='is' in measures,
             prefix=prefix,
         )
-        self.measures = tuple(measures)
+        self.measures = measures
         if _WITH_REFERENCE & set(measures):
             self.reference = self._load_reference(reference, reference_count)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -243,6 +243,21 @@ def measure_folder(
         return resize(image, (size, size), 'lanczos')
 
     return measure_reference(map(read, paths), len(paths), extractor, device=device)
+
+
+def measure_dataset(
+    dataset: Sequence[dict], extractor: FeatureExtractor, device: str
+) -> Reference:
+    """Compute the statistics of the ground truth of a dataset's samples.
+
+    Args:
+        dataset: items with ``data_samples``, which have ``gt_img``.
+        extractor: computes the features.
+        device: where the network computes.
+    """
+    samples = (dataset[i]['data_samples'] for i in range(len(dataset)))
+    images = (sample.gt_img.numpy().transpose(1, 2, 0) for sample in samples)
+    return measure_reference(images, len(dataset), extractor, device=device)
 
 
 def size_name(size: Iterable[int]) -> str:

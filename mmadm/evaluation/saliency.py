@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmadm.registry import METRICS
-from mmadm.utils import enlarge
+from mmadm.utils import as_names, enlarge
 
 from . import saliency_measures as measure
 from .sample_fields import as_map, check_map, required
@@ -119,7 +119,7 @@ class SaliencyMetric(ThreadedMetric):
 
     def __init__(
         self,
-        measures: Sequence[str] = tuple(_MEASURES),
+        measures: str | Sequence[str] = tuple(_MEASURES),
         protocol: Literal['original', 'bin384'] = 'original',
         normalize: Literal['minmax'] | None = None,
         num_workers: int | None = None,
@@ -127,6 +127,7 @@ class SaliencyMetric(ThreadedMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(num_workers, collect_device, prefix)
+        measures = as_names(measures)
         unknown = set(measures) - set(_MEASURES)
         if unknown:
             raise ValueError(
@@ -141,7 +142,7 @@ class SaliencyMetric(ThreadedMetric):
                 f"Unknown normalize={normalize!r}. Use 'minmax', or None to score maps "
                 'as they are.'
             )
-        self.measures = tuple(measures)
+        self.measures = measures
         self.protocol = protocol
         self.normalize = normalize
 

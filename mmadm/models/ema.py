@@ -70,14 +70,13 @@ class TrainableEMA(BaseAveragedModel):
         if steps == 0:
             torch._foreach_copy_(self._averages, self._weights)
         elif steps % self.interval == 0:
-            torch._foreach_lerp_(
-                self._averages, self._weights, self._momentum_at(steps)
-            )
+            torch._foreach_lerp_(self._averages, self._weights, self.momentum_at(steps))
         for average, buffer in self._copied:
             average.copy_(buffer)
         self.steps += 1
 
-    def _momentum_at(self, steps: int) -> float:
+    def momentum_at(self, steps: int) -> float:
+        """m of the update after ``steps`` updates."""
         early = 0.0 if self.ramp is None else (steps + 1) ** -self.ramp
         return max(self.momentum, early)
 

@@ -3,6 +3,7 @@
 from .device import check_device
 from .images import enlarge, resize
 from .matlab_resize import matlab_resize
+from .names import as_names
 from .noise import SampleNoise
 from .seeding import check_seed, mix_seed, seed_everything, seed_host
 from .setup import register_all_modules
@@ -10,6 +11,7 @@ from .unwrap import unwrap_model
 
 __all__ = [
     'SampleNoise',
+    'as_names',
     'check_device',
     'check_seed',
     'enlarge',

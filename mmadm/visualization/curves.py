@@ -1,7 +1,8 @@
 """Curves of logged values over the iterations."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Accepted suffixes: matplotlib appends .png to other names.
@@ -88,28 +89,78 @@ def plot_curves(logs: dict[str, list[dict]], keys: Sequence[str], out: str) -> N
     Raises:
         ValueError: a key is in no log, or ``out`` is no image file.
     """
-    from matplotlib.figure import Figure
-
-    if Path(out).suffix.lower() not in _SUFFIXES or Path(out).is_dir():
-        raise ValueError(
-            f'Curves are written to an image file, but out={out}. Give a file name '
-            f'that ends in one of {", ".join(_SUFFIXES)}.'
-        )
+    check_image_name(out)
     known = sorted({key for lines in logs.values() for line in lines for key in line})
     unknown = [key for key in keys if key not in known]
     if unknown:
         raise ValueError(f'No log has the keys {unknown}. Logged are: {known}.')
 
-    figure = Figure(figsize=(5 * len(keys), 3.5), layout='constrained')
-    for axes, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys):
-        for name, lines in logs.items():
-            points = [(line['step'], line[key]) for line in lines if key in line]
-            if points:
-                marker = '.' if len(points) < 20 else ''
-                axes.plot(*zip(*points), label=name, marker=marker)
-        axes.set(xlabel='iteration', title=key)
+    panels = []
+    for key in keys:
+        points = {
+            name: [(line['step'], line[key]) for line in lines if key in line]
+            for name, lines in logs.items()
+        }
+        curves = {name: tuple(zip(*xy)) for name, xy in points.items() if xy}
+        panels.append(Panel(key, 'iteration', curves))
+    plot_panels(panels, out, legend=len(logs) > 1)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a figure.
+
+    Attributes:
+        title: what is drawn.
+        x: name of the horizontal axis.
+        curves: (x, y) of each curve by its name.
+        log: logarithmic vertical axis.
+        points: mark each point.
+    """
+
+    title: str
+    x: str
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    log: bool = False
+    points: bool = False
+
+
+def check_image_name(out: str) -> None:
+    """Refuse a name that matplotlib would not write to.
+
+    Raises:
+        ValueError: it is a folder, or has another suffix than an image file.
+    """
+    if Path(out).suffix.lower() not in _SUFFIXES or Path(out).is_dir():
+        raise ValueError(
+            f'Curves are written to an image file, but out={out}. Give a file name '
+            f'that ends in one of {", ".join(_SUFFIXES)}.'
+        )
+
+
+def plot_panels(panels: Sequence[Panel], out: str, legend: bool = True) -> None:
+    """Draws panels side by side.
+
+    Args:
+        panels: the panels.
+        out: image file.
+        legend: name the curves.
+
+    Raises:
+        ValueError: ``out`` is no image file.
+    """
+    from matplotlib.figure import Figure
+
+    check_image_name(out)
+    figure = Figure(figsize=(5 * len(panels), 3.5), layout='constrained')
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        for name, (x, y) in panel.curves.items():
+            marker = '.' if panel.points or len(x) < 20 else ''
+            axes.plot(x, y, label=name, marker=marker)
+        axes.set(xlabel=panel.x, title=panel.title)
+        axes.set_yscale('log' if panel.log else 'linear')
         axes.grid(alpha=0.3)
-        if len(logs) > 1:
+        if legend and len(panel.curves) > 1:
             axes.legend()
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

@@ -1,7 +1,7 @@
 """Figures composed of images; all arrays are (H, W, 3), uint8, RGB."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -11,6 +11,8 @@ from mmadm.utils import resize
 
 _GAP = 4
 _CAPTION = 22
+# Smaller images are enlarged for figures: a caption needs so many pixels.
+_LEGIBLE = 128
 _WHITE = 255
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Width of a colour bar, and of the numbers beside it.
@@ -41,9 +43,18 @@ def fitted(image: np.ndarray, side: int = 224) -> np.ndarray:
     return resize(image, size, 'bilinear')
 
 
+def legible(image: np.ndarray) -> np.ndarray:
+    """A small image enlarged by a whole number: each pixel becomes a square."""
+    factor = max(1, _LEGIBLE // max(image.shape[:2]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
 def overlay(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """A map, (H, W, 3), blended over the image in red, with its values as opacity."""
-    opacity = 0.7 * map_ / 255
+    """A map, (H, W, 3), blended over the image in red.
+
+    The opacity is the square root of the map's values: edges are thin, and often faint.
+    """
+    opacity = 0.9 * np.sqrt(map_ / 255)
     return np.rint((1 - opacity) * image + opacity * _RED).astype(np.uint8)
 
 
@@ -82,6 +93,11 @@ def captioned(image: np.ndarray, text: str) -> np.ndarray:
     scale = min(0.45, (image.shape[1] - place[0]) / width)
     cv2.putText(line, text, place, _FONT, max(scale, 0.25), black, 1, cv2.LINE_AA)
     return np.concatenate([line, image])
+
+
+def captioned_row(shown: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Images by caption, side by side; small ones are enlarged."""
+    return row([captioned(legible(image), text) for text, image in shown.items()])
 
 
 def row(images: Sequence[np.ndarray]) -> np.ndarray:

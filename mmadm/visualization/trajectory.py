@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from .images import captioned, column, detail, fitted, row, to_rgb_array
+from .images import captioned, column, detail, fitted, legible, row, to_rgb_array
 
 _SIDE = 160
 
@@ -39,7 +39,7 @@ def draw_trajectory(steps: Sequence[TrajectoryStep]) -> np.ndarray:
         columns.append(
             column(
                 [
-                    captioned(reduce(to_rgb_array(image), side=_SIDE), caption)
+                    captioned(legible(reduce(to_rgb_array(image), _SIDE)), caption)
                     for image, caption in zip(images, captions)
                 ]
             )

@@ -12,7 +12,7 @@ from mmadm.registry import VISUALIZERS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import enlarge, resize
 
-from .images import captioned, heat_map, overlay, row, to_rgb_array, with_holes
+from .images import captioned_row, heat_map, overlay, to_rgb_array, with_holes
 
 
 def columns(sample: DiffusionSample) -> dict[str, np.ndarray]:
@@ -88,8 +88,7 @@ class DiffusionVisualizer(Visualizer):
             out_file: PNG file to write instead of logging the image.
             step: iteration in the log.
         """
-        shown = columns(data_sample)
-        figure = row([captioned(image, caption) for caption, image in shown.items()])
+        figure = captioned_row(columns(data_sample))
         if show:
             self.show(figure, win_name=name, wait_time=wait_time)
         if out_file is None:

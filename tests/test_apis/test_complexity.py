@@ -13,6 +13,7 @@ from mmadm.apis.complexity import (
     measure,
     overview,
     report,
+    training_images,
 )
 from mmadm.registry import MODELS
 
@@ -47,6 +48,27 @@ def test_parts_add_up_to_the_model():
     assert cost.parameters == sum(p.numel() for p in model.parameters())
     assert cost.state_bytes == 20 * cost.parameters  # nothing of it is frozen
     assert 'condition encoder' in report(cost, [5])
+
+
+def test_training_costs_a_forward_and_two_backward_passes():
+    """All but the gradients of the inputs, which the first layers do not need."""
+    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
+    cost = measure(cfg.model, (64, 64))
+    assert 2.8 < cost.training_macs / cost.sampling_macs(1) < 3
+    # One operation a second, all of it used: 2 macs seconds for an image.
+    days = cost.training_days(10, peak=1.0, utilization=0.5)
+    assert days == pytest.approx(2 * cost.training_macs * 10 / 0.5 / 86400)
+    assert training_images(cfg) == 8 * 2000
+    assert training_images(load_config(str(CONFIGS / 'adm_sr_div2k.py'))) == 2_400_000
+
+
+def test_frozen_parts_have_no_backward_pass():
+    cfg = load_config(str(CONFIGS / 'adm_sr_latent_demo.py'))
+    cost = measure(cfg.model, (64, 64))
+    macs = {part.name: part.macs for part in cost.parts}
+    trained = sum(m for name, m in macs.items() if 'first stage' not in name)
+    encoding = macs['first stage, encoding']
+    assert 2.5 < (cost.training_macs - encoding) / trained < 3
 
 
 def test_the_first_stage_is_measured_with_its_images():
@@ -104,8 +126,8 @@ HEAD = Part('head', 2_000, 2_000, 10**9, 'each')
 
 
 def test_a_line_has_the_cost_of_a_step_of_sampling_and_of_training():
-    large = Complexity((64, 96), (ENCODER, HEAD), activations=2**30)
-    small = Complexity((8, 8), (HEAD,), activations=2**29)
+    large = Complexity((64, 96), (ENCODER, HEAD), 2**30, 0)
+    small = Complexity((8, 8), (HEAD,), 2**29, 0)
     title, *lines = overview({'a/large.py': large, 'small.py': small}, 10).split('\n')
     assert len({len(line) for line in (title, *lines)}) == 1
     assert [line.split() for line in lines] == [

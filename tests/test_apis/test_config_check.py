@@ -34,7 +34,9 @@ def test_numbers_out_of_range_are_refused(toy_config, option, value):
 @pytest.mark.parametrize(
     ('option', 'meant'),
     [
-        ('a.b.c', ''),
+        ('a.b.c', 'train_cfg'),
+        ('model.head.zzz', 'base_channels'),
+        ('randomness.xyz', "['deterministic', 'diff_rank_seed', 'seed']"),
         ('modle.head', 'model'),
         ('randomness.sede', 'seed'),
         ('env_cfg.cudnn_benchmrak', 'cudnn_benchmark'),
@@ -48,7 +50,11 @@ def test_numbers_out_of_range_are_refused(toy_config, option, value):
 def test_options_that_nothing_reads_are_refused(toy_config, option, meant):
     with pytest.raises(ValueError, match=option.split('.')[-2]) as caught:
         load_config(str(toy_config), {option: 1})
-    assert meant in str(caught.value)
+    message = str(caught.value)
+    assert meant in message
+    # A word that resembles none is answered by all of them, and by no class.
+    assert ('Did you mean' in message) is ('[' not in message)
+    assert 'AdamW' not in message
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def cifar10(data: Path, real: Path | None) -> None:
     for number in range(1, 6):
         content = pickle.dumps({b'data': np.ascontiguousarray(images)}, protocol=2)
         (folder / f'data_batch_{number}').write_bytes(content)
+    (folder / 'test_batch').write_bytes(content)
 
 
 def celeba_hq(data: Path, real: Path | None) -> None:
@@ -84,6 +85,15 @@ def div2k(data: Path, real: Path | None) -> None:
             image = image_at(files and files[i], i, None)
             image = image.crop((0, 0, 120, 98))
             save(image, data / 'DIV2K' / folder / f'{i:04d}.png')
+
+
+def sr_toy(data: Path, real: Path | None) -> None:
+    """DIV2K to train, and images of Set5's layout to test."""
+    div2k(data, real)
+    files = real and sorted((real / 'SR_benchmark' / 'Set5' / 'HR').glob('*.png'))
+    for i in range(2):
+        image = image_at(files and files[i], i, None).crop((0, 0, 61, 50))
+        save(image, data / 'SR_benchmark' / 'Set5' / 'HR' / f'{i}.png')
 
 
 def duts(data: Path, real: Path | None) -> None:

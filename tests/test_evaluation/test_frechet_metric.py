@@ -87,7 +87,7 @@ def test_statistics_of_another_network_are_refused(tmp_path):
     measure_reference(draw(3), 3, InceptionFeatures('random')).save(path)
     with pytest.raises(ValueError, match=r'extractor=.*inception'):
         FrechetDistance(path, weights='random')
-    with pytest.raises(ValueError, match="network='vgg'"):
+    with pytest.raises(ValueError, match="Unknown model: 'vgg'"):
         FrechetDistance(network='vgg')
     with pytest.raises(
         FileNotFoundError, match=r'SqueezeNet weights not found: a\.pth'

@@ -46,9 +46,9 @@ def test_frozen_parts_are_shared_and_trained_ones_copied():
 def test_the_early_average_follows_the_authors_ramp():
     """The table of decays at k steps: 8 -> 0.76888, 80 -> 0.94658."""
     ema = TrainableEMA(make_model(), momentum=1 - 0.9996, ramp=2 / 3)
-    assert ema._momentum_at(8) == pytest.approx(1 - 0.76888, abs=1e-5)
-    assert ema._momentum_at(80) == pytest.approx(1 - 0.94658, abs=1e-5)
-    assert ema._momentum_at(10**6) == pytest.approx(1 - 0.9996)
+    assert ema.momentum_at(8) == pytest.approx(1 - 0.76888, abs=1e-5)
+    assert ema.momentum_at(80) == pytest.approx(1 - 0.94658, abs=1e-5)
+    assert ema.momentum_at(10**6) == pytest.approx(1 - 0.9996)
 
 
 def test_it_only_moves_every_interval():

@@ -87,14 +87,15 @@ def test_test_writes_table_scores_and_images(checkpoint, toy_config, tmp_path, c
     table = capsys.readouterr().out
     assert f'{results["3"]["psnr_rgb"]:.4f}' in table and 'bicubic' in table
 
-    # Condition, bicubic, two predictions, ground truth: five columns of 48 pixels.
+    # Condition, bicubic, two predictions, ground truth: five columns of 48 pixels,
+    # which are enlarged twice.
     sheet = Image.open(shown / 'comparison.png')
-    assert sheet.size == (5 * 48 + 4 * 4, 5 * (40 + 22) + 4 * 4)
-    last = np.array(sheet)[22:62, -48:]
+    assert sheet.size == (5 * 96 + 4 * 4, 5 * (80 + 22) + 4 * 4)
+    last = np.array(sheet)[22:102:2, -96::2]
     assert (last == draw_photo(0)).all(), 'the ground truth is the last column'
     assert len(list((shown / 'ADM 2').glob('*.png'))) == 5
     trajectory = Image.open(shown / 'trajectory.png')
-    assert trajectory.size == (3 * 48 + 2 * 4, 2 * (40 + 22) + 4)
+    assert trajectory.size == (3 * 96 + 2 * 4, 2 * (80 + 22) + 4)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from mmadm.visualization.images import (
     detail,
     fitted,
     grid,
+    legible,
+    overlay,
     row,
     to_rgb_array,
 )
@@ -93,8 +95,39 @@ def test_unconditional_samples_become_files_and_one_grid(tmp_path):
     hook.write_sheet()
     folder = tmp_path / 'ADM 5'
     assert (np.array(Image.open(folder / '00003_sample.png')) == 3).all()
+    assert Image.open(folder / '00003_sample.png').size == (8, 8)
     sheet = np.array(Image.open(folder / 'grid.png'))
-    assert sheet.shape == (20, 20, 3) and (sheet[12:, 12:] == 3).all()
+    assert sheet.shape == (260, 260, 3) and (sheet[132:, 132:] == 3).all()
+    compared = np.array(Image.open(tmp_path / 'comparison.png'))
+    assert (compared[-260:] == sheet).all() and (compared[:-260] < 255).any()
+
+
+def test_small_images_are_enlarged_by_a_whole_number():
+    image = np.arange(30 * 20 * 3, dtype=np.uint8).reshape(30, 20, 3)
+    large = legible(image)
+    assert large.shape == (120, 80, 3)
+    assert (large[::4, ::4] == image).all() and (large[3::4, 3::4] == image).all()
+    assert legible(solid(100, 65, 0)).shape == (100, 65, 3)
+
+
+def test_faint_edges_are_visible_in_an_overlay():
+    image, edges = solid(8, 8, 128), solid(8, 8, 0)
+    edges[4] = 20  # a typical value at the best threshold of an edge model
+    drawn = overlay(image, edges).astype(int)
+    assert (drawn[:4] == 128).all()
+    assert drawn[4, 0, 0] - drawn[4, 0, 1] > 40
+
+
+def test_runs_of_an_unconditional_model_are_compared_side_by_side(tmp_path):
+    hook = ShowDirHook(str(tmp_path))
+    for run, value in (('ADM 5', 50), ('ADM 10', 90)):
+        hook.run = run
+        sample = DiffusionSample(metainfo=dict(target_shape=(128, 128), sample_idx=0))
+        sample.pred_img = torch.full((3, 128, 128), value, dtype=torch.uint8)
+        hook.after_test_iter(None, 0, outputs=[sample])
+    compared = np.array(Image.open(hook.write_sheet()))
+    assert compared.shape == (128 + 22, 2 * 128 + 4, 3)
+    assert (compared[22:, :128] == 50).all() and (compared[22:, -128:] == 90).all()
 
 
 def test_a_row_and_a_column_keep_every_pixel():
@@ -128,7 +161,7 @@ def test_the_visualizer_writes_a_file(tmp_path):
     out = tmp_path / 'deep' / 'sample.png'
     visualizer = DiffusionVisualizer(name='images')
     visualizer.add_datasample('sample', None, make_sample(), out_file=str(out))
-    assert Image.open(out).size == (4 * 12 + 3 * 4, 8 + 22)
+    assert Image.open(out).size == (4 * 120 + 3 * 4, 80 + 22)
 
 
 def test_each_validation_logs_a_grid_of_its_samples(make_runner, tmp_path):
@@ -137,4 +170,4 @@ def test_each_validation_logs_a_grid_of_its_samples(make_runner, tmp_path):
     grids = sorted((tmp_path / 'run').glob('*/vis_data/vis_image/samples_*.png'))
     assert [grid.stem for grid in grids] == ['samples_2', 'samples_4']
     # condition, bicubic, prediction, ground truth; four rows.
-    assert Image.open(grids[0]).size == (4 * 48 + 3 * 4, 4 * (40 + 22) + 3 * 4)
+    assert Image.open(grids[0]).size == (4 * 96 + 3 * 4, 4 * (80 + 22) + 3 * 4)

@@ -13,9 +13,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, help='.npz file for the statistics')
     parser.add_argument(
         '--network',
-        choices=['inception', 'squeezenet'],
         default='inception',
-        help='inception: FID, KID, precision and recall; squeezenet: FrechetDistance',
+        help='inception: FID, KID, precision and recall; for FrechetDistance: '
+        'squeezenet, or the name of a shipped model',
     )
     parser.add_argument(
         '--weights', help="of the network; default: torch's folder for downloads"
@@ -57,8 +57,8 @@ def main() -> None:
         from mmadm.datasets import open_images
         from mmadm.evaluation import (
             InceptionFeatures,
-            SqueezeNetFeatures,
             measure_reference,
+            small_extractor,
         )
         from mmadm.utils import check_device
 
@@ -66,11 +66,14 @@ def main() -> None:
         images = open_images(args.source)
         if args.size is not None:
             images = images.resized(args.size, args.filter)
-        networks = dict(inception=InceptionFeatures, squeezenet=SqueezeNetFeatures)
+        if args.network == InceptionFeatures.name:
+            extractor = InceptionFeatures(args.weights)
+        else:
+            extractor = small_extractor(args.network, args.weights)
         reference = measure_reference(
             track(images, 'Measuring', len(images)),
             len(images),
-            networks[args.network](args.weights),
+            extractor,
             args.features,
             args.device,
             source=args.source,

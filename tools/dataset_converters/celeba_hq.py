@@ -83,8 +83,13 @@ def main() -> None:
         for key, value in record.items():
             print(f'{key}: {value}')
         if args.split == 'lama' and not args.check_only:
-            print('Next, masks to validate and test: inpainting_masks.py, see')
-            print('docs/en/user_guides/datasets.md')
+            print('Next, the masks that the config of inpainting reads:')
+            for name in ('val', 'test'):
+                print(
+                    'python tools/dataset_converters/inpainting_masks.py '
+                    f'{args.out}/masks/lama_{name}_medium.json '
+                    f'--names {args.out}/splits/lama_{name}.txt'
+                )
 
 
 if __name__ == '__main__':

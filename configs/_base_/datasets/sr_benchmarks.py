@@ -4,6 +4,8 @@
 # Set14: test_dataloader.dataset.data_prefix.img_path=Set14/HR
 # B100, the part val of BSDS500: test_dataloader.dataset.data_root=data/BSDS500/data and
 # test_dataloader.dataset.data_prefix.img_path=images/val
+# DIV2K: test_dataloader.dataset.data_root=data/DIV2K and
+# test_dataloader.dataset.data_prefix.img_path=DIV2K_valid_HR
 from mmengine.dataset import DefaultSampler, pseudo_collate
 
 from mmadm.datasets import ImageDataset

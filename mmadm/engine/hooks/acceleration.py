@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmadm.registry import HOOKS
-from mmadm.utils import unwrap_model
+from mmadm.utils import as_names, unwrap_model
 
 #: Parts of a model that do almost all of the computation.
 _NETWORKS = ('head', 'condition_encoder')
@@ -53,7 +53,7 @@ class AccelerationHook(Hook):
         self.compile = compile
         self.tf32 = tf32
         self.channels_last = channels_last
-        self.recompute = (recompute,) if isinstance(recompute, str) else recompute
+        self.recompute = as_names(recompute)
 
     def before_run(self, runner) -> None:
         """Set the options of training, validation and testing."""

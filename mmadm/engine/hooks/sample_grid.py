@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmadm.registry import HOOKS
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import columns
-from mmadm.visualization.images import captioned, column, row
+from mmadm.visualization.images import captioned_row, column
 
 
 @HOOKS.register_module()
@@ -40,8 +40,7 @@ class SampleGridHook(Hook):
     ) -> None:
         """Keep the first samples."""
         for sample in outputs[: self.num_samples - len(self._rows)]:
-            shown = columns(sample)
-            self._rows.append(row([captioned(p, text) for text, p in shown.items()]))
+            self._rows.append(captioned_row(columns(sample)))
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Log the image."""

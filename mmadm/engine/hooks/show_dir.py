@@ -10,8 +10,18 @@ from mmengine.hooks import Hook
 from mmadm.registry import HOOKS
 from mmadm.structures import DiffusionSample
 from mmadm.visualization import columns
-from mmadm.visualization.images import captioned, column, detail, fitted, grid, row
+from mmadm.visualization.images import (
+    captioned_row,
+    column,
+    detail,
+    fitted,
+    grid,
+    legible,
+)
 from mmadm.visualization.visualizer import save
+
+# Unconditional samples of a run in the sheet; its own grid has more.
+_COMPARED = 25
 
 
 @HOOKS.register_module()
@@ -64,10 +74,10 @@ class ShowDirHook(Hook):
                 continue
             shown = columns(sample)
             self._show(runner, sample, shown)
-            unconditional = list(shown) == ['prediction']
-            if unconditional and len(self._grids[self.run]) < self.grid_size:
-                self._grids[self.run].append(shown['prediction'])
-            if index in self._sheet or len(self._sheet) < self.sheet_rows:
+            if list(shown) == ['prediction']:  # of an unconditional model
+                if len(self._grids[self.run]) < self.grid_size:
+                    self._grids[self.run].append(legible(shown['prediction']))
+            elif index in self._sheet or len(self._sheet) < self.sheet_rows:
                 self._remember(sample, shown)
 
     def _remember(self, sample: DiffusionSample, shown: dict[str, np.ndarray]) -> None:
@@ -81,8 +91,7 @@ class ShowDirHook(Hook):
     def _show(
         self, runner, sample: DiffusionSample, shown: dict[str, np.ndarray]
     ) -> None:
-        parts = [captioned(image, caption) for caption, image in shown.items()]
-        image = row(parts) if len(shown) > 1 else next(iter(shown.values()))
+        image = captioned_row(shown) if len(shown) > 1 else shown['prediction']
         stem = Path(sample.get('img_path', 'sample')).stem
         name = f'{sample.sample_idx:05d}_{stem}'
         if self.show_dir is not None:
@@ -94,19 +103,24 @@ class ShowDirHook(Hook):
         """Write the sheet and the grids.
 
         The sheet has one row per sample and one column per run; the ground truth is the
-        last column. Maps are shown whole, of large images the centre.
+        last column. Maps are shown whole, of large images the centre. Of unconditional
+        samples it has a grid per run.
 
         Returns:
             path of the sheet, or None if no sample was shown.
         """
-        if not self._sheet or self.show_dir is None:
+        if self.show_dir is None or not (self._sheet or self._grids):
             return None
         rows = []
         for shown in self._sheet.values():
             ordered = sorted(shown.items(), key=lambda item: item[0] == 'ground truth')
-            rows.append(row([captioned(image, text) for text, image in ordered]))
+            rows.append(captioned_row(dict(ordered)))
+        grids = {run: grid(images) for run, images in self._grids.items()}
+        if grids:
+            first = {run: images[:_COMPARED] for run, images in self._grids.items()}
+            rows.append(captioned_row({run: grid(few) for run, few in first.items()}))
         path = self.show_dir / 'comparison.png'
         save(column(rows), path)
-        for run, images in self._grids.items():
-            save(grid(images), self.show_dir / run / 'grid.png')
+        for run, image in grids.items():
+            save(image, self.show_dir / run / 'grid.png')
         return path
