@@ -1,5 +1,5 @@
 # A complete config in the classic style: classes by their registered names, no imports.
-# It equals configs/adm/adm_sr_demo.py: 4x super-resolution of scikit-image's photographs.
+# It equals configs/adm/adm_sr_demo.py: 4x super-resolution of photographs.
 default_scope = 'mmadm'
 
 # The model: 4x4 pixels are the 48 channels of one position.

@@ -585,7 +585,6 @@ class ADMInferencer(BaseInferencer):
         """Draw condition and prediction side by side; see :meth:`stream`."""
         images = []
         for sample in preds:
-            shown = columns(sample)
             images.append(captioned_row(columns(sample)))
             if show:
                 name = _name(sample)
