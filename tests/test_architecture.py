@@ -216,3 +216,15 @@ def test_an_import_changes_no_library():
         'print(state() == before)'
     )
     assert _run(code).strip() == 'True'
+
+
+def test_it_imports_where_the_system_is_no_posix():
+    """As on Windows: without ``fcntl`` and the signals of users."""
+    code = (
+        'import signal, sys\n'
+        'sys.modules["fcntl"] = None\n'
+        'del signal.SIGUSR1, signal.SIGUSR2\n'
+        f'import {", ".join(f"mmadm.{module}" for module in LOADED)}\n'
+        'print(mmadm.engine.StopSignalHook().priority)'
+    )
+    assert _run(code).strip()

@@ -120,27 +120,30 @@ def random_inputs(model, size: Sequence[int], batch_size: int) -> dict:
 def _measured(model, run: Callable[[], object]) -> tuple[float, int | None]:
     """Seconds and peak memory of ``run``."""
     device = next(model.parameters()).device
-    _begin_peak(device)
+    is_measured = _begin_peak(device)
     begin = time.perf_counter()
     run()
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
-    return time.perf_counter() - begin, _peak(device)
+    return time.perf_counter() - begin, _peak(device) if is_measured else None
 
 
-def _begin_peak(device: torch.device) -> None:
+def _begin_peak(device: torch.device) -> bool:
+    """Let the peak begin anew; whether this is possible here."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-    elif _CLEAR.exists():
-        _CLEAR.write_text('5')  # Linux: the peak begins anew
+        return True
+    try:
+        _CLEAR.write_text('5')  # Linux
+    except OSError:
+        return False
+    return device.type == 'cpu'
 
 
-def _peak(device: torch.device) -> int | None:
+def _peak(device: torch.device) -> int:
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated(device)
-    if device.type != 'cpu' or not _CLEAR.exists():
-        return None
     lines = _STATUS.read_text().splitlines()
     return next(int(x.split()[1]) * 1024 for x in lines if x.startswith('VmHWM:'))
 

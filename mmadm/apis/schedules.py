@@ -51,7 +51,8 @@ def average_lengths(cfg: Config) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     options = {k: hook[k] for k in ('momentum', 'ramp', 'interval') if k in hook}
     average = MODELS.build(dict(type=hook.ema_type, model=nn.Linear(1, 1), **options))
-    iterations = np.unique(np.linspace(0, cfg.train_cfg.max_iters - 1, _POINTS, int))
+    last = cfg.train_cfg.max_iters - 1
+    iterations = np.unique(np.linspace(0, last, _POINTS).astype(int))
     # Other averages than mmadm's have one momentum.
     momentum_at = getattr(average, 'momentum_at', lambda _: average.momentum)
     return iterations, np.array([1 / momentum_at(int(i)) for i in iterations])

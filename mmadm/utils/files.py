@@ -43,6 +43,8 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
 def _flush(path: Path) -> None:
     """Flush a file or a folder to the disk."""
+    if os.name != 'posix':  # Windows opens no folder, and flushes no file for reading
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

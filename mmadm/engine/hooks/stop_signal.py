@@ -16,7 +16,10 @@ from mmadm.registry import HOOKS
 
 from .checkpoint import AtomicCheckpointHook
 
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# Windows has no SIGUSR1.
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name)
+)
 
 
 @HOOKS.register_module()

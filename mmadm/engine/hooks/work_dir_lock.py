@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 from pathlib import Path
@@ -12,6 +11,11 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 
 from mmadm.registry import HOOKS
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 LOCK = '.training.lock'
 
@@ -51,8 +55,7 @@ class WorkDirLockHook(Hook):
         """Lock the file; returns who holds it already."""
         try:
             self._file = path.open('a+')
-            # Not flock, whose locks data workers would inherit and outlive.
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_exclusively(self._file)
         except OSError as error:
             if self._file is not None and error.errno in (errno.EACCES, errno.EAGAIN):
                 self._file.seek(0)
@@ -73,3 +76,10 @@ class WorkDirLockHook(Hook):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _lock_exclusively(file: TextIO) -> None:
+    if fcntl is None:
+        raise OSError('this system has no such locks')
+    # Not flock, whose locks data workers would inherit and outlive.
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
