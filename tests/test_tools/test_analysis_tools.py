@@ -70,7 +70,8 @@ def test_schedules_are_those_of_the_training(toy_config, tmp_path, make_runner):
     (times,) = grid.curves.values()
     assert len(times[1]) == 5 and times[1][0] == 1 and times[1][-1] == 0
     t, image = weights.curves['image part']
-    assert len(weights.curves) == 2 and (np.diff(image) <= 0).all() and image[0] > image[-1]
+    assert len(weights.curves) == 2
+    assert (np.diff(image) <= 0).all() and image[0] > image[-1]
     assert t[0] == cfg.model.process.t_min
 
     out = tmp_path / 'plots' / 'schedules.png'
