@@ -13,7 +13,7 @@ from mmadm.utils.cli import OptionsAction
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'model', help='config file, published file or name of a shipped model'
+        'model', help='config file, published file, or name of a shipped one'
     )
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file, for a config')
     parser.add_argument(
@@ -53,16 +53,17 @@ def parse_args() -> argparse.Namespace:
 
 def build(args: argparse.Namespace):
     """Config and model; with random weights where the config comes without any."""
-    from mmadm.apis import load_config, load_model
-    from mmadm.checkpoints import put_weights
+    from mmadm.apis import load_config, merge_options
+    from mmadm.apis.config_check import check_config
+    from mmadm.checkpoints import put_weights, resolve_model
     from mmadm.registry import MODELS
 
-    if args.model.endswith(('.py', '.json')) and args.checkpoint is None:
-        cfg = load_config(args.model, args.cfg_options)
-        return cfg, MODELS.build(cfg.model)
-    source = load_model(args.model, args.checkpoint, args.cfg_options)
+    source = resolve_model(args.model, args.checkpoint, load_config)
+    merge_options(source.config, args.cfg_options)
+    check_config(source.config)
     model = MODELS.build(source.config.model)
-    put_weights(model, source.checkpoint, source.path)
+    if source.checkpoint is not None:
+        put_weights(model, source.checkpoint, source.path)
     return source.config, model
 
 

@@ -8,7 +8,7 @@ from mmadm.utils.cli import OptionsAction
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a shipped config')
     parser.add_argument('--out', required=True, help='image file')
     parser.add_argument(
         '--num-steps',
