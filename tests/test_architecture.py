@@ -72,7 +72,7 @@ ALLOWED = {
         {'torch', 'mmengine', 'safetensors'},
     ),
     'utils': (
-        {'checkpoints', 'registry', 'utils'},
+        {'checkpoints', 'registry', 'utils', 'version'},
         {'torch', 'mmengine', 'numpy', 'scipy', 'PIL', 'safetensors', 'lpips'},
     ),
 }

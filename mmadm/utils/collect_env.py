@@ -2,8 +2,9 @@
 
 import os
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-import mmadm
+from mmadm.version import __version__
 
 _PACKAGES = (
     *('onedl-mmengine', 'mmengine', 'onedl-mmcv', 'mmcv', 'mmcv-lite'),
@@ -24,7 +25,7 @@ def collect_env() -> dict[str, str]:
     env = {key: str(value) for key, value in machine().items()}
     env['CPU cores'] = f'{os.cpu_count()}, torch uses {torch.get_num_threads()}'
     env['MPS available'] = str(torch.backends.mps.is_available())
-    env['mmadm'] = f'{mmadm.__version__} in {os.path.dirname(mmadm.__file__)}'
+    env['mmadm'] = f'{__version__} in {Path(__file__).parents[1]}'
     for package in _PACKAGES:
         try:
             env[package] = version(package)
