@@ -150,7 +150,8 @@ def build_model(row: Row, args: argparse.Namespace) -> ADM:
     cfg = load_config(str(CONFIGS / row.config)).model
     outputs = cfg.head.out_channels
     positions = args.patch**2
-    cfg.setdefault('first_stage', dict(type=PixelStage)).update(patch=args.patch)
+    stage = cfg.get('first_stage', dict(type=PixelStage))
+    cfg.first_stage = dict(stage, patch=args.patch)
     cfg.data_preprocessor = dict(type=DiffusionPreprocessor, size_divisor=args.patch)
     # NCSN++ would have other parameters than the heads of the other rows.
     head = DualDecoderUNet if cfg.head.type is NCSNppUNet else cfg.head.type

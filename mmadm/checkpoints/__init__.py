@@ -1,6 +1,7 @@
 """Checkpoints: safe loading, atomic saving, published models; converters below."""
 
 from .loaders import install_safe_loaders, restore_loaders, safe_loaders
+from .posthoc_ema import reconstruct_average
 from .publishing import hash_data, load_published, publish_model, publish_weights
 from .reading import file_sha256, read_checkpoint, trust_checkpoint
 from .saving import find_checkpoint, write_checkpoint
@@ -26,6 +27,7 @@ __all__ = [
     'put_weights',
     'read_checkpoint',
     'read_weights',
+    'reconstruct_average',
     'resolve_model',
     'restore_loaders',
     'safe_loaders',

@@ -32,7 +32,7 @@ from .attenuation import (
     SineAttenuation,
     SquareRootAttenuation,
 )
-from .cld import CLDNoise, CLDProcess, SSCSSampler
+from .cld import CLDAttenuation, CLDNoise, CLDProcess, SSCSSampler
 from .grids import (
     EqualStepGrid,
     RhoGrid,
@@ -41,6 +41,7 @@ from .grids import (
     UniformGrid,
     UniformSigmaGrid,
 )
+from .guidance import guide
 from .heun import HeunSampler
 from .inversion import encode, slerp
 from .likelihood import bits_per_dim, log_likelihood, rademacher
@@ -81,6 +82,7 @@ __all__ = [
     'ADMProcess',
     'ADMSampler',
     'Attenuation',
+    'CLDAttenuation',
     'CLDNoise',
     'CLDProcess',
     'Coefficients',
@@ -126,6 +128,7 @@ __all__ = [
     'WienerNoise',
     'bits_per_dim',
     'encode',
+    'guide',
     'log_likelihood',
     'rademacher',
     'sampler_preset',

@@ -9,11 +9,12 @@ in the time T = 8 t: the paper's M = 1/4, Gamma = 1, beta = 4, and w = v / sqrt(
 """
 
 from itertools import pairwise
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from mmadm.registry import MODELS, SAMPLERS
+from mmadm.registry import ATTENUATIONS, MODELS, SAMPLERS
 
 from .attenuation import NoAttenuation
 from .noise_path import NoisePath
@@ -38,9 +39,18 @@ def _cholesky(xx: Tensor, xw: Tensor, ww: Tensor) -> tuple[Tensor, Tensor, Tenso
     return first, cross, (ww - cross**2).sqrt()
 
 
+def _unsupported(*_, **__) -> NoReturn:
+    raise ValueError(
+        'CLD has matrices in place of H_t and of the noise level b(t), but a sampler, '
+        'time grid, prediction, scaling or distribution of times that uses them was '
+        'given. Use SSCSSampler or EulerMaruyamaSampler on a grid in t, such as '
+        "UniformGrid, and Preconditioner(scaling='cld', predicts='velocity_noise')."
+    )
+
+
 @MODELS.register_module()
 class CLDNoise(NoisePath):
-    """The noise of the position, b(t); that of the whole state is a matrix.
+    """The noise of image and velocity.
 
     Args:
         velocity_variance: variance of w at t = 0, gamma of the paper.
@@ -49,8 +59,7 @@ class CLDNoise(NoisePath):
     def __init__(self, velocity_variance: float = 0.04) -> None:
         self.velocity_variance = velocity_variance
 
-    def std(self, t: Tensor) -> Tensor:
-        return self.factor(t)[0]
+    std = time = variance_rate = _unsupported
 
     def factor(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cholesky factor of the covariance: ``I - A diag(1, 1 - gamma) A^T``."""
@@ -59,18 +68,12 @@ class CLDNoise(NoisePath):
         covariance = 1 - a**2 - rest * b**2, -a * c - rest * b * d, 1 - c**2
         return _cholesky(*covariance[:2], covariance[2] - rest * d**2)
 
-    def time(self, std: Tensor) -> Tensor:
-        raise ValueError(_UNSUPPORTED)
 
-    def variance_rate(self, t: Tensor) -> Tensor:
-        raise ValueError(_UNSUPPORTED)
+@ATTENUATIONS.register_module()
+class CLDAttenuation(NoAttenuation):
+    """``phi = -x0``; how the image turns into velocity is known to the process."""
 
-
-_UNSUPPORTED = (
-    'CLD has a matrix in place of the noise level b(t), but a sampler, time grid or '
-    'distribution of times that uses b(t) was given. Use SSCSSampler or '
-    'EulerMaruyamaSampler on a grid in t, such as UniformGrid.'
-)
+    integral = rate = _unsupported
 
 
 @MODELS.register_module()
@@ -96,7 +99,14 @@ class CLDProcess(ADMProcess):
         times: TrainingTimes | dict = dict(type=UniformTimes),
     ) -> None:
         noise = dict(type=CLDNoise, velocity_variance=velocity_variance)
-        super().__init__(dict(type=NoAttenuation), noise, t_min, times=times)
+        super().__init__(dict(type=CLDAttenuation), noise, t_min, times=times)
+
+    @property
+    def initial_std(self) -> float:
+        """Image and velocity start at equilibrium."""
+        return 1.0
+
+    step = renoise = _unsupported
 
     def diffuse(
         self, x0: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
@@ -125,12 +135,6 @@ class CLDProcess(ADMProcess):
     ) -> Tensor:
         """The image, with a velocity of zero."""
         return self.image(phi)
-
-    def step(self, *args, **kwargs) -> Tensor:
-        raise ValueError(_UNSUPPORTED)
-
-    def renoise(self, *args, **kwargs) -> Tensor:
-        raise ValueError(_UNSUPPORTED)
 
     def reverse_sde(
         self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float

@@ -152,8 +152,15 @@ def score_sde(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients
 def cld(process: ADMProcess, t: Tensor, sigma_data: float) -> Coefficients:
     """CLD's mixed score: only the difference from a linear estimate is predicted."""
     _check_cld(process)
-    skip = process.velocity_skip(t, sigma_data)
-    return replace(score_sde(process, t, sigma_data), c_noise=t.log(), eps_skip=skip)
+    one = torch.ones_like(t)
+    return Coefficients(
+        c_in=one,
+        c_noise=t.log(),
+        phi_skip=0 * one[:, None],
+        phi_out=one[:, None],
+        eps_skip=process.velocity_skip(t, sigma_data),
+        eps_out=one,
+    )
 
 
 def _check_cld(process: ADMProcess) -> None:

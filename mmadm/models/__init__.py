@@ -18,7 +18,7 @@ from .condition_encoders import (
     TimmEncoder,
 )
 from .data_preprocessor import DiffusionPreprocessor
-from .ema import TrainableEMA
+from .ema import PowerEMA, TrainableEMA
 from .heads import (
     ConcatFusion,
     ConvBranchUNet,
@@ -59,6 +59,7 @@ __all__ = [
     'NCSNppUNet',
     'PatchDiscriminator',
     'PixelStage',
+    'PowerEMA',
     'ReconstructionLoss',
     'RelationUNet',
     'ResNetEncoder',

@@ -8,6 +8,7 @@ from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
 from mmadm.registry import MODELS
+from mmadm.utils.power_average import power_of
 from mmadm.utils.sharding import accept_whole_weights, is_sharded, local_part
 
 
@@ -100,6 +101,26 @@ class TrainableEMA(BaseAveragedModel):
         self._averages = [a for a, _ in pairs]
         self._weights = [w for _, w in pairs]
         self._paired_with = (model,)
+
+
+@MODELS.register_module()
+class PowerEMA(TrainableEMA):
+    """Average that weighs iteration k in proportion to ``k^gamma`` (EDM2).
+
+    Its length grows with the run, and any other length can be reconstructed from two
+    of them; see :class:`mmadm.engine.PowerEMAHook`.
+
+    Args:
+        model: the model to average.
+        sigma_rel: standard deviation of the weight as a fraction of the run.
+    """
+
+    def __init__(self, model: nn.Module, sigma_rel: float = 0.05) -> None:
+        super().__init__(model)
+        self.power = power_of(sigma_rel)
+
+    def _momentum_at(self, steps: int) -> float:
+        return 1 - (1 - 1 / (steps + 1)) ** (self.power + 1)
 
 
 def _frozen_tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -196,6 +196,23 @@ def test_what_needs_a_scalar_noise_level_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    'setting',
+    [
+        dict(scaling='unit_variance', predicts='velocity_noise'),
+        dict(scaling='cld', predicts='phi'),
+        dict(scaling='cld', predicts='eps'),
+        dict(scaling='cld', predicts='velocity'),
+    ],
+)
+def test_scalings_and_predictions_of_other_processes_are_refused(setting) -> None:
+    width = 1 if setting['predicts'] == 'velocity_noise' else 2
+    with pytest.raises(ValueError, match="predicts='velocity_noise'"):
+        Preconditioner(**setting)(
+            lambda x, _: (x[:, :width],), CLD, make_noise(1, 2, 2, 2), torch.ones(1)
+        )
+
+
+@pytest.mark.parametrize(
     'setting', [dict(scaling='cld'), dict(predicts='velocity_noise')]
 )
 def test_its_parts_are_refused_for_other_processes(setting: dict) -> None:

@@ -6,6 +6,7 @@ from .checkpoint import AtomicCheckpointHook
 from .latent_cache import LatentCacheHook
 from .log_failure import LogFailureHook
 from .nonfinite import NonFiniteHook
+from .power_ema import PowerEMAHook
 from .resume import ResumeHook
 from .runtime_info import DeferredRuntimeInfoHook
 from .safe_loading import SafeLoadingHook
@@ -23,6 +24,7 @@ __all__ = [
     'LatentCacheHook',
     'LogFailureHook',
     'NonFiniteHook',
+    'PowerEMAHook',
     'ResumeHook',
     'SafeLoadingHook',
     'SampleGridHook',
