@@ -24,6 +24,13 @@ def photograph(name: str) -> np.ndarray:
     return image[top : top + 128, left : left + 128]
 
 
+def box() -> np.ndarray:
+    """A hole of 40 x 56 pixels, true inside."""
+    mask = np.zeros((128, 128), bool)
+    mask[40:80, 30:86] = True
+    return mask
+
+
 @pytest.mark.parametrize('name', BOX)
 def test_a_file_is_small_and_describes_itself(name):
     path = BOX[name].path()
@@ -41,10 +48,12 @@ def test_all_files_together_are_small():
 @pytest.mark.parametrize('name', BOX)
 def test_a_model_reproduces_its_stored_prediction(name):
     """Made by ``demo``'s inferencer in five steps; rounding differs by machine."""
-    condition = photograph('coffee')
+    inputs = dict(inputs=photograph('coffee'))
     if name == 'adm_sr_small':
-        condition = matlab_resize(condition, (32, 32))
-    (output,) = ADMInferencer(name, show_progress=False)(condition)['predictions']
+        inputs.update(inputs=matlab_resize(photograph('coffee'), (32, 32)))
+    if name == 'adm_inpaint_small':
+        inputs.update(masks=box())
+    (output,) = ADMInferencer(name, show_progress=False)(**inputs)['predictions']
     stored = np.array(Image.open(DATA / f'{name}_coffee.png'))
     assert output.shape == stored.shape
     assert np.abs(output.astype(float) - stored).mean() < 0.1
@@ -73,3 +82,12 @@ def test_edges_lie_on_a_drawn_boundary():
     assert columns[:56].max() < columns.max() / 4
     # Nor along the border, where the image ends.
     assert edges[:, -3:].mean() < columns.max() / 4
+
+
+def test_a_salient_object_is_brighter_than_its_surroundings():
+    image = np.full((160, 160, 3), (90, 130, 90), np.uint8)
+    image[50:110, 60:120] = (220, 60, 40)
+    model = ADMInferencer('adm_saliency_small', show_progress=False)
+    (saliency,) = model(image)['predictions']
+    background = np.delete(saliency, np.s_[40:120], axis=0)
+    assert saliency[60:100, 70:110].mean() > background.mean() + 100

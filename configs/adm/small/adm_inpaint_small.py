@@ -24,7 +24,7 @@ model.head.update(
 model.preconditioner.update(sigma_data=0.1)
 model.sampler.update(clip=None)
 
-train_cfg.update(max_iters=2000, val_interval=2000)
+train_cfg.update(max_iters=2300, val_interval=2300)
 optim_wrapper.optimizer.update(lr=8e-4)
 optim_wrapper.update(
     paramwise_cfg=dict(custom_keys=dict(condition_encoder=dict(lr_mult=0.3)))
