@@ -52,7 +52,9 @@ class InferenceDataset(BaseDataset):
         self.images, self.masks = images, masks
         super().__init__(test_mode=True, serialize_data=False)
         steps = _for_inference([build(TRANSFORMS, step) for step in pipeline])
-        if masks is not None and not any(isinstance(s, InferenceMask) for s in steps):
+        #: Whether the model is for inpainting.
+        self.takes_masks = any(isinstance(step, InferenceMask) for step in steps)
+        if masks is not None and not self.takes_masks:
             raise ValueError(
                 'This model is not for inpainting, but masks are given. Leave them '
                 'out, or use a model for inpainting.'
