@@ -120,6 +120,8 @@ class ADMInferencer(BaseInferencer):
         cfg = source.config
         _check_config(cfg)
         self._checkpoint = source.checkpoint
+        #: Facts of a published model: its data, their terms, scores, ...
+        self.info = source.info
         path = source.path and str(source.path)
         super().__init__(cfg, path, device, 'mmadm', show_progress)
         del self._checkpoint
@@ -128,6 +130,14 @@ class ADMInferencer(BaseInferencer):
     def is_conditional(self) -> bool:
         """Whether the model needs input images."""
         return self.pipeline is not None
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether the model is for inpainting."""
+        if not self.is_conditional:
+            return False
+        kind = dict(type='InferenceDataset', images=np.zeros((1, 1), np.uint8))
+        return DATASETS.build(dict(kind, pipeline=self.pipeline)).takes_masks
 
     def __call__(
         self,

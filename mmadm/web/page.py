@@ -16,7 +16,7 @@ from mmadm.visualization.visualizer import save
 
 from .drawings import Drawing
 from .examples import write_examples
-from .predictor import Predictor, Request, Result, Update, stream
+from .predictor import MAX_SAMPLES, Predictor, Request, Result, Update, stream
 
 #: Visitors that are served at a time, and drawings that the server holds.
 MAX_VISITORS = 16
@@ -51,7 +51,9 @@ def build_page(predictor: Predictor, folder: str, keep_minutes: int) -> gr.Block
         gr.Markdown(_TITLE)
         with gr.Row():
             with gr.Column():
-                name = gr.Dropdown(list(models), value=next(iter(models)), label='Model')
+                name = gr.Dropdown(
+                    list(models), value=next(iter(models)), label='Model'
+                )
                 about = gr.Markdown()
                 with gr.Column(visible=False) as image_column:
                     image = gr.Image(label='Image', sources=_SOURCES, height=300)
@@ -141,12 +143,18 @@ class _Model:
 
     def _about(self) -> str:
         if not self.takes_image:
-            return 'Input: none.'
-        if self.takes_masks:
-            return 'Input: an image, and the hole that you paint on it.'
-        if self.scale > 1:
-            return f'Input: a small image, which is enlarged {self.scale} times.'
-        return 'Input: an image.'
+            text = 'Input: none.'
+        elif self.takes_masks:
+            text = 'Input: an image, and the hole that you paint on it.'
+        elif self.scale > 1:
+            text = f'Input: a small image, which is enlarged {self.scale} times.'
+        else:
+            text = 'Input: an image.'
+        info = self.inferencer.info
+        terms = (
+            f' Terms of the training data: {info["terms"]}.' if 'terms' in info else ''
+        )
+        return text + terms
 
     def example(self, index: int) -> tuple:
         """Values of the image and of the drawing."""
@@ -159,7 +167,7 @@ def _settings() -> list:
     """Components for the fields of a :class:`Request` after the drawing."""
     with gr.Row():
         steps = gr.Slider(1, 50, value=5, step=1, label='Steps (NFE)')
-        samples = gr.Slider(1, 16, value=1, step=1, label='Samples')
+        samples = gr.Slider(1, MAX_SAMPLES, value=1, step=1, label='Samples')
     small = dict(min_width=100)
     with gr.Row():
         seed = gr.Number(0, precision=0, label='Seed', **small)
@@ -237,7 +245,9 @@ def _finished(result: Result, folder: Path) -> tuple:
     prediction, *others = result.predictions
     samples = result.samples or result.predictions
     images = dict(prediction=prediction, before=result.before)
-    images |= {f'sample_{i}': image for i, image in enumerate(samples) if len(samples) > 1}
+    images |= {
+        f'sample_{i}': image for i, image in enumerate(samples) if len(samples) > 1
+    }
     slider = std = None
     if result.std is not None:
         std = images['uncertainty'] = heat_map(result.std)

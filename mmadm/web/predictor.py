@@ -14,13 +14,17 @@ import numpy as np
 
 from .drawings import Drawing, draw_input, read_drawing
 
+#: Samples of one request.
+MAX_SAMPLES = 16
+
 _SECONDS = 0.2  # between two looks whether the visitor still waits
 
 
 class Request(NamedTuple):
-    """What a visitor sends; empty numbers and names are those of the config.
+    """What a visitor sends: of any type, checked where it is used.
 
-    Browsers may send any type: all values are checked where they are used.
+    Empty numbers and names are those of the config. ``drawing`` is for inpainting,
+    ``image``, a file, for all other models that need one.
     """
 
     model: str
@@ -72,21 +76,27 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
+        # The thread that has the lock, and those that wait for it.
+        self._queue: deque[threading.Event] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Number of threads that wait."""
+        return max(0, len(self._queue) - 1)
 
     def __enter__(self) -> None:
         turn = threading.Event()
         with self._lock:
-            self._waiting.append(turn)
-            if len(self._waiting) == 1:
+            self._queue.append(turn)
+            if len(self._queue) == 1:
                 turn.set()
         turn.wait()
 
     def __exit__(self, *_) -> None:
         with self._lock:
-            self._waiting.popleft()
-            if self._waiting:
-                self._waiting[0].set()
+            self._queue.popleft()
+            if self._queue:
+                self._queue[0].set()
 
 
 class Predictor:
@@ -103,7 +113,7 @@ class Predictor:
 
     def __init__(self, inferencers: Mapping, max_pixels: int) -> None:
         self.inferencers, self.max_pixels = inferencers, max_pixels
-        self._turns = Turns()
+        self.turns = Turns()
 
     def __call__(self, request: Request, folder: str | Path, **watch) -> Result:
         """Run a request.
@@ -118,6 +128,10 @@ class Predictor:
             SamplingStoppedError: ``should_stop`` returned True.
         """
         inferencer = self._inferencer(request.model)
+        mode = request.mode or None
+        shows_steps = mode or inferencer.model.sampling_mode.has_trajectory
+        if not shows_steps:
+            del watch['callback']
         inputs, image, hole = {}, None, None
         if inferencer.is_conditional:
             drawing = request.drawing
@@ -130,9 +144,9 @@ class Predictor:
             num_steps=_integer(request.num_steps),
             seed=_integer(request.seed),
             sampler=request.sampler or None,
-            num_samples=_integer(request.num_samples),
-            mode=request.mode or None,
-            trajectory=inferencer.model.sampling_mode.has_trajectory,
+            num_samples=_number_of_samples(request.num_samples),
+            mode=mode,
+            trajectory=bool(shows_steps),
             **watch,
         )
         predictions = results['predictions']
@@ -161,7 +175,7 @@ class Predictor:
 
     def _in_turn(self, forward: Callable) -> Callable:
         def wait_and_run(*args, **kwargs):
-            with self._turns:
+            with self.turns:
                 return forward(*args, **kwargs)
 
         return wait_and_run
@@ -171,6 +185,17 @@ def _integer(value: float | None) -> float | None:
     """5 for 5.0, which browsers may send; the inferencer checks all other values."""
     is_whole = isinstance(value, float) and value.is_integer()
     return int(value) if is_whole else value
+
+
+def _number_of_samples(value: float | None) -> float | None:
+    """Refuses numbers that would keep the server busy for hours."""
+    number = _integer(value)
+    if isinstance(number, int) and number > MAX_SAMPLES:
+        raise ValueError(
+            f'Too many samples: the page makes at most {MAX_SAMPLES} at a time, but '
+            f'got num_samples={number}. Give a smaller number.'
+        )
+    return number
 
 
 def stream(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
-_CSS = '''
+_CSS = """
 [role=alert] { border-left: 4px solid #dc2626; padding-left: 12px }
 progress {
     appearance: none; display: block; width: 100%; height: 8px; margin-bottom: 8px;
@@ -14,7 +14,7 @@ progress {
 progress::-webkit-progress-bar { background: var(--border-color-primary) }
 progress::-webkit-progress-value { background: var(--color-accent) }
 progress::-moz-progress-bar { background: var(--color-accent) }
-'''
+"""
 
 
 @dataclass(frozen=True)
