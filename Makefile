@@ -10,7 +10,7 @@ FAST := tests/test_diffusion tests/test_utils tests/test_registry.py tests/test_
     $(addprefix tests/test_models/test_, adm.py ema.py heads.py golden_heads.py \
     golden_losses.py losses.py sliding.py)
 
-.PHONY: install zoo test test-fast lint demo docs clean
+.PHONY: install zoo test test-fast test-web lint demo docs clean
 
 # Stamp files: an environment is updated only when its requirements change.
 $(VENV)/.runtime: setup.py requirements/mminstall.txt requirements/runtime.txt
@@ -30,6 +30,19 @@ test: $(VENV)/.tests
 
 test-fast: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 $(FAST)
+
+# The web page has an environment of its own, on top of the other one: gradio needs an
+# older Pillow.
+$(VENV)-web/.web: $(VENV)/.tests requirements/web.txt
+	$(PYTHON) -m venv $(VENV)-web
+	$(BIN)/python -c "import sysconfig; \
+	    print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+	    > "$$($(VENV)-web/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/mmadm.pth"
+	$(VENV)-web/bin/python -m pip install -r requirements/web.txt
+	touch $@
+
+test-web: $(VENV)-web/.web
+	$(VENV)-web/bin/python -m pytest tests/test_web
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .

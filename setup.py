@@ -53,7 +53,9 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mmadm', 'mmadm.*']),
     install_requires=requirements('mminstall') + requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('optional', 'tests', 'docs')},
+    extras_require={
+        name: requirements(name) for name in ('optional', 'web', 'tests', 'docs')
+    },
     entry_points=dict(console_scripts=['mmadm = mmadm.cli:main']),
     cmdclass={'build_py': BuildWithMim},
 )

@@ -63,6 +63,10 @@ ALLOWED = {
         },
         {'torch', 'mmengine', 'numpy', 'cv2', 'PIL', 'rich', 'safetensors'},
     ),
+    'web': (
+        {'diffusion.presets', 'utils', 'visualization', 'web'},
+        {'PIL', 'gradio', 'numpy', 'starlette'},
+    ),
     'checkpoints': (
         {'checkpoints', 'package', 'registry', 'utils', 'version'},
         {'torch', 'mmengine', 'numpy', 'safetensors'},
@@ -164,6 +168,7 @@ LOADED = {
         _BASE | {'apis', 'checkpoints', 'diffusion', 'engine', 'visualization'},
         {'PIL', 'cv2'},
     ),
+    'web': ({'version', 'web'}, set()),
 }
 LARGE = {
     *('PIL', 'cv2', 'matplotlib', 'mmcv', 'mmpretrain', 'numba', 'pandas', 'scipy'),

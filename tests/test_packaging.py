@@ -104,10 +104,10 @@ def declared(*files: str) -> set[str]:
 @pytest.mark.parametrize(
     ('folders', 'files'),
     [
-        (('mmadm', 'tools', 'configs'), ('mminstall', 'runtime', 'optional')),
-        (('demo',), ('mminstall', 'runtime', 'optional')),
+        (('mmadm', 'tools', 'configs'), ('mminstall', 'runtime', 'optional', 'web')),
+        (('demo',), ('mminstall', 'runtime')),
         (('benchmarks',), ('mminstall', 'runtime', 'optional', 'benchmarks')),
-        (('tests',), ('mminstall', 'runtime', 'optional', 'tests')),
+        (('tests',), ('mminstall', 'runtime', 'optional', 'web', 'tests')),
     ],
     ids=str,
 )

@@ -135,8 +135,7 @@ class _Model:
         # Columns are hidden, not what is in them: gradio would replace the component by
         # one that opens images.
         columns = [gr.Column(visible=x) for x in visible]
-        images = [path for path, _ in self.examples]
-        examples = gr.Gallery(images, selected_index=None)
+        examples = gr.Gallery(self.examples, selected_index=None)
         model = self.inferencer.model
         num_steps = model.test_cfg.get('num_steps', model.sampler.num_steps)
         return self._about(), *columns, examples, num_steps
@@ -158,9 +157,9 @@ class _Model:
 
     def example(self, index: int) -> tuple:
         """Values of the image and of the drawing."""
-        image, layers = self.examples[index]
-        drawing = dict(background=image, layers=layers, composite=image)
-        return (gr.skip(), drawing) if self.takes_masks else (image, gr.skip())
+        path = self.examples[index]
+        drawing = dict(background=path, layers=[], composite=path)
+        return (gr.skip(), drawing) if self.takes_masks else (path, gr.skip())
 
 
 def _settings() -> list:
@@ -215,13 +214,26 @@ def _streamed(predictor: Predictor) -> Callable[..., Iterator[tuple]]:
     """What Run does: a generator, which gradio closes when the visitor leaves."""
     skipped = [gr.skip()] * 6
 
-    def run(*values) -> Iterator[tuple]:
+    # The names of the arguments are those of the API.
+    def run(
+        model,
+        image=None,
+        drawing=None,
+        num_steps=None,
+        seed=None,
+        sampler=None,
+        num_samples=None,
+        mode=None,
+    ) -> Iterator[tuple]:
+        request = Request(
+            model, image, drawing, num_steps, seed, sampler, num_samples, mode
+        )
         no_archive = gr.DownloadButton(interactive=False)
         waiting = _status('Waiting for the first step.')
         yield None, None, [], None, None, no_archive, waiting
         with tempfile.TemporaryDirectory() as folder:
             try:
-                for update in stream(predictor, Request(*values), folder):
+                for update in stream(predictor, request, folder):
                     if isinstance(update, Result):
                         yield _finished(update, Path(folder, 'images'))
                     elif update is None:

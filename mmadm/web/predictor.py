@@ -14,6 +14,8 @@ import numpy as np
 
 from .drawings import Drawing, draw_input, read_drawing
 
+#: Name of the threads that sample.
+THREAD = 'mmadm-request'
 #: Samples of one request.
 MAX_SAMPLES = 16
 
@@ -224,7 +226,7 @@ def stream(
         progress=lambda done, total: put(done=done, total=total),
         should_stop=stop.is_set,
     )
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1, THREAD) as pool:
         future = pool.submit(predict, request, folder, **watch)
         future.add_done_callback(lambda _: updates.put(None))
         try:

@@ -313,18 +313,16 @@ def test_sampling_stops_when_the_visitor_leaves(predictor, inferencers, paint, f
 # Examples
 
 
-@pytest.mark.parametrize('name', ['map', 'painter', 'sr'])
-def test_every_example_fits_its_model(inferencers, folder, tmp_path, name):
-    inferencer = inferencers[name]
-    scale = inferencer.model.data_preprocessor.condition_scale
-    examples = write_examples(tmp_path / 'x', inferencer.takes_masks, scale)
-    assert len(examples) >= 3
+@pytest.mark.parametrize('name', ['map', 'sr'])
+def test_an_example_fits_its_model(inferencers, folder, tmp_path, name):
+    scale = inferencers[name].model.data_preprocessor.condition_scale
+    image, *others = write_examples(tmp_path / 'x', takes_masks=False, scale=scale)
     predictor = Predictor(inferencers, max_pixels=400 * 400)
-    for image, layers in examples[:1]:
-        drawing = dict(background=image, layers=layers)
-        result = predictor(Request(name, image, drawing, num_steps=1), folder)
-        assert result.predictions[0].size > 100 * 100
-    for image, layers in examples:
-        for layer in layers:
-            shape = np.asarray(Image.open(layer)).shape
-            assert shape == (*read_image(image, 'color').shape[:2], 4)
+    result = predictor(Request(name, image, num_steps=1), folder)
+    height, width = result.predictions[0].shape[:2]
+    assert height * width == pytest.approx(384 * 256, rel=0.05) and len(others) == 2
+
+
+def test_examples_for_inpainting_are_squares(tmp_path):
+    for path in write_examples(tmp_path, takes_masks=True, scale=1):
+        assert read_image(path, 'color').shape == (128, 128, 3)
