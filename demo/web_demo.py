@@ -5,7 +5,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from mmadm.web import Limits, serve
+from mmadm.web import Limits, check_gradio, serve
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,7 +58,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         limits = Limits(args.max_pixels, args.max_mb, args.keep_minutes)
-
+        check_gradio()
         from mmadm.apis import ADMInferencer, trained_models
 
         models = args.model or [[name] for name in trained_models()]

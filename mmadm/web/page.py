@@ -32,16 +32,18 @@ _MODES = [('automatic', ''), ('whole', 'whole'), ('in windows', 'slide')]
 _SOURCES = ('upload', 'clipboard')
 
 
-def build_page(predictor: Predictor, folder: str, keep_minutes: int) -> gr.Blocks:
+def build_page(
+    predictor: Predictor, folder: str | Path, keep_minutes: int
+) -> gr.Blocks:
     """The page: inputs on the left, results on the right.
 
     Args:
         predictor: runs the models.
-        folder: for the examples.
+        folder: for the examples; not that of gradio, who removes old files there.
         keep_minutes: when uploads and predictions are removed.
     """
     models = {
-        name: _Model(inferencer, Path(folder, 'examples', str(i)))
+        name: _Model(inferencer, Path(folder, str(i)))
         for i, (name, inferencer) in enumerate(predictor.inferencers.items())
     }
     age = 60 * keep_minutes
@@ -176,24 +178,26 @@ def _settings() -> list:
 
 
 def _results() -> list:
-    """Components for the results, in the order of :func:`_shown`."""
+    """Components for the results, in the order of :func:`_finished`."""
     # Labels and buttons would cover what is written in figures.
     image = partial(gr.Image, show_label=False, format='png', interactive=False)
     with gr.Tab('Prediction'):
         prediction = image(label='Prediction', buttons=['download', 'fullscreen'])
     with gr.Tab('Before / after'):
-        gr.Markdown('Left of the line the input, right of it the prediction.')
+        gr.Markdown('The input is left of the line, the prediction right of it.')
         slider = gr.ImageSlider(
             label='Before / after', show_label=False, format='png', interactive=False
         )
     with gr.Tab('Samples'):
-        gr.Markdown('Where there are several, a prediction is their mean.')
+        gr.Markdown('With several samples, the prediction is their mean.')
         samples = _gallery('Samples', columns=3)
     with gr.Tab('Uncertainty'):
-        gr.Markdown('Standard deviation of two or more samples, in grey levels.')
+        gr.Markdown('The standard deviation of two or more samples, in grey levels.')
         std = image(label='Uncertainty', buttons=[])
     with gr.Tab('Steps'):
-        gr.Markdown('Above the noisy images, below what is predicted from each.')
+        gr.Markdown(
+            'The noisy image of each step, and below it what is predicted from it.'
+        )
         trajectory = image(label='Steps', buttons=[])
     archive = gr.DownloadButton('Download all', interactive=False)
     return [prediction, slider, samples, std, trajectory, archive]
@@ -289,7 +293,7 @@ def _progress(update: Update) -> str:
 
 
 def _status(text: str, role: str = 'status') -> str:
-    """HTML that programs for blind visitors read out."""
+    """HTML that screen readers announce."""
     return f'<p role="{role}">{escape(text)}</p>'
 
 

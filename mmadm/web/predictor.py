@@ -130,7 +130,8 @@ class Predictor:
             SamplingStoppedError: ``should_stop`` returned True.
         """
         inferencer = self._inferencer(request.model)
-        mode = request.mode or None
+        sampler = _name('sampler', request.sampler)
+        mode = _name('mode', request.mode)
         shows_steps = mode or inferencer.model.sampling_mode.has_trajectory
         if not shows_steps:
             del watch['callback']
@@ -145,7 +146,7 @@ class Predictor:
             **inputs,
             num_steps=_integer(request.num_steps),
             seed=_integer(request.seed),
-            sampler=request.sampler or None,
+            sampler=sampler,
             num_samples=_number_of_samples(request.num_samples),
             mode=mode,
             trajectory=bool(shows_steps),
@@ -187,6 +188,16 @@ def _integer(value: float | None) -> float | None:
     """5 for 5.0, which browsers may send; the inferencer checks all other values."""
     is_whole = isinstance(value, float) and value.is_integer()
     return int(value) if is_whole else value
+
+
+def _name(key: str, value: str | None) -> str | None:
+    """A name, which the inferencer checks; None where it is empty."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError(
+            f'{key} must be a name, but got {key}={value!r}. Leave it out for that of '
+            'the model.'
+        )
+    return value or None
 
 
 def _number_of_samples(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 _CSS = """
 [role=alert] { border-left: 4px solid #dc2626; padding-left: 12px }
@@ -102,7 +103,7 @@ def check_gradio() -> None:
 
 def serve(
     inferencers: Mapping,
-    folder: str,
+    folder: str | Path,
     limits: Limits = Limits(),
     host: str = '127.0.0.1',
     port: int | None = 7860,
@@ -112,7 +113,7 @@ def serve(
 
     Args:
         inferencers: :class:`mmadm.apis.ADMInferencer` by the name that visitors see.
-        folder: for the files of visitors; the caller removes it.
+        folder: for examples and the files of visitors; the caller removes it.
         limits: what the page accepts and keeps.
         host: address; '0.0.0.0' for all visitors.
         port: port; None takes a free one.
@@ -135,9 +136,10 @@ def serve(
     from .page import MAX_VISITORS, build_page
     from .predictor import Predictor
 
-    os.environ['GRADIO_TEMP_DIR'] = folder
+    os.environ['GRADIO_TEMP_DIR'] = str(Path(folder, 'visitors'))
+    examples = Path(folder, 'examples')
     predictor = Predictor(inferencers, limits.max_pixels)
-    page = build_page(predictor, folder, limits.keep_minutes)
+    page = build_page(predictor, examples, limits.keep_minutes)
     page.queue(max_size=MAX_VISITORS).launch(
         server_name=host,
         server_port=port,
@@ -146,7 +148,7 @@ def serve(
         app_kwargs=dict(
             middleware=[Middleware(BodyLimit, max_bytes=limits.max_bytes + 10**5)]
         ),
-        allowed_paths=[folder],
+        allowed_paths=[str(examples)],
         css=_CSS,
         footer_links=['api', 'settings'],
         show_error=True,

@@ -150,6 +150,8 @@ def test_a_wrong_request_is_refused_with_the_reason(
         (dict(seed='a'), "seed='a'"),
         (dict(sampler='ddim'), 'Unknown sampler'),
         (dict(mode='half'), "mode='half'"),
+        (dict(mode=['slide']), r"mode=\['slide'\]"),
+        (dict(sampler={}), 'sampler={}'),
         (dict(num_samples=0), 'num_samples=0'),
         (dict(num_samples=17.0), 'at most 16 at a time, but got num_samples=17'),
         (dict(num_samples=float('inf')), 'num_samples=inf'),
