@@ -21,7 +21,7 @@ CHROMIUM = next(
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason='no browser: install chromium (Debian: apt-get install)'
 )
-SECONDS = 120
+SECONDS = 240
 
 
 @pytest.fixture(scope='module')
@@ -68,7 +68,7 @@ def page(browser, address, width):
     errors = []
     page = browser.new_page(viewport=dict(width=width, height=900))
     page.set_default_timeout(SECONDS * 1000)
-    page.on('pageerror', errors.append)
+    page.on('pageerror', lambda error: errors.append(error))
     page.goto(address)
     page.get_by_label('Thumbnail 1 of 3').wait_for()
     yield page

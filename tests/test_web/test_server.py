@@ -164,12 +164,12 @@ def test_a_second_visitor_is_served_between_two_steps_of_the_first(
 ):
     from gradio_client import Client, handle_file
 
-    steps, served = [], threading.Event()
+    steps, waited, served = [], [], threading.Event()
 
     def pause(*_) -> None:
         steps.append(1)
         if len(steps) == 2:
-            served.wait(60)
+            waited.append(served.wait(240))
 
     hook = inferencers['painter'].model.head.register_forward_hook(pause)
     drawing = upload(draw_photo(0, 16, 24), STROKE)
@@ -181,6 +181,7 @@ def test_a_second_visitor_is_served_between_two_steps_of_the_first(
     assert not job.done() and len(steps) == 2
     served.set()
     assert Image.open(pred).size == Image.open(job.result()[0]).size == (24, 16)
+    assert waited == [True]
     hook.remove()
 
 
