@@ -169,7 +169,7 @@ def test_a_painted_hole_is_filled(page):
 
 
 @pytest.mark.parametrize('width', [1280], indirect=True)
-def test_what_is_wrong_is_said_on_the_page(page, tmp_path):
+def test_an_error_is_shown_on_the_page(page, tmp_path):
     run(page)
     assert 'There is no image: the editor is empty. Drop an image' in message(page)
     Image.fromarray(draw_photo(0, 401, 400)).save(tmp_path / 'large.png')
