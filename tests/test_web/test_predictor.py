@@ -205,28 +205,32 @@ def test_a_lock_is_given_in_the_order_of_the_requests():
 def test_a_visitor_waits_for_one_step_of_another(
     predictor, inferencers, paint, tmp_path, monkeypatch
 ):
-    order, head = [], inferencers['painter'].model.head
-    forward = head.forward
+    order, model = [], inferencers['painter'].model
 
-    def evaluate(*args):
-        order.append(threading.current_thread().name)
-        if len(order) == 2:
-            others.start()
-            assert until(lambda: predictor.turns.waiting == 1)
-        return forward(*args)
+    def recorded(forward):
+        def evaluate(*args):
+            order.append(threading.current_thread().name)
+            if len(order) == 3:
+                second.start()
+                assert until(lambda: predictor.turns.waiting == 1)
+            return forward(*args)
 
-    monkeypatch.setattr(head, 'forward', evaluate)
+        return evaluate
+
+    for network in (model.condition_encoder, model.head):
+        monkeypatch.setattr(network, 'forward', recorded(network.forward))
     threads = []
     for name in ('first', 'second'):
         (tmp_path / name).mkdir()
         arguments = (paint(num_steps=4), tmp_path / name)
         threads.append(threading.Thread(target=predictor, args=arguments, name=name))
-    first, others = threads
+    first, second = threads
     first.start()
     first.join()
-    others.join()
-    assert order[:3] == ['first', 'first', 'second']
-    assert sorted(order) == ['first'] * 4 + ['second'] * 4
+    second.join()
+    assert order[:4] == ['first'] * 3 + ['second']
+    # Each encodes its condition once.
+    assert sorted(order) == ['first'] * 5 + ['second'] * 5
 
 
 def test_visitors_do_not_change_the_options_of_each_other(predictor, paint, tmp_path):
