@@ -1,7 +1,7 @@
 """The functions behind the command-line tools, and the inferencer."""
 
 from .distributed import use_ddp
-from .inferencer import ADMInferencer, SamplingStoppedError
+from .inferencer import ADMInferencer
 from .launch import (
     load_config,
     load_model,
@@ -16,6 +16,7 @@ from .launch import (
     use_trust,
     use_tta,
 )
+from .sampling import SamplingStoppedError
 from .step_sweep import (
     check_steps,
     load_into,

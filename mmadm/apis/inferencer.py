@@ -1,11 +1,8 @@
 """Inference without a data set: images in, images out."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +11,12 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.logging import print_log
 from rich.progress import Progress
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mmadm.checkpoints import put_weights, safe_loaders
-from mmadm.diffusion.presets import sampler_preset
-from mmadm.registry import DATASETS, MODELS, SAMPLERS
+from mmadm.registry import DATASETS, MODELS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import check_device, enlarge
 from mmadm.utils.images import read_size
@@ -31,7 +26,7 @@ from mmadm.visualization.images import captioned_row
 
 from .calibration import Calibration, load_calibration
 from .launch import load_model
-from .memory import bytes_per_pixel, free_memory
+from .memory import MemoryEstimate
 from .results import (
     OUTPUT_TYPES,
     OutputFolder,
@@ -40,13 +35,11 @@ from .results import (
     result_keys,
     to_pil,
 )
-from .step_sweep import check_steps
+from .sampling import check_integer, set_mode, watch, with_options
 from .trajectory import predict_watched, sample_trajectory
 
 #: Default of ``max_pixels``.
 MAX_PIXELS = 4096 * 4096
-#: Side of the windows of large images, in pixels of the prediction.
-WINDOW = 512
 #: Arguments that decide a prediction, besides the input.
 SAMPLING_ARGUMENTS = ('num_steps', 'seed', 'sampler', 'num_samples', 'mode', 'window')
 _DTYPES = {
@@ -55,18 +48,9 @@ _DTYPES = {
     torch.float32: None,
     torch.bfloat16: torch.bfloat16,
 }
-# Smaller images fit into the memory of any device.
-_SURELY_FITS = 512 * 512
-# Part of the free memory that sampling may take.
-_USABLE = 0.8
-
 #: (step, t, x_t, x0), called after each step: the noisy image and the image estimate,
 #: arrays in the form of the predictions.
 StepCallback = Callable[[int, float, np.ndarray, np.ndarray], None]
-
-
-class SamplingStoppedError(RuntimeError):
-    """Raised between two sampling steps, because the caller wants no result."""
 
 
 class ADMInferencer(BaseInferencer):
@@ -114,8 +98,6 @@ class ADMInferencer(BaseInferencer):
                 'range of float16 is too small for some models.'
             )
         self._autocast = _DTYPES[dtype]
-        # Measured when the first large image comes.
-        self._bytes_per_pixel: float | None = None
         source = load_model(model, weights)
         cfg = source.config
         _check_config(cfg)
@@ -235,7 +217,7 @@ class ADMInferencer(BaseInferencer):
         before, during, show = self._split(kwargs)
         _check_output(output_type, out_dir, return_datasamples)
         if before.get('num_samples') is not None:
-            _check_integer('num_samples', before['num_samples'], 1)
+            check_integer('num_samples', before['num_samples'], 1)
         if self.is_conditional:
             during['num_samples'] = before.pop('num_samples', None)
         if calibration is not None:
@@ -383,7 +365,7 @@ class ADMInferencer(BaseInferencer):
         max_pixels: int = MAX_PIXELS,
     ) -> DataLoader:
         """Build the batches for the model; see :meth:`stream`."""
-        _check_integer('batch_size', batch_size, 1)
+        check_integer('batch_size', batch_size, 1)
         if self.is_conditional:
             dataset = self._image_dataset(inputs, masks, max_pixels)
         else:
@@ -398,7 +380,7 @@ class ADMInferencer(BaseInferencer):
                 'out and give num_samples.'
             )
         number = 1 if num_samples is None else num_samples
-        _check_integer('num_samples', number, 1)
+        check_integer('num_samples', number, 1)
         return DATASETS.build(
             {**self.cfg.test_dataloader.dataset, 'num_samples': number}
         )
@@ -438,152 +420,36 @@ class ADMInferencer(BaseInferencer):
         num_samples: int | None = None,
     ) -> list[DiffusionSample]:
         """Sample a batch; see :meth:`stream`."""
-        model = self.model
+        model = with_options(
+            self.model,
+            self.cfg.model,
+            sampler,
+            num_steps=num_steps,
+            seed=seed,
+            num_samples=num_samples,
+        )
         data = model.data_preprocessor(inputs)
         samples, condition = data['data_samples'], data['inputs']['condition']
-        options = dict(num_steps=num_steps, seed=seed, num_samples=num_samples)
-        with self._options(sampler, **options), self._autocasting():
-            self._choose_mode(samples, condition, mode, window)
-            is_watched = trajectory or callback is not None
-            groups = [[sample] for sample in samples] if is_watched else [samples]
-            total = sum(map(model.num_evaluations, groups))
-            with self._watching(total, progress, should_stop):
-                if not is_watched:
-                    return model.predict(condition, samples)
-                for i, sample in enumerate(samples):
-                    own = condition[i : i + 1]
-                    self._sample_watched(own, sample, trajectory, callback)
+        set_mode(model, samples, condition, mode, window, self._memory)
+        is_watched = trajectory or callback is not None
+        groups = [[sample] for sample in samples] if is_watched else [samples]
+        watch(model, sum(map(model.num_evaluations, groups)), progress, should_stop)
+        with self._autocasting():
+            if not is_watched:
+                return model.predict(condition, samples)
+            for i, sample in enumerate(samples):
+                own = condition[i : i + 1]
+                _sample_watched(model, own, sample, trajectory, callback)
         return samples
 
-    def _sample_watched(
-        self,
-        condition: list[Tensor],
-        sample: DiffusionSample,
-        trajectory: bool,
-        callback: StepCallback | None,
-    ) -> None:
-        """Sample one image with a callback, or a figure of its trajectory, or both."""
-
-        def step(i: int, t: float, *images: Tensor) -> None:
-            if callback is not None:
-                callback(i, t, *(_to_array(sample, image) for image in images))
-
-        if trajectory:
-            sample.trajectory = sample_trajectory(self.model, condition, sample, step)
-        else:
-            predict_watched(self.model, condition, sample, step)
-
-    @contextmanager
-    def _options(self, sampler: str | None, **options: int | None) -> Iterator[None]:
-        """Change the options of sampling for the duration of a block."""
-        model = self.model
-        usual = model.test_cfg, model.sampler, model.sampling_mode
-        options = {key: x for key, x in options.items() if x is not None}
-        check_steps([options.get('num_steps', 1)])
-        _check_integer('seed', options.get('seed', 0))
-        _check_integer('num_samples', options.get('num_samples', 1), 1)
-        try:
-            model.test_cfg = {**model.test_cfg, **options}
-            if sampler is not None:
-                preset, _ = sampler_preset(sampler, self.cfg.model.get('sampler'))
-                model.sampler = SAMPLERS.build(preset)
-            yield
-        finally:
-            model.test_cfg, model.sampler, model.sampling_mode = usual
+    @cached_property
+    def _memory(self) -> MemoryEstimate:
+        return MemoryEstimate(self.model)
 
     def _autocasting(self) -> torch.autocast:
         device = self.model.data_preprocessor.device.type
         enabled = self._autocast is not None
         return torch.autocast(device, self._autocast, enabled=enabled)
-
-    def _choose_mode(
-        self,
-        samples: Sequence[DiffusionSample],
-        condition: Sequence[Tensor],
-        mode: str | None,
-        window: int | None,
-    ) -> None:
-        """Set the sampling mode: the given one, or one that fits into the memory."""
-        if mode is None and window is None:
-            if self.model.test_cfg.get('mode', 'whole') != 'whole':
-                return
-            if self._fits(samples, condition):
-                return
-        cell = self.model.data_preprocessor.cell
-        test_cfg = dict(self.model.test_cfg, mode=mode or 'slide')
-        if test_cfg['mode'] == 'whole':
-            if window is not None:
-                raise ValueError(
-                    f"mode='whole' has no windows, but window={window}. Leave the "
-                    "window out, or use mode='slide'."
-                )
-            for key in ('crop', 'stride', 'blend', 'batch'):
-                test_cfg.pop(key, None)
-        elif window is not None or 'crop' not in test_cfg:
-            window = WINDOW if window is None else window
-            _check_integer('window', window, 4)
-            window = -(-window // cell) * cell
-            stride = max(window * 3 // 4 // cell, 1) * cell
-            test_cfg.update(crop=window, stride=stride)
-        self.model.sampling_mode = self.model.make_mode(test_cfg)
-
-    def _fits(
-        self, samples: Sequence[DiffusionSample], condition: Sequence[Tensor]
-    ) -> bool:
-        """Whether the images can be sampled whole; logs where they cannot."""
-        sizes = defaultdict(int)
-        for sample in samples:
-            height, width = sample.target_shape
-            sizes[height, width] += height * width
-        size = max(sizes, key=sizes.get)
-        if sizes[size] <= _SURELY_FITS:
-            return True
-        if self._bytes_per_pixel is None:
-            example = condition[0] if condition else None
-            self._bytes_per_pixel = bytes_per_pixel(self.model, example)
-        device = self.model.data_preprocessor.device
-        needed, free = self._bytes_per_pixel * sizes[size], free_memory(device)
-        if needed <= _USABLE * free:
-            return True
-        print_log(
-            f'Images of {size[0]} x {size[1]} pixels need about {needed / 1e9:.1f} GB '
-            f'to be sampled at once, and {free / 1e9:.1f} GB are free on {device}: '
-            f"they are sampled in windows of {WINDOW} pixels, as with mode='slide'. "
-            "Give mode='whole' or mode='slide' to choose.",
-            'current',
-            logging.WARNING,
-        )
-        return False
-
-    @contextmanager
-    def _watching(
-        self,
-        total: int,
-        progress: Callable[[int, int], None],
-        should_stop: Callable[[], bool],
-    ) -> Iterator[None]:
-        """Call the functions around each network evaluation of a block."""
-        done = 0
-
-        def before(*_: Any) -> None:
-            if should_stop():
-                raise SamplingStoppedError('Sampling was stopped by its caller.')
-
-        def after(*_: Any) -> None:
-            nonlocal done
-            done += 1
-            progress(done, total)
-
-        head = self.model.head
-        hooks = (
-            head.register_forward_pre_hook(before),
-            head.register_forward_hook(after),
-        )
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def visualize(
         self,
@@ -641,6 +507,25 @@ class ADMInferencer(BaseInferencer):
         return DiffusionVisualizer()
 
 
+def _sample_watched(
+    model,
+    condition: list[Tensor],
+    sample: DiffusionSample,
+    trajectory: bool,
+    callback: StepCallback | None,
+) -> None:
+    """Sample one image with a callback, or a figure of its trajectory, or both."""
+
+    def step(i: int, t: float, *images: Tensor) -> None:
+        if callback is not None:
+            callback(i, t, *(_to_array(sample, image) for image in images))
+
+    if trajectory:
+        sample.trajectory = sample_trajectory(model, condition, sample, step)
+    else:
+        predict_watched(model, condition, sample, step)
+
+
 def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
     """Refuse an image that is too large."""
     height, width = size
@@ -671,14 +556,6 @@ def _check_output(
             'Samples hold tensors, but return_datasamples=True came with output_type='
             f'{output_type!r}. Give one of the two.'
         )
-
-
-def _check_integer(name: str, value: Any, minimum: int | None = None) -> None:
-    """Refuse what is not an integer, or is less than the minimum."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_integer or (minimum is not None and value < minimum):
-        kind = 'an integer' if minimum is None else f'an integer of at least {minimum}'
-        raise ValueError(f'{name} must be {kind}, but got {name}={value!r}. Give one.')
 
 
 def _name(sample: DiffusionSample) -> str:

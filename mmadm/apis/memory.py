@@ -1,5 +1,8 @@
 """How much memory sampling needs, and how much a device has."""
 
+from collections import Counter
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from weakref import finalize
 
@@ -12,6 +15,10 @@ from mmadm.structures import DiffusionSample
 
 # Side of the image that is sampled to measure, in pixels.
 _SIDE = 128
+# Smaller images fit into the memory of any device.
+_SURELY_FITS = 512 * 512
+# Part of the free memory that sampling may take.
+_USABLE = 0.8
 # Limit and use of a container's memory, as cgroup v2 and v1 name them.
 _CGROUPS = (
     ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.current'),
@@ -51,6 +58,46 @@ class PeakMemory(TorchDispatchMode):
         self.live -= size
 
 
+class MemoryEstimate:
+    """The memory that sampling with a model needs; measured once, when it matters.
+
+    Args:
+        model: an :class:`mmadm.models.ADM`.
+    """
+
+    def __init__(self, model) -> None:
+        self.model = model
+        self._per_pixel: float | None = None
+
+    def shortage(
+        self, samples: Sequence[DiffusionSample], condition: Sequence[Tensor]
+    ) -> str | None:
+        """A message where a batch needs more memory than is free, else None.
+
+        Args:
+            samples: have ``target_shape``; those of one size are sampled together.
+            condition: of the samples.
+        """
+        pixels = Counter()
+        for sample in samples:
+            height, width = sample.target_shape
+            pixels[height, width] += height * width
+        ((height, width), number) = pixels.most_common(1)[0]
+        if number <= _SURELY_FITS:
+            return None
+        if self._per_pixel is None:
+            example = condition[0] if condition else None
+            self._per_pixel = bytes_per_pixel(self.model, example)
+        device = self.model.data_preprocessor.device
+        needed, free = self._per_pixel * number, free_memory(device)
+        if needed <= _USABLE * free:
+            return None
+        return (
+            f'Images of {height} x {width} pixels need about {needed / 1e9:.1f} GB to '
+            f'be sampled at once, and {free / 1e9:.1f} GB are free on {device}.'
+        )
+
+
 @torch.no_grad()
 def bytes_per_pixel(model, condition: Tensor | None) -> float:
     """Memory that sampling needs for one pixel of the prediction.
@@ -61,18 +108,17 @@ def bytes_per_pixel(model, condition: Tensor | None) -> float:
         model: an :class:`mmadm.models.ADM`.
         condition: any condition (C, H, W) of the model; its channels count.
     """
-    preprocessor, usual = model.data_preprocessor, model.test_cfg
+    # The copy shares the weights.
+    model = copy(model)
+    model.test_cfg = dict(model.test_cfg, num_steps=2)
+    preprocessor = model.data_preprocessor
     side, _ = preprocessor.padded((_SIDE, _SIDE))
     if condition is not None:
         small = side // preprocessor.condition_scale
         condition = condition.new_zeros(1, len(condition), small, small)
     sample = DiffusionSample(metainfo=dict(sample_idx=0))
-    try:
-        model.test_cfg = dict(usual, num_steps=2)
-        with PeakMemory() as memory:
-            model.sample((side, side), [sample], condition)
-    finally:
-        model.test_cfg = usual
+    with PeakMemory() as memory:
+        model.sample((side, side), [sample], condition)
     return memory.peak / side**2
 
 

@@ -1,6 +1,8 @@
 """Predictions of the inferencer equal those of the test, for each task."""
 
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -160,6 +162,29 @@ def test_options_apply_to_one_call_only(toy):
     assert np.array_equal(toy(image)['predictions'][0], plain)
 
 
+def test_calls_in_two_threads_have_their_own_options(toy):
+    """Each waits for the other at every step, as two visitors of a web page."""
+    image, turn = draw_photo(0, 8, 8), threading.Barrier(2, timeout=60)
+    options = [
+        dict(num_steps=4, seed=1),
+        dict(num_steps=4, seed=2, sampler='deterministic', mode='slide', window=64),
+    ]
+    alone = [toy(image, **option)['predictions'][0] for option in options]
+    stopped = [[], []]
+
+    def run(i: int) -> np.ndarray:
+        def wait(*_) -> None:
+            turn.wait()
+            stopped[i].append(1)
+
+        return toy(image, **options[i], progress=wait)['predictions'][0]
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(run, range(2)))
+    assert stopped == [[1] * 4] * 2
+    assert np.array_equal(together, alone)
+
+
 def test_a_trajectory_ends_with_the_prediction(toy):
     images = [draw_photo(i, 8, 8) for i in range(2)]
     drawn = toy(images, num_steps=3, trajectory=True, batch_size=2)
@@ -236,13 +261,13 @@ def test_windows_are_chosen_where_the_memory_does_not_suffice(toy, monkeypatch, 
     hook = toy.model.head.register_forward_pre_hook(
         lambda _, inputs: sizes.append(inputs[0].shape[-1])
     )
-    monkeypatch.setattr('mmadm.apis.inferencer._SURELY_FITS', 150 * 150)
-    monkeypatch.setattr('mmadm.apis.inferencer.WINDOW', 64)
+    monkeypatch.setattr('mmadm.apis.memory._SURELY_FITS', 150 * 150)
+    monkeypatch.setattr('mmadm.apis.sampling.WINDOW', 64)
     needed = memory.bytes_per_pixel(toy.model, torch.zeros(3, 8, 8)) * 160**2
     side = {}
     for free, mode in ((2, None), (1, None), (1, 'whole'), (2, 'slide')):
         monkeypatch.setattr(
-            'mmadm.apis.inferencer.free_memory', lambda _, free=free: free * needed
+            'mmadm.apis.memory.free_memory', lambda _, free=free: free * needed
         )
         sizes.clear()
         toy(image, num_steps=1, mode=mode)
