@@ -49,7 +49,7 @@ def _inline_formula(writer, node) -> None:
 
 
 def _formula(writer, node) -> None:
-    writer.body.append(f'<div>{convert(node.astext(), display="block")}</div>')
+    writer.body.append(f'<div style="padding: 0.3em 0">{convert(node.astext(), display="block")}</div>')
     raise SkipNode
 
 
