@@ -49,7 +49,9 @@ def _inline_formula(writer, node) -> None:
 
 
 def _formula(writer, node) -> None:
-    writer.body.append(f'<div style="padding: 0.3em 0">{convert(node.astext(), display="block")}</div>')
+    formula = convert(node.astext(), display='block')
+    # Without a margin, the theme's frame would get a scroll bar.
+    writer.body.append(f'<div style="padding: 0.3em 0">{formula}</div>')
     raise SkipNode
 
 
