@@ -119,7 +119,8 @@ class PowerEMA(TrainableEMA):
         super().__init__(model)
         self.power = power_of(sigma_rel)
 
-    def _momentum_at(self, steps: int) -> float:
+    def momentum_at(self, steps: int) -> float:
+        """m of the update after ``steps`` updates."""
         return 1 - (1 - 1 / (steps + 1)) ** (self.power + 1)
 
 

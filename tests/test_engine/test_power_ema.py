@@ -1,7 +1,6 @@
 """Averages of any length are reconstructed after training (post-hoc EMA)."""
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from mmadm.models import PowerEMA
 from mmadm.utils.power_average import combine, power_of
 from tests.conftest import ROOT
 
-ITERATIONS = 600
+ITERATIONS = 300
 
 
 class Regression(BaseModel):
@@ -52,9 +51,9 @@ def train(folder: Path, iterations: int, **kwargs) -> None:
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.02)),
         default_hooks=dict(
             power_ema=dict(
-                type='PowerEMAHook', lengths=(0.05, 0.075, 0.1), interval=60
+                type='PowerEMAHook', lengths=(0.05, 0.075, 0.1), interval=30
             ),
-            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=60),
+            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=30),
             logger=None,
         ),
         default_scope='mmadm',
@@ -131,9 +130,9 @@ def test_reconstruction_differs_by_less_than_a_percent_of_the_change(
 def test_resumed_run_has_the_averages_of_an_uninterrupted_one(
     run: Path, tmp_path: Path
 ) -> None:
-    train(tmp_path, 90, load_from=str(run / 'iter_60.pth'), resume=True)
-    train(tmp_path / 'whole', 90)
-    name = Path('power_ema', 'iter_90_0.05.pth')
+    train(tmp_path, 45, load_from=str(run / 'iter_30.pth'), resume=True)
+    train(tmp_path / 'whole', 45)
+    name = Path('power_ema', 'iter_45_0.05.pth')
     resumed, whole = (
         read_weights(tmp_path / name),
         read_weights(tmp_path / 'whole' / name),
@@ -142,11 +141,11 @@ def test_resumed_run_has_the_averages_of_an_uninterrupted_one(
         torch.testing.assert_close(resumed[key], whole[key])
 
 
-def test_tool_writes_weights(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / 'average.pth'
-    command = [sys.executable, ROOT / 'tools/misc/posthoc_ema.py', run / 'power_ema']
-    command += [out, '--sigma-rel', '0.08', '--iteration', '300']
-    subprocess.run(command, check=True)
+def test_tool_writes_weights(run: Path, tmp_path: Path, monkeypatch) -> None:
+    tool, out = ROOT / 'tools' / 'misc' / 'posthoc_ema.py', tmp_path / 'average.pth'
+    options = [run / 'power_ema', out, '--sigma-rel', '0.08', '--iteration', '150']
+    monkeypatch.setattr('sys.argv', [*map(str, [tool, *options])])
+    runpy.run_path(str(tool), run_name='__main__')
     model = Regression()
     model.load_state_dict(read_weights(out))
 
