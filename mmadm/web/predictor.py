@@ -134,7 +134,7 @@ class Predictor:
         mode = _name('mode', request.mode)
         shows_steps = mode or inferencer.model.sampling_mode.has_trajectory
         if not shows_steps:
-            del watch['callback']
+            watch.pop('callback', None)
         inputs, image, hole = {}, None, None
         if inferencer.is_conditional:
             drawing = request.drawing
