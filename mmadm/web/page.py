@@ -169,7 +169,7 @@ def _settings() -> list:
     with gr.Row():
         steps = gr.Slider(1, 50, value=5, step=1, label='Steps (NFE)')
         samples = gr.Slider(1, MAX_SAMPLES, value=1, step=1, label='Samples')
-    small = dict(min_width=100)
+    small = dict(min_width=140)
     with gr.Row():
         seed = gr.Number(0, precision=0, label='Seed', **small)
         sampler = gr.Dropdown(_SAMPLERS, value='', label='Sampler', **small)
