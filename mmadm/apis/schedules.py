@@ -12,6 +12,15 @@ from mmadm.visualization.curves import Panel
 
 # Points of a curve over the iterations.
 _POINTS = 500
+# What MMEngine's hook does not hand over to the average.
+_HOOK_KEYS = {
+    'type',
+    'ema_type',
+    'strict_load',
+    'begin_iter',
+    'begin_epoch',
+    'priority',
+}
 
 
 def learning_rates(cfg: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +58,7 @@ def average_lengths(cfg: Config) -> tuple[np.ndarray, np.ndarray] | None:
     hook = cfg.get('default_hooks', {}).get('ema')
     if not hook:
         return None
-    options = {k: hook[k] for k in ('momentum', 'ramp', 'interval') if k in hook}
+    options = {k: v for k, v in hook.items() if k not in _HOOK_KEYS}
     average = MODELS.build(dict(type=hook.ema_type, model=nn.Linear(1, 1), **options))
     last = cfg.train_cfg.max_iters - 1
     iterations = np.unique(np.linspace(0, last, _POINTS).astype(int))
