@@ -6,6 +6,8 @@ data loader are other processes: for them, too, passing time counts.
 """
 
 import argparse
+import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -72,7 +74,15 @@ def take_turns(
 
 
 def print_table(timings: dict[str, Timing], against: str) -> None:
-    """One line per variant, with its speed as a multiple of ``against``'s."""
+    """One line per variant, with its speed as a multiple of ``against``'s.
+
+    ``python -m benchmarks`` also gets the numbers, as a line of JSON.
+    """
+    path = os.environ.get('MMADM_BENCHMARK_TABLES')
+    if path:
+        rows = {name: timing._asdict() for name, timing in timings.items()}
+        with open(path, 'a') as file:
+            file.write(json.dumps(dict(against=against, timings=rows)) + '\n')
     width = max(map(len, timings))
     print(f'{"":{width}}  median ms  (quartiles)           faster by')
     for name, (median, low, high) in timings.items():

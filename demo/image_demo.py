@@ -20,8 +20,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         type=expanduser,
         default='adm_sr_small',
-        help='name of a shipped model, published file, or config file (default: '
-        '%(default)s)',
+        help='name of a shipped model, published or exported file, or config file '
+        '(default: %(default)s)',
     )
     parser.add_argument(
         '--weights', type=expanduser, help='checkpoint file, for a config'
@@ -66,6 +66,11 @@ def parse_args() -> argparse.Namespace:
         help='bfloat16 is faster on GPUs (default: %(default)s)',
     )
     parser.add_argument(
+        '--backend',
+        choices=['torch', 'onnxruntime', 'openvino'],
+        help='runtime of an exported model (default: the first one that fits)',
+    )
+    parser.add_argument(
         '--mode',
         choices=['whole', 'slide'],
         help='sample images at once, or in overlapping windows, which needs less '
@@ -95,7 +100,11 @@ def main() -> None:
         from mmadm.apis import ADMInferencer
 
         inferencer = ADMInferencer(
-            args.model, args.weights, args.device, dtype=args.dtype
+            args.model,
+            args.weights,
+            args.device,
+            dtype=args.dtype,
+            backend=args.backend,
         )
         if inferencer.is_conditional:
             request = dict(

@@ -58,10 +58,26 @@ ALLOWED = {
     ),
     'apis': (
         {
-            *('apis', 'checkpoints', 'engine', 'registry', 'structures', 'utils'),
-            *('diffusion.grids', 'diffusion.presets', 'version', 'visualization'),
+            *('apis', 'checkpoints', 'deployment', 'engine', 'registry'),
+            *('structures', 'utils'),
+            *('diffusion.fitted', 'diffusion.grids', 'diffusion.presets'),
+            *('version', 'visualization'),
         },
-        {'torch', 'mmengine', 'numpy', 'cv2', 'PIL', 'rich', 'safetensors'},
+        {
+            'torch',
+            'mmengine',
+            'numpy',
+            'cv2',
+            'PIL',
+            'rich',
+            'safetensors',
+            'onnx',
+            'onnxruntime',
+        },
+    ),
+    'deployment': (
+        {'checkpoints', 'deployment', 'registry', 'utils', 'version'},
+        {'torch', 'mmengine', 'onnx', 'onnxruntime', 'onnxscript'},
     ),
     'web': (
         {'diffusion.presets', 'utils', 'visualization', 'web'},
@@ -165,12 +181,14 @@ LOADED = {
     'checkpoints': (_BASE | {'checkpoints'}, {'PIL'}),
     'engine': (_BASE | {'checkpoints', 'engine', 'visualization'}, {'PIL', 'cv2'}),
     'apis': (
-        _BASE | {'apis', 'checkpoints', 'diffusion', 'engine', 'visualization'},
+        _BASE
+        | {'apis', 'checkpoints', 'deployment', 'diffusion', 'engine', 'visualization'},
         {'PIL', 'cv2'},
     ),
     'web': ({'version', 'web'}, set()),
     'package': ({'package', 'version'}, set()),
     'cli': ({'cli', 'package', 'version'}, set()),
+    'deployment': (_BASE | {'checkpoints', 'deployment'}, {'PIL'}),
 }
 LARGE = {
     *('PIL', 'cv2', 'matplotlib', 'mmcv', 'mmpretrain', 'numba', 'pandas', 'scipy'),

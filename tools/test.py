@@ -34,6 +34,9 @@ def parse_args() -> argparse.Namespace:
         help='numbers of sampling steps (one network evaluation each), tested in turn',
     )
     parser.add_argument(
+        '--fitted-sampler', help='.json file of tools/analysis_tools/fit_sampler.py'
+    )
+    parser.add_argument(
         '--sampler',
         choices=list(SAMPLER_PRESETS),
         help='replace the sampler of the config: Algorithm 2, its deterministic form, '
@@ -89,6 +92,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         use_sampler,
         use_tta,
     )
+    from mmadm.apis.fitting import use_fitted_sampler
     from mmadm.engine import ShowDirHook
 
     prepare_run(cfg, args.model, args.work_dir, args.seed, args.launcher)
@@ -96,6 +100,8 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         use_amp_in_test(cfg)
     if args.sampler:
         use_sampler(cfg, args.sampler)
+    if args.fitted_sampler:
+        use_fitted_sampler(cfg, args.fitted_sampler)
     if args.tta:
         use_tta(cfg)
     if args.show_dir or args.show:

@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from rich.progress import Progress
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mmadm.checkpoints import put_weights, safe_loaders
+from mmadm.checkpoints.reading import file_sha256
+from mmadm.deployment import Runtime, is_graph_file, open_graph
 from mmadm.registry import DATASETS, MODELS
 from mmadm.structures import DiffusionSample
 from mmadm.utils import check_device, enlarge
@@ -62,15 +65,20 @@ class ADMInferencer(BaseInferencer):
 
     Args:
         model: name of a shipped model, such as ``'adm_sr_small'``; a file that
-            ``tools/misc/publish_model.py`` wrote; a config file; or a config.
+            ``tools/misc/publish_model.py`` or ``tools/deployment/export.py`` wrote; a
+            config file; or a config.
         weights: a checkpoint, for a config, or to replace the weights of the model.
         device: 'cpu', 'cuda:1', ...; None uses a GPU if there is one.
         show_progress: show progress bars: of the images, and of the steps.
         dtype: 'bfloat16' computes in bfloat16 where this is safe (autocast), which is
-            faster on GPUs; 'float32' is exact.
+            faster on GPUs and on CPUs that have it; 'float32' is exact. Of exported
+            models only those that OpenVINO runs have this choice.
+        backend: runtime of an exported model: 'onnxruntime' or 'openvino' for
+            ``.onnx``, 'torch' for ``.pt2`` files. None takes the first that fits.
 
     Raises:
         FileNotFoundError: the config or the checkpoint does not exist.
+        ImportError: the runtime of an exported model is not installed.
         ValueError: the name or the dtype is unknown, the device does not exist, or the
             weights are missing or belong to another config.
     """
@@ -89,6 +97,7 @@ class ADMInferencer(BaseInferencer):
         device: str | torch.device | None = None,
         show_progress: bool = True,
         dtype: str | torch.dtype = 'float32',
+        backend: str | None = None,
     ) -> None:
         if device is not None:
             check_device(device)
@@ -98,7 +107,9 @@ class ADMInferencer(BaseInferencer):
                 'range of float16 is too small for some models.'
             )
         self._autocast = _DTYPES[dtype]
-        source = load_model(model, weights)
+        precision = 'bfloat16' if self._autocast else 'float32'
+        self._graph = _open_graph(model, weights, backend, device, precision)
+        source = self._graph or load_model(model, weights)
         cfg = source.config
         _check_config(cfg)
         self._checkpoint = source.checkpoint
@@ -301,6 +312,8 @@ class ADMInferencer(BaseInferencer):
 
     @cached_property
     def _fingerprint(self) -> str:
+        if self._graph:
+            return file_sha256(self._graph.path)
         return fingerprint(self.model, self.cfg.model, self.pipeline)
 
     @property
@@ -420,6 +433,8 @@ class ADMInferencer(BaseInferencer):
         num_samples: int | None = None,
     ) -> list[DiffusionSample]:
         """Sample a batch; see :meth:`stream`."""
+        if self._graph:
+            self._graph.facts.check_options(num_steps, sampler, mode, window)
         model = with_options(
             self.model,
             self.cfg.model,
@@ -490,7 +505,9 @@ class ADMInferencer(BaseInferencer):
     def _init_model(
         self, cfg: ConfigDict, weights: str | None, device: str = 'cpu'
     ) -> nn.Module:
-        """The model with its weights, all or none."""
+        """The model with its weights, all or none; or the exported graph."""
+        if self._graph:
+            return _exported_model(self._graph, cfg).to(device)
         with safe_loaders():
             model = MODELS.build(cfg.model)
         put_weights(model, self._checkpoint, weights)
@@ -524,6 +541,43 @@ def _sample_watched(
         sample.trajectory = sample_trajectory(model, condition, sample, step)
     else:
         predict_watched(model, condition, sample, step)
+
+
+def _open_graph(
+    model: Any,
+    weights: Any,
+    backend: str | None,
+    device: str | torch.device | None,
+    precision: str,
+) -> Runtime | None:
+    """The exported graph, if ``model`` names one."""
+    if is_graph_file(model):
+        if weights is not None:
+            raise ValueError(
+                f'An exported model has its weights inside, but weights={weights} are '
+                f'given with {model}. Leave them out, or export the model again.'
+            )
+        return open_graph(model, backend, device or get_device(), precision)
+    if backend not in (None, 'torch'):
+        raise ValueError(
+            f'backend={backend!r} runs exported models, but the model is {model}. '
+            'Export it with tools/deployment/export.py, and give the .onnx file.'
+        )
+    return None
+
+
+def _exported_model(graph: Runtime, cfg: ConfigDict) -> nn.Module:
+    """The graph with the preprocessing and the windows of its config."""
+    settings = dict(
+        type='ExportedADM',
+        graph=graph,
+        data_preprocessor=cfg.model.get(
+            'data_preprocessor', dict(type='DiffusionPreprocessor')
+        ),
+        test_cfg=graph.facts.test_cfg(cfg.model.get('test_cfg') or {}),
+        **graph.facts.model_arguments(),
+    )
+    return MODELS.build(settings).eval()
 
 
 def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:

@@ -33,6 +33,7 @@ from .attenuation import (
     SquareRootAttenuation,
 )
 from .cld import CLDAttenuation, CLDNoise, CLDProcess, SSCSSampler
+from .fitted import FittedSampler
 from .grids import (
     EqualStepGrid,
     RhoGrid,
@@ -91,6 +92,7 @@ __all__ = [
     'EulerMaruyamaSampler',
     'ExponentialAttenuation',
     'ExponentialNoise',
+    'FittedSampler',
     'HeunSampler',
     'ImportanceTimes',
     'LinearAttenuation',

@@ -186,7 +186,7 @@ class CLDProcess(ADMProcess):
 
     def _precise(self, t: Tensor | float, x: Tensor) -> Tensor:
         """``t`` in float64: the covariance is a small difference at small times."""
-        return self._time(t, widest(x))
+        return self.expand_time(t, widest(x))
 
 
 @SAMPLERS.register_module()

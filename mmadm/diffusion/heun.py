@@ -1,5 +1,6 @@
 """Runge-Kutta sampler of second order, with EDM's stochastic churn."""
 
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from mmadm.registry import SAMPLERS
 
 from .grids import TimeGrid, UniformGrid, check_num_steps
+from .noise_path import NoisePath
 from .process import ADMProcess
 from .samplers import Callback, Denoiser, NoiseSource, Sampler
 
@@ -94,11 +96,16 @@ class HeunSampler(Sampler):
 
     def _churned(self, process: ADMProcess, t: float, num_steps: int) -> float:
         """The time up to which noise is added before a step; t where none is."""
-        level = float(process.noise.std(torch.tensor(t, dtype=torch.float64)))
+        level = process.noise_level(t)
         low, high = self.churn_levels
         # At t = 1 there is no higher level.
         if not (self.churn and t < 1 and low <= level <= high):
             return t
         raised = level * (1 + min(self.churn / num_steps, 2**0.5 - 1))
-        raised = torch.tensor(min(raised, process.initial_std), dtype=torch.float64)
-        return min(float(process.noise.time(raised)), 1.0)
+        return _time_of(process.noise, min(raised, process.initial_std))
+
+
+@lru_cache(maxsize=4096)
+def _time_of(noise: NoisePath, level: float) -> float:
+    """The time of a noise level."""
+    return min(float(noise.time(torch.tensor(level, dtype=torch.float64))), 1.0)

@@ -7,6 +7,7 @@ only those of CLD belong together.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -16,10 +17,11 @@ from torch import Tensor
 from mmadm.registry import MODELS
 
 from .cld import CLDProcess
-from .process import ADMProcess
+from .process import ADMProcess, listed, within
 
-#: A network: (scaled x_t, c_noise) -> its raw outputs.
-Network = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+#: A network: (scaled x_t, c_noise) -> its raw outputs. One that is not needed may be
+#: None; see :meth:`Preconditioner.needed`.
+Network = Callable[[Tensor, Tensor], tuple[Tensor | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -190,12 +192,36 @@ SCALINGS: dict[str, Scaling] = {
 }
 
 
+@lru_cache(maxsize=4096)
+def _at(scaling: str, process: ADMProcess, t: float, sigma_data: float) -> Coefficients:
+    """Coefficients at a time of a fixed grid, which are the same for all images.
+
+    Cached, so that they are constants of an exported graph: while it is traced, values
+    of tensors cannot be read.
+    """
+    times = torch.tensor([t], dtype=torch.float64)
+    return SCALINGS[scaling](process, times, sigma_data)
+
+
+@lru_cache(maxsize=4096)
+def _needed(
+    scaling: str,
+    process: ADMProcess,
+    t: float,
+    sigma_data: float,
+    names: tuple[str, ...],
+) -> tuple[bool, ...]:
+    c = _at(scaling, process, t, sigma_data)
+    factors = dict(phi=c.phi_out, eps=c.eps_out)
+    return tuple(name not in factors or bool(factors[name].any()) for name in names)
+
+
 class State(NamedTuple):
     """Where the network was evaluated; all tensors on the device of ``x_t``."""
 
     process: ADMProcess
     x_t: Tensor
-    t: Tensor
+    t: Tensor | float
     c: Coefficients
 
 
@@ -207,8 +233,10 @@ class Prediction(NamedTuple):
     complete: Callable[..., tuple[Tensor, Tensor]]
 
 
-def _phi(state: State, raw: Tensor) -> Tensor:
+def _phi(state: State, raw: Tensor | None) -> Tensor:
     c, x_t = state.c, state.x_t
+    if raw is None:
+        return torch.cat([_over(skip, x_t) * x_t for skip in c.phi_skip.unbind(1)], 1)
     params = state.process.attenuation.split(raw)
     columns = zip(params, c.phi_skip.unbind(1), c.phi_out.unbind(1), strict=True)
     return torch.cat(
@@ -217,9 +245,10 @@ def _phi(state: State, raw: Tensor) -> Tensor:
     )
 
 
-def _eps(state: State, raw: Tensor) -> Tensor:
+def _eps(state: State, raw: Tensor | None) -> Tensor:
     c, x_t = state.c, state.x_t
-    return _over(c.eps_skip, x_t) * x_t + _over(c.eps_out, x_t) * raw
+    skip = _over(c.eps_skip, x_t) * x_t
+    return skip if raw is None else skip + _over(c.eps_out, x_t) * raw
 
 
 def _from_both(state: State, raw_phi: Tensor, raw_eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,7 +260,7 @@ def _from_phi(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
     process, x_t, t, _ = state
     phi = _phi(state, raw)
     mean = process.diffuse(process.image(phi), phi, torch.zeros_like(x_t), t)
-    return phi, (x_t - mean) / _over(process.noise.std(t), x_t)
+    return phi, (x_t - mean) / process.noise.std(process.expand_time(t, x_t))
 
 
 def _signal(state: State) -> tuple[Tensor, Tensor]:
@@ -248,7 +277,7 @@ def _signal(state: State) -> tuple[Tensor, Tensor]:
             'power attenuation, or a head with two decoders and '
             "predicts='phi_eps'."
         )
-    one, t = torch.ones_like(x_t[:1]), _over(t, x_t)
+    one, t = torch.ones_like(x_t[:1]), process.expand_time(t, x_t)
     phi = attenuation.solve(one)
     return one + attenuation.integral(phi, t), attenuation.rate(phi, t)
 
@@ -262,7 +291,7 @@ def _from_eps(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
     process, x_t, t, _ = state
     eps = _eps(state, raw)
     left, _ = _signal(state)
-    noise = _over(process.noise.std(t), x_t) * eps
+    noise = process.noise.std(process.expand_time(t, x_t)) * eps
     x0 = (x_t - noise) / left.clamp(min=process.t_min)
     return process.attenuation.solve(x0), eps
 
@@ -275,8 +304,9 @@ def _from_velocity(state: State, raw: Tensor) -> tuple[Tensor, Tensor]:
     """
     process, x_t, t, _ = state
     g, g_rate = _signal(state)
-    b = _over(process.noise.std(t), x_t)
-    b_rate = _over(process.noise.variance_rate(t), x_t) / (2 * b)
+    t = process.expand_time(t, x_t)
+    b = process.noise.std(t)
+    b_rate = process.noise.variance_rate(t) / (2 * b)
     determinant = g * b_rate - g_rate * b
     x0 = (b_rate * x_t - b * raw) / determinant
     return process.attenuation.solve(x0), (g * raw - g_rate * x_t) / determinant
@@ -385,12 +415,27 @@ class Preconditioner:
         self.scaling = scaling
         self.predicts = predicts
 
-    def coefficients(self, process: ADMProcess, t: Tensor) -> Coefficients:
+    def coefficients(self, process: ADMProcess, t: Tensor | float) -> Coefficients:
         """Coefficients at times t (N,), in float64 on the CPU.
 
         Some devices have no float64, and the numbers are few.
         """
+        if not isinstance(t, Tensor):
+            return _at(self.scaling, process, float(t), self.sigma_data)
         return SCALINGS[self.scaling](process, t.cpu().double(), self.sigma_data)
+
+    def needed(self, process: ADMProcess, t: Tensor | float) -> tuple[bool, ...]:
+        """For each decoder, whether its output has an effect at a time.
+
+        At t = 1 the default scaling multiplies the noise decoder's output by exactly 0:
+        eps is ``x_t`` itself, and the decoder need not be computed. For times of
+        training, which are drawn, all decoders are needed, so that all ranks take the
+        same decision.
+        """
+        names = PREDICTIONS[self.predicts].names
+        if isinstance(t, Tensor):
+            return (True,) * len(names)
+        return _needed(self.scaling, process, float(t), self.sigma_data, names)
 
     def describe(self, process: ADMProcess) -> str:
         """The scaling in numbers: weights trained with one do not fit another."""
@@ -410,7 +455,7 @@ class Preconditioner:
         )
 
     def __call__(
-        self, network: Network, process: ADMProcess, x_t: Tensor, t: Tensor
+        self, network: Network, process: ADMProcess, x_t: Tensor, t: Tensor | float
     ) -> tuple[Tensor, Tensor]:
         """``phi_theta, eps_theta = Net_theta(x_t, t)`` (Alg. 1 line 6, Alg. 2 line 3).
 
@@ -418,25 +463,26 @@ class Preconditioner:
             network: gives one raw output per decoder.
             process: the diffusion process.
             x_t: noisy image (N, C, H, W).
-            t: times (N,), or (1,) where all images share one; best on the CPU.
+            t: times (N,), best on the CPU; or a number where all images share one.
 
         Returns:
             phi (N, P*C, H, W) and eps (N, C, H, W).
 
         Raises:
             ValueError: a time is outside [t_min, 1], where no network is trained
-                (checked for times on the CPU, where it needs no synchronisation); or
-                the outputs of the network do not fit ``predicts``.
+                (checked for numbers and for times on the CPU, where it needs no
+                synchronisation); or the outputs do not fit ``predicts``.
         """
-        if t.device.type == 'cpu' and not _within(t, process.t_min):
+        # Up to the rounding of float32.
+        if not within(t, process.t_min * (1 - 1e-6)):
             raise ValueError(
                 f'Networks are trained for times from t_min={process.t_min} to 1, but '
-                f't={t.flatten().tolist()[:8]}. Choose a time grid whose last step '
-                'starts at t_min or later.'
+                f't={listed(t)}. Choose a time grid whose last step starts at t_min or '
+                'later.'
             )
         # Copied to the device before the network runs: a later copy would wait for it.
         c = self.coefficients(process, t).to(x_t)
-        state = State(process, x_t, t.to(x_t), c)
+        state = State(process, x_t, t.to(x_t) if isinstance(t, Tensor) else t, c)
         outputs = network(_over(c.c_in, x_t) * x_t, c.c_noise)
         prediction = PREDICTIONS[self.predicts]
         self._check_outputs(outputs, prediction.names, process, x_t)
@@ -444,7 +490,7 @@ class Preconditioner:
 
     def _check_outputs(
         self,
-        outputs: tuple[Tensor, ...],
+        outputs: tuple[Tensor | None, ...],
         names: tuple[str, ...],
         process: ADMProcess,
         x_t: Tensor,
@@ -455,8 +501,10 @@ class Preconditioner:
             'velocity noise': channels // 2,
         }
         expected = tuple(widths.get(name, channels) for name in names)
-        actual = tuple(raw.shape[1] for raw in outputs)
-        if actual != expected:
+        actual = tuple(None if raw is None else raw.shape[1] for raw in outputs)
+        fitting = len(actual) == len(expected)
+        fitting &= all(a in (None, e) for a, e in zip(actual, expected))
+        if not fitting:
             raise ValueError(
                 f'With {type(process.attenuation).__name__} and predicts='
                 f'{self.predicts!r} the head must output {" and ".join(names)} of '
@@ -472,11 +520,6 @@ def _check_name(argument: str, name: str, table: dict) -> None:
             f'The preconditioner has no {argument}={name!r}. Use one of '
             f'{sorted(table)}.'
         )
-
-
-def _within(t: Tensor, t_min: float) -> bool:
-    """Whether all times are in [t_min, 1], up to the rounding of float32."""
-    return bool((t >= t_min * (1 - 1e-6)).all() and (t <= 1).all())
 
 
 def _over(value: Tensor, x: Tensor) -> Tensor:

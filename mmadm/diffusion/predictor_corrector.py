@@ -76,7 +76,7 @@ class PredictorCorrectorSampler(Sampler):
         self, process: ADMProcess, x_t: Tensor, eps: Tensor, t: float, xi: Tensor
     ) -> Tensor:
         """One step of Langevin dynamics with the score ``-eps / b(t)``."""
-        std = float(process.noise.std(torch.tensor(t, dtype=torch.float64)))
+        std = process.noise_level(t)
         size = self.snr * std * _norm(xi) / _norm(eps)
         return x_t - 2 * size**2 / std * eps + 2 * size * xi
 

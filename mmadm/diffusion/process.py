@@ -1,5 +1,7 @@
 """The forward and the reverse process of the paper: Eq. (6) to (11)."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,11 @@ class ADMProcess:
     @property
     def initial_std(self) -> float:
         """b(1), the standard deviation of ``x_1``, from which sampling starts."""
-        return float(self.noise.std(torch.ones((), dtype=torch.float64)))
+        return self.noise_level(1.0)
+
+    def noise_level(self, t: float) -> float:
+        """b(t) as a number; cached, so that it is a constant of an exported graph."""
+        return _noise_level(self.noise, float(t))
 
     def training_time(self, u: Tensor) -> Tensor:
         """Times in [t_min, 1] from uniform numbers in [0, 1]; Alg. 1, line 3."""
@@ -88,7 +94,7 @@ class ADMProcess:
             t: time.
         """
         self._check_channels(phi, x0)
-        t = self._time(t, x0)
+        t = self.expand_time(t, x0)
         return x0 + self.attenuation.integral(phi, t) + self.noise.std(t) * eps
 
     def denoised(
@@ -96,7 +102,7 @@ class ADMProcess:
     ) -> Tensor:
         """The image that both outputs together predict: Eq. (7) solved for ``x0``."""
         self._check_channels(phi, x_t)
-        t = self._time(t, x_t)
+        t = self.expand_time(t, x_t)
         return x_t - self.attenuation.integral(phi, t) - self.noise.std(t) * eps
 
     def image(self, phi: Tensor) -> Tensor:
@@ -123,7 +129,7 @@ class ADMProcess:
             t: time.
             later: time from t to 1.
         """
-        t, later = self._time(t, x_t), self._time(later, x_t)
+        t, later = self.expand_time(t, x_t), self.expand_time(later, x_t)
         added = self.noise.std(later) ** 2 - self.noise.std(t) ** 2
         attenuation = self.attenuation
         mean = x_t + attenuation.integral(phi, later) - attenuation.integral(phi, t)
@@ -165,7 +171,7 @@ class ADMProcess:
         """
         check_eta(eta)
         self._check_channels(phi, x_t)
-        t, r = self._time(t, x_t), self._time(t - s, x_t)
+        t, r = self.expand_time(t, x_t), self.expand_time(t - s, x_t)
         sigma = eta * self.bridge_variance(t, r).sqrt()
         std_t, std_r = self.noise.std(t), self.noise.std(r)
 
@@ -184,7 +190,7 @@ class ADMProcess:
         Returns:
             drift (N, C, H, W) and diffusion, which broadcasts against it.
         """
-        t = self._time(t, x_t)
+        t = self.expand_time(t, x_t)
         rate = self.noise.variance_rate(t)
         drift = self.attenuation.rate(phi, t) + rate / self.noise.std(t) * eps
         return drift, rate.sqrt()
@@ -199,17 +205,17 @@ class ADMProcess:
                 f"the head's out_channels to {expected}."
             )
 
-    def _time(self, t: Tensor | float, x: Tensor) -> Tensor:
+    def expand_time(self, t: Tensor | float, x: Tensor) -> Tensor:
         """``t`` in a shape that broadcasts against ``x``.
 
-        Times on the CPU are checked; on a device the check would wait for it.
+        Numbers and times on the CPU are checked; on a device the check would wait.
         """
-        t = torch.as_tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
-        if t.device.type == 'cpu' and not (t.min() >= 0 and t.max() <= 1):
+        if not within(t, 0.0):
             raise ValueError(
                 'Diffusion times lie between 0 (image) and 1 (noise), but t='
-                f'{t.flatten().tolist()[:8]}. Give times in [0, 1].'
+                f'{listed(t)}. Give times in [0, 1].'
             )
+        t = torch.as_tensor(t, dtype=torch.float64 if isinstance(t, float) else None)
         t = t.to(x)
         return t.view(-1, *[1] * (x.dim() - 1)) if t.dim() == 1 else t
 
@@ -218,6 +224,26 @@ def widest_dtype(device: torch.device) -> torch.dtype:
     """float64, or float32 where the device has no float64."""
     lacks_it = device.type in DEVICES_WITHOUT_FLOAT64
     return torch.float32 if lacks_it else torch.float64
+
+
+@lru_cache(maxsize=4096)
+def _noise_level(noise: NoisePath, t: float) -> float:
+    return float(noise.std(torch.tensor(t, dtype=torch.float64)))
+
+
+def within(t: Tensor | float, smallest: float) -> bool:
+    """Whether all times are in [``smallest``, 1].
+
+    Times on a device are not read, because that would wait for it.
+    """
+    if isinstance(t, Tensor):
+        return t.device.type != 'cpu' or bool((t >= smallest).all() and (t <= 1).all())
+    return smallest <= t <= 1
+
+
+def listed(t: Tensor | float) -> list[float]:
+    """The first few times, for a message."""
+    return t.flatten().tolist()[:8] if isinstance(t, Tensor) else [t]
 
 
 def widest(x: Tensor) -> Tensor:

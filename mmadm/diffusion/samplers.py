@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import count, pairwise
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from mmadm.registry import SAMPLERS, build
 
-from .grids import ShowsSettings, TimeGrid, UniformGrid
+from .grids import ShowsSettings, TimeGrid, UniformGrid, check_num_steps
 from .process import ADMProcess, check_eta
 
 #: (x_t, t) -> (phi, eps): the predictions of the two decoders; any callable fits.
@@ -47,7 +48,7 @@ class Sampler(ShowsSettings):
             ValueError: the number of steps is not a positive integer.
         """
         num_steps = self.num_steps if num_steps is None else num_steps
-        return self.grid(num_steps, process).tolist()
+        return list(_times(self.grid, check_num_steps(num_steps), process))
 
     def estimate(
         self, process: ADMProcess, x_t: Tensor, phi: Tensor, eps: Tensor, t: float
@@ -70,6 +71,12 @@ class Sampler(ShowsSettings):
             return phi, eps
 
         return evaluate
+
+
+# Cached, so that they are constants of an exported graph.
+@lru_cache(maxsize=256)
+def _times(grid: TimeGrid, num_steps: int, process: ADMProcess) -> tuple[float, ...]:
+    return tuple(grid(num_steps, process).tolist())
 
 
 class StepInput(NamedTuple):

@@ -1,6 +1,7 @@
 """The multistep sampler: polynomials through the outputs of several steps."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -157,7 +158,7 @@ class MultistepSampler(Sampler):
             xi = widest(noise()) if self.eta > 0 and r > 0 else None
             _, phi, eps = past[0]
             x_r = process.step(x_t, phi, eps, t, t - r, self.eta, xi)
-            gain, kept = self._bridge(process, t, r)
+            gain, kept = _bridge(process, self.eta, t, r)
             step = Step(x_r, t, r, gain)
             return step, past if xi is None else _renew(past, kept, xi)
 
@@ -199,13 +200,16 @@ class MultistepSampler(Sampler):
         image_part, noise_part = correction(process, variable, step, outputs)
         return step.x_r + image_part + step.gain * noise_part
 
-    def _bridge(self, process: ADMProcess, t: float, r: float) -> tuple[float, float]:
-        """Gain of the step, and the fraction of b(r) that is predicted noise."""
-        ends = torch.tensor([t, r], dtype=torch.float64)
-        b_t, b_r = process.noise.std(ends)
-        kept = b_r**2 - self.eta**2 * process.bridge_variance(*ends)
-        kept = kept.clamp(min=0).sqrt()
-        return float((b_t - kept) / (b_t - b_r)), float(kept / b_r)
+
+# Numbers of the time grid are cached, so that they are constants of an exported graph.
+@lru_cache(maxsize=4096)
+def _bridge(process: ADMProcess, eta: float, t: float, r: float) -> tuple[float, float]:
+    """Gain of the step, and the fraction of b(r) that is predicted noise."""
+    ends = torch.tensor([t, r], dtype=torch.float64)
+    b_t, b_r = process.noise.std(ends)
+    kept = b_r**2 - eta**2 * process.bridge_variance(*ends)
+    kept = kept.clamp(min=0).sqrt()
+    return float((b_t - kept) / (b_t - b_r)), float(kept / b_r)
 
 
 def _renew(past: list[Output], kept: float, xi: Tensor) -> list[Output]:
@@ -234,18 +238,32 @@ def correction(
         image part, the integral of ``h(phi) - h(phi_0)`` over time, and noise part, the
         integral of ``eps - eps_0`` over b.
     """
-    known = torch.tensor([output.t for output in outputs], dtype=torch.float64)
-    length = step.r**0.5 - step.t**0.5
-    roots = step.t**0.5 + _NODES * length
+    known = tuple(output.t for output in outputs)
+    times, dt, db = _weights(process, variable, step.t, step.r, known)
+    return (
+        _integrated_rate(process, outputs, times, dt),
+        sum(w * output.eps for w, output in zip(db, outputs)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _weights(
+    process: ADMProcess,
+    variable: Callable[[ADMProcess, Tensor], Tensor],
+    t: float,
+    r: float,
+    known: tuple[float, ...],
+) -> tuple[list[float], list[list[float]], list[float]]:
+    """Times in a step (K), and the weights of p outputs: dt (p, K) and db (p)."""
+    nodes = torch.tensor(known, dtype=torch.float64)
+    length = r**0.5 - t**0.5
+    roots = t**0.5 + _NODES * length
     times = roots**2
-    weights = lagrange(variable(process, known), variable(process, times))
+    weights = lagrange(variable(process, nodes), variable(process, times))
     weights[0] -= 1
     dt = weights * _WEIGHTS * 2 * roots * length
     db = dt * process.noise.variance_rate(times) / (2 * process.noise.std(times))
-    return (
-        _integrated_rate(process, outputs, times, dt),
-        sum(w * output.eps for w, output in zip(db.sum(1).tolist(), outputs)),
-    )
+    return times.tolist(), dt.tolist(), db.sum(1).tolist()
 
 
 def lagrange(nodes: Tensor, at: Tensor) -> Tensor:
@@ -261,12 +279,15 @@ def lagrange(nodes: Tensor, at: Tensor) -> Tensor:
 
 
 def _integrated_rate(
-    process: ADMProcess, outputs: list[Output], times: Tensor, dt: Tensor
+    process: ADMProcess,
+    outputs: list[Output],
+    times: list[float],
+    dt: list[list[float]],
 ) -> Tensor:
-    """Sum of ``h(phi)`` at the times (K,), on the CPU, with the weights dt (p, K)."""
+    """Sum of ``h(phi)`` at the times (K) with the weights dt (p, K)."""
     rate = process.attenuation.rate
     return sum(
-        weight * rate(output.phi, time)
-        for output, weights in zip(outputs, dt.tolist())
+        weight * rate(output.phi, torch.tensor(time, dtype=torch.float64))
+        for output, weights in zip(outputs, dt)
         for weight, time in zip(weights, times)
     )

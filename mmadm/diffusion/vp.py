@@ -90,7 +90,7 @@ class VPProcess(ADMProcess):
         self, x_t: Tensor, phi: Tensor, xi: Tensor, t: float, later: float
     ) -> Tensor:
         """DDPM's forward step: the noise in ``x_t`` fades together with the image."""
-        t, later = self._time(t, x_t), self._time(later, x_t)
+        t, later = self.expand_time(t, x_t), self.expand_time(later, x_t)
         log_ratio = _log_alpha(later) - _log_alpha(t)
         return x_t * log_ratio.exp() + torch.sqrt(-torch.expm1(2 * log_ratio)) * xi
 
@@ -98,6 +98,6 @@ class VPProcess(ADMProcess):
         self, x_t: Tensor, phi: Tensor, eps: Tensor, t: Tensor | float
     ) -> tuple[Tensor, Tensor]:
         """Eq. (5): drift ``f_t x_t + g_t^2 / beta_t eps``, diffusion ``g_t``."""
-        t = self._time(t, x_t)
+        t = self.expand_time(t, x_t)
         beta = _beta(t)
         return -beta / 2 * x_t + beta / self.noise.std(t) * eps, beta.sqrt()

@@ -19,6 +19,7 @@ from .condition_encoders import (
 )
 from .data_preprocessor import DiffusionPreprocessor
 from .ema import PowerEMA, TrainableEMA
+from .exported import ExportedADM
 from .heads import (
     ConcatFusion,
     ConvBranchUNet,
@@ -51,6 +52,7 @@ __all__ = [
     'CrossAttentionFusion',
     'DiffusionPreprocessor',
     'DualDecoderUNet',
+    'ExportedADM',
     'FlipTTA',
     'FourierFilter',
     'KLAutoencoder',

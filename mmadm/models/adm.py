@@ -1,12 +1,9 @@
 """The diffusion model: joins the mathematics of ADM and the networks."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
-from itertools import count, islice, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmadm.diffusion import (
@@ -15,25 +12,23 @@ from mmadm.diffusion import (
     OptimalWeighting,
     Preconditioner,
 )
-from mmadm.diffusion.process import widest_dtype
 from mmadm.diffusion.samplers import Callback, Denoiser, NoiseSource
 from mmadm.registry import MODELS, SAMPLERS, build
 from mmadm.structures import DiffusionSample, training_seeds
-from mmadm.utils import SampleNoise, mix_seed
+from mmadm.utils import SampleNoise
 
 from .autoencoders import PixelStage
 from .data_preprocessor import DiffusionPreprocessor
 from .losses import ADMLoss
-from .windows import Layout, WholeImage, make_mode
+from .sampling_model import Generate, SamplingModel
+from .windows import Layout
 
 #: Errors are logged separately for the intervals of time between these.
 _BUCKETS = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: Entries of ``test_cfg`` that are read at each run; the others define the mode.
-_RUN_OPTIONS = ('num_steps', 'num_samples', 'seed')
 
 
 @MODELS.register_module()
-class ADM(BaseModel):
+class ADM(SamplingModel):
     """Diffusion model with Analytical image Attenuation: Algorithm 1 and 2.
 
     It is conditional when it has a condition encoder. It knows no task: the data set
@@ -68,7 +63,7 @@ class ADM(BaseModel):
         data_preprocessor: dict = dict(type=DiffusionPreprocessor),
         test_cfg: dict | None = None,
     ) -> None:
-        super().__init__(build(MODELS, data_preprocessor))
+        super().__init__(data_preprocessor, test_cfg)
         self.head = build(MODELS, head)
         self.process: ADMProcess = build(MODELS, process)
         self.preconditioner = build(MODELS, preconditioner)
@@ -77,36 +72,11 @@ class ADM(BaseModel):
         self.sampler = build(SAMPLERS, sampler)
         self.condition_encoder = build(MODELS, condition_encoder)
         self.first_stage = build(MODELS, first_stage).requires_grad_(False)
-        self.test_cfg = _checked_test_cfg(test_cfg)
         self._check_num_samples()
         self._check_divisor()
         self._check_condition()
         self._check_features()
         self.sampling_mode = self.make_mode(self.test_cfg)
-
-    def make_mode(self, test_cfg: dict) -> WholeImage:
-        """The sampling mode of a ``test_cfg``.
-
-        Raises:
-            ValueError: the mode is unknown, or its windows do not fit the model.
-        """
-        options = {k: v for k, v in test_cfg.items() if k not in _RUN_OPTIONS}
-        mode = make_mode(**options)
-        mode.check(self.data_preprocessor.cell)
-        return mode
-
-    def _check_num_samples(self) -> None:
-        number = self.test_cfg.get('num_samples', 1)
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(
-                'A prediction is the mean of at least one sample, but test_cfg has '
-                f'num_samples={number!r}. Give a positive integer.'
-            )
-        if number > 1 and self.condition_encoder is None:
-            raise ValueError(
-                'The mean of unconditional samples is no image of the data, but '
-                f'test_cfg has num_samples={number}. Leave it out.'
-            )
 
     def _check_divisor(self) -> None:
         divisor, factor = self.data_preprocessor.size_divisor, self.first_stage.factor
@@ -239,119 +209,35 @@ class ADM(BaseModel):
 
         return losses | self.criterion.extra(reconstruct, x0, t)
 
-    @torch.no_grad()
-    def predict(
-        self,
-        condition: Sequence[Tensor],
-        data_samples: Sequence[DiffusionSample],
-        callback: Callback | None = None,
-    ) -> list[DiffusionSample]:
-        """Give each sample its ``pred_img``, by Algorithm 2.
+    @property
+    def state_channels(self) -> int:
+        """Channels of the diffused state."""
+        return self.head.in_channels
 
-        Images of one size are sampled together; a prediction depends on the seed and
-        the sample's ``sample_idx``, not on the rest of the batch.
+    @property
+    def factor(self) -> int:
+        """Pixels per position of the diffused state, in each direction."""
+        return self.first_stage.factor
 
-        Args:
-            condition: (C', H', W') each; empty for unconditional generation.
-            data_samples: have ``target_shape`` and ``sample_idx``; get ``pred_img``,
-                and where it is the mean of several draws, these and their standard
-                deviation, ``pred_samples`` and ``pred_std``.
-            callback: see :data:`mmadm.diffusion.samplers.Callback`; it sees the first
-                draw.
+    @property
+    def is_conditional(self) -> bool:
+        """Whether images are predicted from conditions."""
+        return self.condition_encoder is not None
 
-        Raises:
-            ValueError: a prediction has NaN or infinite values.
-        """
-        number = self.test_cfg.get('num_samples', 1)
-        for size, members in _by_size(data_samples).items():
-            batch = torch.stack([condition[i] for i in members]) if condition else None
-            samples = [data_samples[i] for i in members]
-            draws = self.draws(size, samples, batch, callback)
-            images = list(islice(draws, number))
-            for i, sample in enumerate(samples):
-                self._set_prediction(sample, [image[i] for image in images])
-        return list(data_samples)
-
-    def num_evaluations(self, data_samples: Sequence[DiffusionSample]) -> int:
-        """How often :meth:`predict` runs the head: once per step, window and draw."""
+    @property
+    def evaluations_per_run(self) -> int:
+        """How often the head runs for one image, or for one window."""
         times = self.sampler.times(self.process, self.test_cfg.get('num_steps'))
-        steps = (len(times) - 1) * self.test_cfg.get('num_samples', 1)
-        layouts = map(self._layout, _by_size(data_samples))
-        return steps * sum(map(self.sampling_mode.evaluations, layouts))
+        return len(times) - 1
 
-    def _set_prediction(
-        self, sample: DiffusionSample, images: Sequence[Tensor]
-    ) -> None:
-        """The mean of the images, and their standard deviation if there are several."""
-        drawn = [self.data_preprocessor.to_uint8(image, sample) for image in images]
-        if len(drawn) == 1:
-            (sample.pred_img,) = drawn
-            return
-        sample.pred_samples = torch.stack(drawn)
-        stacked = sample.pred_samples.float()
-        sample.pred_img = stacked.mean(0).round().byte()
-        sample.pred_std = stacked.std(0).mean(0, keepdim=True)
+    def prepare(self, condition: Tensor | None, layout: Layout) -> Generate:
+        """(noise, callback) -> images, for one condition, which is encoded here."""
+        denoise = self.sampling_mode.denoiser(self.denoiser, condition, layout)
 
-    def sample(
-        self,
-        size: tuple[int, int],
-        data_samples: Sequence[DiffusionSample],
-        condition: Tensor | None = None,
-        callback: Callback | None = None,
-    ) -> Tensor:
-        """The first of :meth:`draws`."""
-        return next(self.draws(size, data_samples, condition, callback))
+        def generate(noise: NoiseSource, callback: Callback | None = None) -> Tensor:
+            return self._run(denoise, noise, condition, callback)
 
-    def draws(
-        self,
-        size: tuple[int, int],
-        data_samples: Sequence[DiffusionSample],
-        condition: Tensor | None = None,
-        callback: Callback | None = None,
-    ) -> Iterator[Tensor]:
-        """Samples of one condition without end, which differ in their noise.
-
-        Each is images (N, C, H, W), about [-1, 1], of padded ``size``; float32. An
-        image is NaN where an output of the networks was NaN or infinite at any step.
-        The condition is encoded once for all draws. ``callback`` sees the first one.
-        """
-        preprocessor, factor = self.data_preprocessor, self.first_stage.factor
-        layout, mode = self._layout(size), self.sampling_mode
-        height, width = layout.size
-        shape = (self.head.in_channels, height // factor, width // factor)
-        seed = self.test_cfg.get('seed', 0)
-        # By the identity of the tensor: the same one for each draw of a whole image.
-        denoiser = lru_cache(1)(lambda x: mode.denoiser(self.denoiser, x, layout))
-
-        def images(
-            noise: NoiseSource, condition: Tensor | None, callback: Callback | None
-        ) -> Tensor:
-            return self._run(denoiser(condition), noise, condition, callback)
-
-        for draw in count():
-            # The first draw is the one that a single prediction has.
-            mixed = (draw,) if draw else ()
-            seeds = [mix_seed(seed, x.sample_idx, *mixed) for x in data_samples]
-            make_noise = partial(
-                SampleNoise,
-                seeds,
-                shape,
-                preprocessor.device,
-                out_dtype=widest_dtype(preprocessor.device),
-            )
-            seen = None if draw else callback
-            yield mode.sample(images, make_noise, condition, layout, seen)
-
-    def _layout(self, size: Sequence[int]) -> Layout:
-        """Sizes of an image, its state and its condition, after padding."""
-        preprocessor = self.data_preprocessor
-        cell = preprocessor.cell
-        return Layout(
-            size=preprocessor.padded(size),
-            cell=cell,
-            state=cell // self.first_stage.factor,
-            condition=cell // preprocessor.condition_scale,
-        )
+        return generate
 
     def _run(
         self,
@@ -379,7 +265,7 @@ class ADM(BaseModel):
         features = self.encode_condition(condition)
 
         def denoise(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
-            return self.denoise(x_t, torch.tensor([t]), features)
+            return self.denoise(x_t, t, features)
 
         return denoise
 
@@ -397,16 +283,21 @@ class ADM(BaseModel):
     def denoise(
         self,
         x_t: Tensor,
-        t: Tensor,
+        t: Tensor | float,
         features: Sequence[Tensor] | None,
         augment_labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """phi and eps for ``x_t`` at times t, (N,) or (1,); networks in float32."""
+        """phi and eps for ``x_t`` at times t, (N,) or one; networks in float32."""
         # Heads without augmentation need not accept labels.
-        labels = {} if augment_labels is None else dict(augment_labels=augment_labels)
+        options = {} if augment_labels is None else dict(augment_labels=augment_labels)
+        # Any callable may be the preconditioner.
+        find = getattr(self.preconditioner, 'needed', None)
+        if find is not None and getattr(self.head, 'can_skip_decoders', False):
+            needed = find(self.process, t)
+            options |= {} if all(needed) else dict(needed=needed)
 
-        def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor, ...]:
-            return self.head(x.float(), c_noise.float(), features, **labels)
+        def network(x: Tensor, c_noise: Tensor) -> tuple[Tensor | None, ...]:
+            return self.head(x.float(), c_noise.float(), features, **options)
 
         return self.preconditioner(network, self.process, x_t, t)
 
@@ -432,24 +323,6 @@ class _CheckedDenoiser:
 def _defect(x: Tensor) -> Tensor:
     """(N,): 0 for a sample of finite values, else NaN."""
     return 0 * x.flatten(1).sum(1)
-
-
-def _checked_test_cfg(test_cfg: dict | None) -> dict:
-    if test_cfg is not None and not isinstance(test_cfg, dict):
-        raise ValueError(
-            f'The test_cfg of a model must be a dict, but test_cfg={test_cfg!r}. On '
-            'the command line set its entries: model.test_cfg.num_steps=5, or '
-            'model.test_cfg=None.'
-        )
-    return dict(test_cfg or {})
-
-
-def _by_size(data_samples: Sequence[DiffusionSample]) -> dict[tuple, list[int]]:
-    """Numbers of the samples whose predictions have one size."""
-    groups = defaultdict(list)
-    for i, sample in enumerate(data_samples):
-        groups[tuple(sample.target_shape)].append(i)
-    return groups
 
 
 def _by_time(name: str, error: Tensor, t: Tensor) -> dict[str, Tensor]:

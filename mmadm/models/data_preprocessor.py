@@ -159,7 +159,7 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
             return x
         for dim, (start, side) in enumerate(zip(self._margins(size), padded), start=-2):
             places = torch.arange(side // scale, device=x.device) - start // scale
-            x = x.index_select(dim, _reflected(places, x.shape[dim]))
+            x = x.index_select(dim, reflected(places, x.shape[dim]))
         return x
 
     def _check_channels(self, condition: Tensor) -> None:
@@ -183,7 +183,7 @@ class DiffusionPreprocessor(BaseDataPreprocessor):
             )
 
 
-def _reflected(places: Tensor, length: int) -> Tensor:
+def reflected(places: Tensor, length: int) -> Tensor:
     """Indices into an axis that is continued by reflection: 1 0 | 0 1 2 | 2 1 0 0 1."""
     # With the border pixels repeated, a condition and its larger image stay aligned.
     places = places % (2 * length)

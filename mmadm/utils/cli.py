@@ -11,6 +11,7 @@ from mmengine.config import DictAction
 
 _TRACEBACK = 'MMADM_TRACEBACK'
 _WORKER = 'DataLoader worker'
+_ERRORS = (ValueError, OSError, KeyError, RuntimeError, MemoryError, ImportError)
 
 
 class OptionsAction(DictAction):
@@ -53,8 +54,8 @@ def readable_errors(
 
     mmadm raises ``ValueError`` and ``FileNotFoundError`` in three parts: what is wrong,
     what was given, what to do. Another ``OSError`` (a full disk), a registry's
-    ``KeyError`` and the end of a data worker are no bugs either. All other exceptions
-    keep their traceback; with ``MMADM_TRACEBACK`` set, all exceptions do.
+    ``KeyError``, a missing library and the end of a data worker are no bugs either. All
+    other exceptions keep their traceback; with ``MMADM_TRACEBACK`` set, all do.
 
     Args:
         after_interrupt: what is printed after Ctrl-C.
@@ -64,7 +65,7 @@ def readable_errors(
     except KeyboardInterrupt:
         print(f'\nInterrupted. {after_interrupt}')
         sys.exit(130)
-    except (ValueError, OSError, KeyError, RuntimeError, MemoryError) as error:
+    except _ERRORS as error:
         if os.environ.get(_TRACEBACK) or _is_bug(error):
             raise
         print(f'\nError: {plain_message(error)}', file=sys.stderr)

@@ -1,5 +1,6 @@
-"""Atomic writing: a file is complete or does not exist."""
+"""Atomic writing: a file is complete or does not exist. Reading of JSON facts."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,3 +57,21 @@ def remove_parts(folder: Path) -> None:
     """Remove the temporary files of :func:`atomic_write` in a killed process."""
     for path in folder.glob('.*.part*'):
         path.unlink(missing_ok=True)
+
+
+def read_json(path: str | Path) -> dict:
+    """The names and values of a JSON file.
+
+    Raises:
+        ValueError: it is no JSON file, or holds something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise ValueError(f'Not a JSON file: {path} ({error}). Correct it.') from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'Facts are names and values, but {path} holds a '
+            f'{type(content).__name__}. Write a JSON object: {{"data": "..."}}.'
+        )
+    return content

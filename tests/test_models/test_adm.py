@@ -467,3 +467,47 @@ def test_without_training_a_first_stage_draws_nothing():
 def test_a_test_cfg_that_is_no_dict_is_refused():
     with pytest.raises(ValueError, match=r'test_cfg=.dict\(mode=whole\).*num_steps=5'):
         make_model(test_cfg='dict(mode=whole)')
+
+
+@pytest.mark.parametrize('num_steps', [1, 3])
+def test_a_decoder_that_cannot_matter_is_not_computed(num_steps):
+    model = make_model(test_cfg=dict(num_steps=num_steps)).eval()
+    calls = [0, 0]
+
+    def count(index: int):
+        def hook(*_):
+            calls[index] += 1
+
+        return hook
+
+    for i, decoder in enumerate(model.head.decoders):
+        decoder.register_forward_hook(count(i))
+    data = make_data(2)
+    images = [sample.pred_img for sample in model.test_step(data)]
+    # At t = 1 eps is x_t.
+    assert calls == [num_steps, num_steps - 1]
+
+    model.head.can_skip_decoders = False
+    every = [sample.pred_img for sample in model.test_step(make_data(2))]
+    assert calls == [2 * num_steps, 2 * num_steps - 1]
+    for image, other in zip(images, every, strict=True):
+        assert torch.equal(image, other)
+
+
+def test_drawn_times_of_training_need_all_decoders():
+    model = make_model()
+    assert model.preconditioner.needed(model.process, torch.ones(3)) == (True, True)
+    assert model.preconditioner.needed(model.process, 1.0) == (True, False)
+    assert model.preconditioner.needed(model.process, 0.5) == (True, True)
+
+
+def test_latents_are_equal_bit_by_bit_without_the_decoder_that_cannot_matter():
+    model = make_model().eval()
+    x_t = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    condition = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        features = model.encode_condition(condition)
+        skipped = model.denoise(x_t, 1.0, features)
+        model.head.can_skip_decoders = False
+        for output, other in zip(skipped, model.denoise(x_t, 1.0, features)):
+            assert torch.equal(output, other)

@@ -337,3 +337,9 @@ def test_features_of_other_widths_are_refused(features, given):
     message = rf'widths \(4, 6, 10\), but got {given}\. Set condition_channels'
     with pytest.raises(ValueError, match=message):
         head(x, torch.zeros(1), features)
+
+
+def test_a_folded_convolution_has_the_standardised_filters():
+    conv, x = StandardizedConv(3, 8), torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(conv.folded()(x), conv(x))
+    assert type(conv.folded()) is torch.nn.Conv2d

@@ -144,7 +144,9 @@ def make_jumpy(test_cfg: dict) -> ADM:
         -features[0].mean((1, 2, 3), keepdim=True).expand_as(x),
         torch.zeros_like(x),
     )
-    model.preconditioner = lambda network, process, x_t, t: network(x_t, t)
+    model.preconditioner = lambda network, process, x_t, t: network(
+        x_t, torch.tensor([t])
+    )
     model.sampler = lambda denoise, process, noise, **_: -denoise(noise(), 1.0)[0]
     return model
 

@@ -20,6 +20,9 @@ def parse_args() -> argparse.Namespace:
         help='.json file of facts to write: data, terms, command, hardware, time, ...',
     )
     parser.add_argument(
+        '--fitted-sampler', help='.json file of tools/analysis_tools/fit_sampler.py'
+    )
+    parser.add_argument(
         '--scores', nargs='+', default=[], help='.json files of tools/test.py --out'
     )
     parser.add_argument(
@@ -39,7 +42,9 @@ def parse_args() -> argparse.Namespace:
 
 def publish(args: argparse.Namespace):
     from mmadm.apis import load_config
+    from mmadm.apis.fitting import use_fitted_sampler
     from mmadm.checkpoints import hash_data, publish_model, publish_weights
+    from mmadm.utils.files import read_json
 
     if args.config is None:
         if args.info or args.scores or args.hash_data or args.cfg_options:
@@ -49,6 +54,8 @@ def publish(args: argparse.Namespace):
             )
         return publish_weights(args.in_file, args.out_file)
     cfg = load_config(args.config, args.cfg_options)
+    if args.fitted_sampler:
+        use_fitted_sampler(cfg, args.fitted_sampler)
     info = read_json(args.info) if args.info else {}
     if args.scores:
         info['scores'] = {stem(path): read_json(path) for path in args.scores}
@@ -57,22 +64,6 @@ def publish(args: argparse.Namespace):
     return publish_model(
         args.in_file, args.out_file, cfg, info, half=not args.full_precision
     )
-
-
-def read_json(path: str) -> dict:
-    import json
-    from pathlib import Path
-
-    try:
-        content = json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f'Not a JSON file: {path} ({error}). Correct it.') from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'Facts are names and values, but {path} holds a '
-            f'{type(content).__name__}. Write a JSON object: {{"data": "..."}}.'
-        )
-    return content
 
 
 def stem(path: str) -> str:

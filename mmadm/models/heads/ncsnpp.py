@@ -1,6 +1,7 @@
 """The NCSN++ head (Song et al., 2021), which the authors offer too."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Literal
 
 import torch
@@ -187,13 +188,18 @@ class NCSNppUNet(DualDecoderUNet):
         self.embedding.mlp.apply(_init_xavier)
 
     def decode(
-        self, skips: Sequence[tuple[Tensor, Tensor]], embedding: Tensor
-    ) -> tuple[Tensor, ...]:
+        self,
+        skips: Sequence[tuple[Tensor, Tensor]],
+        embedding: Tensor,
+        needed: Sequence[bool] | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """The encoder outputs for each decoder to raw outputs."""
         bottom, _ = skips[-1]
         return tuple(
-            decoder(bottom, self.tune(own), embedding)
-            for decoder, own in zip(self.decoders, zip(*skips))
+            decoder(bottom, self.tune(own), embedding) if is_needed else None
+            for decoder, own, is_needed in zip(
+                self.decoders, zip(*skips), needed or repeat(True)
+            )
         )
 
 

@@ -1,6 +1,7 @@
 """The authors' conditional head, with relation layers."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -196,6 +197,9 @@ class RelationUNet(BaseModule):
         init_cfg: initialisation, for instance from a checkpoint.
     """
 
+    #: Whether ``forward`` takes ``needed``.
+    can_skip_decoders = True
+
     def __init__(
         self,
         in_channels: int = 3,
@@ -253,14 +257,19 @@ class RelationUNet(BaseModule):
         )
 
     def forward(
-        self, x: Tensor, c_noise: Tensor, features: Sequence[Tensor] | None
-    ) -> tuple[Tensor, ...]:
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        features: Sequence[Tensor] | None,
+        needed: Sequence[bool] | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Raw outputs, one per decoder.
 
         Args:
             x: scaled noisy image (N, C, H, W).
             c_noise: conditioning number of the time, (N,) or (1,).
             features: the condition's feature maps, one per level.
+            needed: whether each output is needed; the others are None. None: all.
 
         Raises:
             ValueError: image or features have other channels than the head.
@@ -278,7 +287,8 @@ class RelationUNet(BaseModule):
             skips.append(pair)
         x = self.middle(x, embedding)
         return tuple(
-            decoder(x, embedding, conditions, skips, stem) for decoder in self.decoders
+            decoder(x, embedding, conditions, skips, stem) if is_needed else None
+            for decoder, is_needed in zip(self.decoders, needed or repeat(True))
         )
 
 

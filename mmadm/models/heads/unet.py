@@ -1,6 +1,7 @@
 """The heads of ADM: U-Nets with one encoder and two decoders (Fig. 4), or one."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import torch
 from mmengine.model import BaseModule
@@ -180,6 +181,8 @@ class DualDecoderUNet(BaseModule):
         init_cfg: initialisation, for instance from a checkpoint.
     """
 
+    #: Whether ``forward`` takes ``needed``.
+    can_skip_decoders = True
     encoder_type: type[Encoder] = Encoder
     decoder_type: type[Decoder] = Decoder
     embedding_settings: dict = {}
@@ -248,7 +251,8 @@ class DualDecoderUNet(BaseModule):
         c_noise: Tensor,
         features: Sequence[Tensor] | None = None,
         augment_labels: Tensor | None = None,
-    ) -> tuple[Tensor, ...]:
+        needed: Sequence[bool] | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Raw outputs, one per decoder.
 
         Args:
@@ -256,17 +260,26 @@ class DualDecoderUNet(BaseModule):
             c_noise: conditioning number of the time, (N,) or (1,).
             features: the condition's feature maps, one per level.
             augment_labels: (N, augment_dim).
+            needed: whether each output is needed; the others are None. None: all.
         """
         check_channels(x, self.in_channels)
         check_features(features, self.condition_channels)
         embedding = self.embedding(c_noise, augment_labels)
         skips = self.encoder(x, embedding, features or ())
-        return self.decode(skips, embedding)
+        return self.decode(skips, embedding, needed)
 
-    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
+    def decode(
+        self,
+        skips: Sequence[Tensor],
+        embedding: Tensor,
+        needed: Sequence[bool] | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Encoder outputs to raw outputs."""
         tuned = self.tune(skips)
-        return tuple(decoder(skips[-1], tuned, embedding) for decoder in self.decoders)
+        return tuple(
+            decoder(skips[-1], tuned, embedding) if is_needed else None
+            for decoder, is_needed in zip(self.decoders, needed or repeat(True))
+        )
 
     def tune(self, skips: Sequence[Tensor]) -> Sequence[Tensor]:
         """The skip connections, scaled by ``skip_scale``."""
@@ -320,8 +333,14 @@ class ConvBranchUNet(DualDecoderUNet):
             output_conv(width, second),
         )
 
-    def decode(self, skips: Sequence[Tensor], embedding: Tensor) -> tuple[Tensor, ...]:
+    def decode(
+        self,
+        skips: Sequence[Tensor],
+        embedding: Tensor,
+        needed: Sequence[bool] | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Both outputs from the one decoder's feature map."""
         (decoder,) = self.decoders
         trunk = decoder.trunk(skips[-1], self.tune(skips), embedding)
-        return decoder.out(trunk), self.branch(trunk)
+        layers = zip((decoder.out, self.branch), needed or repeat(True))
+        return tuple(layer(trunk) if is_needed else None for layer, is_needed in layers)

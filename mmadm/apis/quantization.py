@@ -1,0 +1,145 @@
+"""Static quantisation of an exported graph to 8 bits, with a gate on its quality."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.logging import print_log
+from torch import Tensor
+
+from mmadm.deployment.export import check_onnx
+from mmadm.utils.files import atomic_write
+from mmadm.utils.image_files import pair_folders
+from mmadm.utils.images import read_image
+
+from .inferencer import ADMInferencer
+
+
+class Loss(NamedTuple):
+    """Mean PSNR of the predictions in dB, before and after."""
+
+    before: float
+    after: float
+
+
+def quantize_model(
+    source: str | Path,
+    target: str | Path,
+    calibration: str | Path,
+    inputs: str | Path,
+    ground_truth: str | Path,
+    max_loss: float = 0.1,
+) -> Loss:
+    """Write a graph whose convolutions and matrix products are computed in 8 bits.
+
+    Weights have a scale per channel; the ranges of the activations are those of the
+    calibration images. The file is written only if the predictions for the given pairs
+    keep their quality.
+
+    Args:
+        source: ``.onnx`` file of ``tools/deployment/export.py``.
+        target: ``.onnx`` file to write.
+        calibration: input images of the task, a few dozen, without ground truth.
+        inputs: input images of the pairs.
+        ground_truth: their ground truth, paired by name.
+        max_loss: how much PSNR the predictions may lose, in dB.
+
+    Returns:
+        the scores before and after.
+
+    Raises:
+        ImportError: ``onnx`` or ``onnxruntime`` is not installed.
+        ValueError: the files are no ONNX files, or more quality is lost.
+    """
+    check_onnx()
+    for path in (Path(source), Path(target)):
+        if path.suffix != '.onnx':
+            raise ValueError(
+                f'Graphs in the ONNX format are quantised, but a file is {path}. '
+                'Export to .onnx first.'
+            )
+    pairs = list(pair_folders(inputs, ground_truth).values())
+    before = score(source, pairs)
+    with atomic_write(target, durable=True) as part:
+        _quantize(source, part, _feeds(source, calibration))
+        loss = Loss(before, score(part, pairs))
+        print_log(
+            f'PSNR of {len(pairs)} pairs: {loss.before:.3f} dB in float32, '
+            f'{loss.after:.3f} dB in 8 bits.',
+            'current',
+        )
+        if not loss.before - loss.after <= max_loss:
+            raise ValueError(
+                f'8 bits lose {loss.before - loss.after:.3f} dB of PSNR; {max_loss} '
+                f'are allowed. {target} was not written. Give more calibration images '
+                'of the same kind, or a larger --max-loss.'
+            )
+    return loss
+
+
+def score(path: str | Path, pairs: Sequence[tuple[Path, Path]]) -> float:
+    """Mean PSNR in dB of the predictions of an exported graph."""
+    model = ADMInferencer(path, device='cpu', show_progress=False)
+    values = []
+    for image, expected in pairs:
+        (prediction,) = model(str(image))['predictions']
+        kind = 'color' if prediction.ndim == 3 else 'grayscale'
+        gt = read_image(expected, kind)
+        if gt.shape[:2] != prediction.shape[:2]:
+            raise ValueError(
+                f'The prediction for {image} has {prediction.shape[:2]} pixels, but '
+                f'{expected} has {gt.shape[:2]}. Pair files of one size.'
+            )
+        error = np.square(gt.reshape(prediction.shape).astype(float) - prediction)
+        values.append(10 * np.log10(255**2 / max(error.mean(), 1e-10)))
+    return float(np.mean(values))
+
+
+def _feeds(path: str | Path, calibration: str | Path) -> list[dict[str, np.ndarray]]:
+    """What the graph gets for the calibration images."""
+    model = ADMInferencer(path, device='cpu', show_progress=False)
+    feeds = []
+
+    def record(_, args: tuple[Tensor | None, Tensor]) -> None:
+        pairs = zip(('condition', 'noise'), args)
+        feeds.append({name: x.numpy() for name, x in pairs if x is not None})
+
+    hook = model.model.head.register_forward_pre_hook(record)
+    model(str(calibration))
+    hook.remove()
+    return feeds
+
+
+def _quantize(source: str | Path, target: Path, feeds: Sequence[dict]) -> None:
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.feeds: Iterator[dict] = iter(feeds)
+
+        def get_next(self) -> dict | None:
+            return next(self.feeds, None)
+
+    with TemporaryDirectory() as folder:
+        prepared = Path(folder, 'prepared.onnx')
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantization.quantize_static(
+            str(prepared),
+            str(target),
+            Reader(),
+            per_channel=True,
+            op_types_to_quantize=['Conv', 'MatMul', 'Gemm'],
+        )
+    proto = onnx.load(target)
+    texts = {prop.key: prop.value for prop in onnx.load(source).metadata_props}
+    texts['mmadm_graph'] = json.dumps(
+        {**json.loads(texts['mmadm_graph']), 'precision': 'int8'}
+    )
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, texts)
+    onnx.save(proto, target)
