@@ -312,7 +312,7 @@ def results(name: str, scores: Mapping) -> list[dict]:
 
 
 def draw_tradeoff(name: str, scores: Mapping) -> None:
-    """The figure of distortion against perception, if there are such scores."""
+    """The figure of distortion against perception, if several runs have both."""
     from mmadm.visualization.tradeoff import plot_tradeoff
 
     if MODELS[name].tradeoff is None:
@@ -326,7 +326,7 @@ def draw_tradeoff(name: str, scores: Mapping) -> None:
         ]
         for sampler in MODELS[name].tests[label].runs
     }
-    if any(runs.values()):
+    if sum(map(len, runs.values())) > 2:
         titles = tuple(METRICS[key][0] for key in keys)
         plot_tradeoff(runs, titles, FIGURES / f'{name}_tradeoff.png')
 
