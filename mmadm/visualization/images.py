@@ -19,6 +19,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BAR, _LABEL = 14, 36
 _RED = np.array([230, 30, 30])
 _STRIPES = (110, 190)
+_FAINT = 0.05
 
 
 def to_rgb_array(image: Tensor) -> np.ndarray:
@@ -53,8 +54,9 @@ def overlay(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
     """A map, (H, W, 3), blended over the image in red.
 
     The opacity is the square root of the map's values: edges are thin, and often faint.
+    Values below 5 % are noise, and are not drawn.
     """
-    opacity = 0.9 * np.sqrt(map_ / 255)
+    opacity = 0.9 * np.sqrt(np.clip(map_ / 255 - _FAINT, 0, None) / (1 - _FAINT))
     return np.rint((1 - opacity) * image + opacity * _RED).astype(np.uint8)
 
 
