@@ -190,10 +190,10 @@ def test_a_trajectory_ends_with_the_prediction(toy):
     drawn = toy(images, num_steps=3, trajectory=True, batch_size=2)
     plain = toy(images, num_steps=3)
     assert np.array_equal(drawn['predictions'], plain['predictions'])
-    # Three columns of 32 pixels, two rows with a line of text each.
-    assert [x.shape for x in drawn['trajectory']] == [(112, 104, 3)] * 2
+    # Three columns of 32 pixels, enlarged 4 times; two rows with a line of text each.
+    assert [x.shape for x in drawn['trajectory']] == [(304, 392, 3)] * 2
     for trajectory, prediction in zip(drawn['trajectory'], plain['predictions']):
-        assert np.array_equal(trajectory[-32:, -32:], prediction)
+        assert np.array_equal(trajectory[-128::4, -128::4], prediction)
     assert 'trajectory' not in plain
 
 
