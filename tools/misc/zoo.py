@@ -350,7 +350,7 @@ def fill_metafile(
 
     Edited as text, which keeps the rest as it is, with its comments.
     """
-    import yaml
+    from mmengine.fileio import dump
 
     before, found, rest = metafile.partition(f'  - Name: {name}\n')
     own, _, after = rest.partition('\n  - Name: ')
@@ -360,8 +360,12 @@ def fill_metafile(
             f'The metafile has no place for the weights of {name}: {METAFILE}. Add an '
             'entry with its config, its metadata and, at the end, "Weights: null".'
         )
-    lists = yaml.safe_dump(
-        results, sort_keys=False, default_flow_style=None, width=float('inf')
+    lists = dump(
+        results,
+        file_format='yaml',
+        sort_keys=False,
+        default_flow_style=None,
+        width=10_000,  # one line each
     )
     own = f'{kept}    Weights: {weights}\n    SHA256: {sha256}\n    Results:\n'
     own += textwrap.indent(lists, ' ' * 6)
