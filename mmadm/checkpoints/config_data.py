@@ -28,7 +28,12 @@ def config_to_data(cfg: Config) -> dict:
     Raises:
         ValueError: the config has an object that no registry knows, or that is no data.
     """
-    content = {k: v for k, v in cfg.to_dict().items() if k not in _NOT_PUBLISHED}
+    # Names with an underscore are variables of the config file.
+    content = {
+        key: value
+        for key, value in cfg.to_dict().items()
+        if key not in _NOT_PUBLISHED and not key.startswith('_')
+    }
     content['model'] = _without_starting_points(content['model'])
     return _to_data(content, 'config') | dict(default_scope='mmadm')
 

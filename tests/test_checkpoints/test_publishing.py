@@ -126,6 +126,11 @@ def test_files_from_which_parts_began_are_not_needed():
     assert found == dict(type='ConvEncoder', weights=None, init_cfg=None)
 
 
+def test_variables_of_a_config_file_are_not_published():
+    cfg = Config(dict(_weights='there.npz', model=dict(type='ADM'), a=1))
+    assert config_to_data(cfg).keys() == {'model', 'a', 'default_scope'}
+
+
 @pytest.mark.parametrize(
     ('entry', 'message'),
     [

@@ -15,6 +15,7 @@ from mmadm.datasets.transforms import (
     MaskedCondition,
     PackDiffusionInputs,
     ResizeInput,
+    ResizeTo,
 )
 from tests.conftest import draw_photo
 
@@ -225,3 +226,15 @@ def test_a_user_says_what_stands_for_a_transform():
     pack = PackDiffusionInputs(condition='condition')
     item = only(image, [LoadImages(), Darken(), pack])
     assert item['inputs']['condition'].float().mean() == image.mean()
+
+
+def test_an_image_is_resized_together_with_its_mask():
+    image, mask = draw_photo(0, 40, 60), np.zeros((40, 60), bool)
+    mask[10:20, 30:60] = True
+    pipeline = [HOLES[0], ResizeTo((20, 20)), *HOLES[1:]]
+    sample = InferenceDataset(image, pipeline, masks=mask)[0]['data_samples']
+    expected = torch.zeros(1, 20, 20, dtype=torch.uint8)
+    expected[:, 5:10, 10:20] = 1
+    assert sample.mask.equal(expected)
+    with pytest.raises(ValueError, match='60, its mask is 20x20'):
+        InferenceDataset(image, pipeline, masks=mask[:20, :20])[0]

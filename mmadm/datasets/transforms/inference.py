@@ -52,19 +52,13 @@ class InferenceMask(BaseTransform):
         Raises:
             ValueError: there is no mask, or its size is not that of the image.
         """
-        name, size = results['name'], results['img'].shape[:2]
+        name = results['name']
         if 'mask' not in results:
             raise ValueError(
                 f'This model is for inpainting, but there is no mask for the image '
                 f'{name}. Give a mask of its size, white where the hole is.'
             )
-        mask = results['mask']
-        if mask.shape != size:
-            raise ValueError(
-                f'Image and mask of different size: {name} is {size[0]}x{size[1]}, '
-                f'its mask is {"x".join(map(str, mask.shape))}. Give a mask of '
-                'the size of this image.'
-            )
+        mask = check_mask(results)
         if mask.all() or not mask.any():
             self._report(name, 'the whole image' if mask.all() else 'nothing')
         results['mask'] = mask.astype(np.uint8)[..., None]
@@ -79,3 +73,19 @@ class InferenceMask(BaseTransform):
                 'current',
                 logging.WARNING,
             )
+
+
+def check_mask(results: dict) -> np.ndarray:
+    """The mask of the user, (H, W).
+
+    Raises:
+        ValueError: its size is not that of the image.
+    """
+    mask, size = results['mask'], results['img'].shape[:2]
+    if mask.shape != size:
+        raise ValueError(
+            f'Image and mask of different size: {results["name"]} is '
+            f'{size[0]}x{size[1]}, its mask is {"x".join(map(str, mask.shape))}. Give '
+            'a mask of the size of this image.'
+        )
+    return mask

@@ -9,6 +9,7 @@ from mmadm.registry import TRANSFORMS
 from mmadm.utils import resize
 
 from .crop import check_pair, crop
+from .inference import check_mask
 
 
 @TRANSFORMS.register_module()
@@ -16,7 +17,7 @@ class ResizeTo(BaseTransform):
     """Resizes image and map to one size, without keeping their aspect ratio.
 
     Both bilinear, as in the authors' code for saliency: the borders of the map become
-    grey.
+    grey. The mask of a user, for inpainting, by nearest neighbour.
 
     Args:
         size: (H, W).
@@ -26,8 +27,12 @@ class ResizeTo(BaseTransform):
         self.size = tuple(size)
 
     def transform(self, results: dict) -> dict:
-        """Resize ``img`` and ``gt_seg_map``."""
+        """Resize ``img``, ``gt_seg_map`` and ``mask``."""
         check_pair(results)
+        if 'mask' in results:
+            check_mask(results)
+            mask = results['mask'].astype(np.uint8)
+            results['mask'] = resize(mask, self.size, 'nearest').astype(bool)
         for key in ('img', 'gt_seg_map'):
             if key in results:
                 results[key] = resize(results[key], self.size, 'bilinear')
