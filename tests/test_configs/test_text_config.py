@@ -15,9 +15,14 @@ DEMO = ROOT / 'configs' / 'adm' / 'adm_sr_demo.py'
 
 
 def by_name(value: Any) -> Any:
-    """Classes and functions as their names."""
+    """Classes and functions as their names, without those of their packages."""
     if isinstance(value, dict):
-        return {key: by_name(item) for key, item in value.items()}
+        return {
+            key: item.split('.')[-1]
+            if key.endswith('type') and isinstance(item, str)
+            else by_name(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [by_name(item) for item in value]
     if inspect.isclass(value) or inspect.isfunction(value):

@@ -208,12 +208,12 @@ def test_a_visitor_waits_for_one_step_of_another(
     order, model = [], inferencers['painter'].model
 
     def recorded(forward):
-        def evaluate(*args):
+        def evaluate(*args, **kwargs):
             order.append(threading.current_thread().name)
             if len(order) == 3:
                 second.start()
                 assert until(lambda: predictor.turns.waiting == 1)
-            return forward(*args)
+            return forward(*args, **kwargs)
 
         return evaluate
 
