@@ -6,6 +6,7 @@ The latter two are optional dependencies (``requirements/optional.txt``).
 import json
 import re
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +38,7 @@ _ARITHMETIC = re.compile(
 )
 
 
-class Runtime:
+class Runtime(ABC):
     """Base class of runtimes: a loaded graph.
 
     Args:
@@ -51,8 +52,8 @@ class Runtime:
     #: What it can compute a graph of float32 in.
     precisions: tuple[str, ...] = ('float32',)
 
-    def __init__(self, path: str | Path, device: str, precision: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def __init__(self, path: str | Path, device: str, precision: str) -> None: ...
 
     path: Path
     #: What the file says about itself.
@@ -75,9 +76,9 @@ class Runtime:
         """What is needed to run the graph."""
         return self.description.facts
 
+    @abstractmethod
     def __call__(self, condition: Tensor | None, noise: Tensor) -> Tensor:
         """Images (N, C, H, W), float32, on the CPU or the device of ``noise``."""
-        raise NotImplementedError
 
 
 class TorchRuntime(Runtime):
