@@ -14,17 +14,16 @@ model.first_stage.update(patch=2, gain=1.0)
 model.head.update(
     in_channels=12,
     out_channels=(12, 12),
-    base_channels=24,
-    channel_mult=(1, 2, 4),
+    base_channels=8,
+    channel_mult=(4, 4, 4),
     attention_levels=(2,),
     condition_channels=None,
 )
 model.head.pop('fusion')
 model.preconditioner.update(sigma_data=0.5)
-model.process.update(time_power=1.0)
 model.sampler.update(num_steps=10, clip=1.0)
 
-train_cfg.update(max_iters=2200, val_interval=2200)
-optim_wrapper.optimizer.update(lr=1e-3)
-default_hooks.ema.update(momentum=1e-3)
+train_cfg.update(max_iters=20000, val_interval=5000)
+optim_wrapper.optimizer.update(lr=1.5e-3)
+default_hooks.ema.update(momentum=5e-4)
 default_hooks.checkpoint.update(interval=500)
