@@ -428,9 +428,9 @@ class Preconditioner:
         """For each decoder, whether its output has an effect at a time.
 
         At t = 1 the default scaling multiplies the noise decoder's output by exactly 0:
-        eps is ``x_t`` itself, and the decoder need not be computed. For times of
-        training, which are drawn, all decoders are needed, so that all ranks take the
-        same decision.
+        eps is ``x_t`` itself, and the decoder need not be computed. For drawn times of
+        training, a tensor, all decoders are needed, so that all ranks take the same
+        decision.
         """
         names = PREDICTIONS[self.predicts].names
         if isinstance(t, Tensor):

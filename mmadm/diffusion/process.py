@@ -69,6 +69,11 @@ class ADMProcess:
         """b(t) as a number; cached, so that it is a constant of an exported graph."""
         return _noise_level(self.noise, float(t))
 
+    @property
+    def trained_time(self) -> float | None:
+        """The only time that is trained; None where times are drawn."""
+        return 1.0 if self.time_power == 0 else None
+
     def training_time(self, u: Tensor) -> Tensor:
         """Times in [t_min, 1] from uniform numbers in [0, 1]; Alg. 1, line 3."""
         return self.times(u**self.time_power, self)

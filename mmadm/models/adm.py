@@ -196,7 +196,9 @@ class ADM(SamplingModel):
         features = self.encode_condition(condition)
         coefficients = self.preconditioner.coefficients(process, t_host)
         weights = [w.to(x0) for w in self.weighting(t_host, coefficients)]
-        pred = self.denoise(x_t, t_host, features, augment_labels)
+        shared = process.trained_time
+        t_net = t_host if shared is None else shared
+        pred = self.denoise(x_t, t_net, features, augment_labels)
         names, targets = ('image', 'noise'), (phi, eps)
         losses = {}
         for name, output, target, weight in zip(names, pred, targets, weights):

@@ -501,6 +501,22 @@ def test_drawn_times_of_training_need_all_decoders():
     assert model.preconditioner.needed(model.process, 0.5) == (True, True)
 
 
+def test_regression_trains_as_before_without_the_decoder_that_cannot_matter():
+    model = make_model(process=ADMProcess(time_power=0))
+    gradients = []
+    for can_skip in (True, False):
+        model.head.can_skip_decoders = can_skip
+        model.zero_grad()
+        losses = losses_of(model, make_data(3))
+        (losses['loss_image'] + losses['loss_noise']).backward()
+        unused = {p.grad is None for p in model.head.decoders[1].parameters()}
+        assert unused == {can_skip}
+        used = model.head.decoders[0], model.head.encoder, model.condition_encoder
+        gradients.append([p.grad.clone() for part in used for p in part.parameters()])
+    for gradient, other in zip(*gradients, strict=True):
+        assert torch.equal(gradient, other)
+
+
 def test_latents_are_equal_bit_by_bit_without_the_decoder_that_cannot_matter():
     model = make_model().eval()
     x_t = torch.randn(2, 3, 8, 8, dtype=torch.float64)
