@@ -6,6 +6,9 @@ in the same order. Each is sampled with several samplers, which separates the ef
 the training from that of the sampler; the paper samples all competitors but DDIM by
 Euler-Maruyama. A number of steps is always the number of function evaluations (NFE).
 
+ADM is also sampled with coefficients that were fitted to it (``FittedSampler``). Rows
+that are finished in the output folder are not repeated.
+
 The score is the Frechet distance to held-out images over the 64 pooled features of a
 ResNet-56 that classifies CIFAR-10. It is not the FID: only compare it with itself.
 
@@ -26,6 +29,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from matplotlib.ticker import NullLocator
 from mmengine.optim import OptimWrapper
 from PIL import Image
 from torch import Tensor, nn
@@ -35,6 +39,7 @@ from mmadm.datasets.cifar10 import BATCHES, FOLDER, read_batch
 from mmadm.diffusion import (
     ADMSampler,
     EulerMaruyamaSampler,
+    FittedSampler,
     HeunSampler,
     MultistepSampler,
     PredictorCorrectorSampler,
@@ -43,6 +48,7 @@ from mmadm.diffusion import (
     SSCSSampler,
     UniformGrid,
 )
+from mmadm.diffusion.fitted import fit
 from mmadm.engine import ClampedPolyLR
 from mmadm.models import (
     ADM,
@@ -79,6 +85,8 @@ class Row(NamedTuple):
     #: Width as a fraction of --width. Two decoders at full width have 1.8 times the
     #: parameters of one.
     width: float = 1.0
+    #: Whether samplers of --fitted-steps steps are fitted to the model as well.
+    fitted: bool = False
 
 
 ROWS = {
@@ -92,7 +100,7 @@ ROWS = {
     'EDM': Row('ablation/edm_cifar10.py', MARUYAMA | ODE, dict(type=RhoGrid)),
     'rectified flow': Row('ablation/flow_matching_cifar10.py', ODE),
     'ADM, one decoder': Row('ablation/arch_single_decoder.py', ADM_RULES),
-    'ADM': Row('adm_uncond_cifar10.py', ADM_RULES, width=0.75),
+    'ADM': Row('adm_uncond_cifar10.py', ADM_RULES, width=0.75, fitted=True),
     # Table VI; its first row is DDPM, its last ADM.
     'with x0 prediction': Row('ablation/ddpm_x0.py', MARUYAMA | ODE),
     'with AIA': Row('ablation/aia_only.py', ADM_RULES),
@@ -204,6 +212,23 @@ def draw_samples(
     return torch.cat(images).round().byte().cpu()
 
 
+def fit_sampler(model: ADM, steps: int, args: argparse.Namespace) -> Sampler:
+    """Coefficients with which few steps lead where 100 deterministic steps do."""
+    process, denoise = model.process, model.denoiser(None)
+    side = args.size // args.patch
+    rng = torch.Generator().manual_seed(mix_seed(args.seed, 2))
+    x_1 = torch.randn(32, model.state_channels, side, side, generator=rng)
+    x_1 = process.initial_std * x_1.to(args.device)
+    fine = ADMSampler(100, eta=0.0)
+    with torch.no_grad():
+        target = fine(denoise, process, lambda: x_1 / process.initial_std)
+    coefficients, error = fit(
+        process, denoise, x_1, target, fine.grid, steps, iterations=100
+    )
+    print(f'  fitted {steps} steps, mean squared error {error:.5f}', flush=True)
+    return FittedSampler([coefficients], clip=1.0)
+
+
 # Score
 
 
@@ -309,6 +334,13 @@ def run_row(
             scores[rule][steps] = round(score(samples), 3)
             sheets.append(samples[:16])
         print(f'  {rule}: {scores[rule]}', flush=True)
+    if row.fitted:
+        scores['fitted'] = {}
+        for steps in args.fitted_steps:
+            samples = draw_samples(model, fit_sampler(model, steps, args), steps, args)
+            scores['fitted'][steps] = round(score(samples), 3)
+            sheets.append(samples[:16])
+        print(f'  fitted: {scores["fitted"]}', flush=True)
     save_grid(
         sheets, args.out / f'samples_{name.replace(",", "").replace(" ", "_")}.png'
     )
@@ -325,6 +357,19 @@ def save_grid(rows: list[Tensor], path: Path) -> None:
     image.resize((width, height), Image.Resampling.NEAREST).save(path)
 
 
+def finished_rows(file: Path, settings: dict) -> dict[str, dict]:
+    """The rows of an earlier run; one with other settings is not overwritten."""
+    if not file.is_file():
+        return {}
+    report = json.loads(file.read_text())
+    rows = report.pop('rows')
+    if report != settings:
+        sys.exit(
+            f'{file} is of a run with other settings, {report}. Give another --out.'
+        )
+    return rows
+
+
 def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> str:
     """The results as a Markdown table."""
     lines = [
@@ -333,7 +378,9 @@ def table(results: dict[str, dict], floor: float, args: argparse.Namespace) -> s
     ]
     for name, result in results.items():
         for rule, scores in result['scores'].items():
-            numbers = ' | '.join(f'{value:.2f}' for value in scores.values())
+            # From a file, the numbers of steps are text.
+            values = {int(steps): f'{value:.2f}' for steps, value in scores.items()}
+            numbers = ' | '.join(values.get(steps, '') for steps in args.steps)
             lines.append(f'| {name} | {result["parameters"]:,} | {rule} | {numbers} |')
     real = ' | '.join([f'{floor:.2f}'] * len(args.steps))
     lines.append(f'| real images | | | {real} |')
@@ -346,14 +393,16 @@ def plot(
     """Distance against NFE, one colour per row, one line style per sampler."""
     figure, axes = plt.subplots(figsize=(9, 6.5), layout='constrained')
     for i, (name, result) in enumerate(results.items()):
-        styles = ('-o', '--s', ':^', '-.v', ':d')
+        styles = ('-o', '--s', ':^', '-.v', '-d')
         for (rule, scores), style in zip(result['scores'].items(), styles):
             label = f'{name}, {rule}'
-            axes.plot(args.steps, scores.values(), style, color=f'C{i}', label=label)
-    axes.set(xlabel='NFE', ylabel=title, yscale='log')
+            steps = [int(number) for number in scores]
+            axes.plot(steps, scores.values(), style, color=f'C{i}', label=label)
+    axes.set(xlabel='NFE', ylabel=title, xscale='log', yscale='log')
     axes.set_title(f'real images: {floor:.2f}', fontsize=9, color='0.4')
     axes.yaxis.set_minor_formatter('{x:g}')
-    axes.set_xticks(args.steps)
+    axes.set_xticks(args.steps, labels=map(str, args.steps))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(color='0.93', which='both')
     axes.spines[['top', 'right']].set_visible(False)
     figure.legend(loc='outside right upper', frameon=False, fontsize=7)
@@ -375,7 +424,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--patch', type=int, default=2, help='pixels per position')
     parser.add_argument('--width', type=int, default=32, help='of one decoder')
     parser.add_argument('--blocks', type=int, default=1, help='per level')
-    parser.add_argument('--steps', type=int, nargs='+', default=[10, 20, 50, 100])
+    parser.add_argument('--steps', type=int, nargs='+', default=[3, 5, 10, 20, 50, 100])
+    parser.add_argument('--fitted-steps', type=int, nargs='+', default=[3, 5, 10])
     parser.add_argument('--samples', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=1)
@@ -398,14 +448,20 @@ def main() -> None:
     floor = frechet_distance(real, reference)
     print(f'{title}; {args.samples} real images have {floor:.3f}', flush=True)
 
-    results = {}
+    # As in the file.
+    settings = json.loads(json.dumps(vars(args), default=str)) | dict(
+        score=title, floor=floor
+    )
+    del settings['rows'], settings['threads']
+    file = args.out / 'table2_small.json'
+    results = finished_rows(file, settings)
     for name in args.rows:
-        results[name] = run_row(
-            name, images, lambda x: frechet_distance(features(x), reference), args
-        )
-        report = dict(vars(args), score=title, floor=floor, rows=results)
-        text = json.dumps(report, indent=2, default=str)
-        (args.out / 'table2_small.json').write_text(text)
+        if name not in results:
+            results[name] = run_row(
+                name, images, lambda x: frechet_distance(features(x), reference), args
+            )
+        report = dict(settings, rows=results)
+        file.write_text(json.dumps(report, indent=2))
         (args.out / 'table2_small.md').write_text(table(results, floor, args) + '\n')
         plot(results, floor, title, args)
     print(f'\n{title}\n\n{table(results, floor, args)}\n\nIn {args.out}')
