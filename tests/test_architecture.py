@@ -28,7 +28,7 @@ ALLOWED = {
         {'torch', 'mmengine'},
     ),
     'models': (
-        {'diffusion', 'models', 'registry', 'structures', 'utils'},
+        {'checkpoints', 'diffusion', 'models', 'registry', 'structures', 'utils'},
         {'torch', 'mmengine'},
     ),
     'datasets': (

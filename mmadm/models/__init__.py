@@ -20,6 +20,7 @@ from .condition_encoders import (
 from .data_preprocessor import DiffusionPreprocessor
 from .ema import PowerEMA, TrainableEMA
 from .exported import ExportedADM
+from .guided import GuidedADM
 from .heads import (
     ConcatFusion,
     ConvBranchUNet,
@@ -55,6 +56,7 @@ __all__ = [
     'ExportedADM',
     'FlipTTA',
     'FourierFilter',
+    'GuidedADM',
     'KLAutoencoder',
     'LabelledAugmentation',
     'LocalDualDecoderUNet',

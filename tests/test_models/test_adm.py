@@ -34,7 +34,8 @@ def make_model(**changes) -> ADM:
     )
     head.update(changes.pop('head', {}))
     encoder = changes.pop('encoder', dict(type=ConvEncoder, channels=(8, 16)))
-    model = ADM(head=head, condition_encoder=encoder, **changes)
+    model_type = changes.pop('model_type', ADM)
+    model = model_type(head=head, condition_encoder=encoder, **changes)
     # Zero-initialised layers would hide what passes through them.
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
