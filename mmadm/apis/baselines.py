@@ -27,6 +27,10 @@ _RADIUS = 3
 # Side of the mean mask; standard deviation of the centre prior, per side of the image.
 _MASK_SIDE = 256
 _CENTRE_SIGMA = 0.25
+# Of the Gaussian filter of blurred training images, in pixels; principal components of
+# all training images.
+_BLUR_SIGMA = 2.0
+_COMPONENTS = 256
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -100,6 +104,44 @@ def _mean_of_masks(cfg: Config) -> np.ndarray:
     return np.rint(total / len(dataset)).astype(np.uint8)
 
 
+def _training_images(cfg: Config) -> np.ndarray:
+    """(N, H, W, 3), as the pipeline of the training makes them."""
+    dataset = _dataset(cfg, 'train')
+    return np.stack(
+        [_array(dataset[i]['inputs']['image']) for i in range(len(dataset))]
+    )
+
+
+def blurred_training(cfg: Config) -> Predict:
+    """The training images in their order, blurred."""
+    images = _training_images(cfg)
+
+    def predict(sample: DiffusionSample) -> np.ndarray:
+        image = images[sample.sample_idx % len(images)]
+        return cv2.GaussianBlur(image, (0, 0), _BLUR_SIGMA)
+
+    return predict
+
+
+def pca_samples(cfg: Config) -> Predict:
+    """Samples of a normal distribution of the training images' main components."""
+    images = torch.from_numpy(_training_images(cfg))
+    pixels = images.flatten(1).float()
+    mean = pixels.mean(0)
+    torch.manual_seed(0)  # svd_lowrank starts from random directions
+    _, spread, directions = torch.svd_lowrank(
+        pixels - mean, min(_COMPONENTS, *pixels.shape), niter=4
+    )
+    axes = directions * spread / (len(pixels) - 1) ** 0.5
+
+    def predict(sample: DiffusionSample) -> np.ndarray:
+        rng = torch.Generator().manual_seed(sample.sample_idx)
+        image = mean + axes @ torch.randn(axes.shape[1], generator=rng)
+        return image.clamp(0, 255).round().byte().view(images.shape[1:]).numpy()
+
+    return predict
+
+
 #: Each baseline by its name, as a function of the config.
 BASELINES: dict[str, Callable[[Config], Predict]] = {
     'bicubic': lambda cfg: bicubic,
@@ -111,6 +153,8 @@ BASELINES: dict[str, Callable[[Config], Predict]] = {
     'centre_prior': lambda cfg: centre_prior,
     'telea': lambda cfg: partial(opencv_inpainting, method=cv2.INPAINT_TELEA),
     'navier_stokes': lambda cfg: partial(opencv_inpainting, method=cv2.INPAINT_NS),
+    'blurred_training': blurred_training,
+    'pca_samples': pca_samples,
 }
 
 
@@ -119,8 +163,8 @@ def score_baseline(name: str, cfg: Config, number: int | None = None) -> dict:
 
     Args:
         name: one of :data:`BASELINES`.
-        cfg: with ``test_dataloader`` and ``test_evaluator``; 'mean_mask' also needs
-            ``train_dataloader``. No model is needed.
+        cfg: with ``test_dataloader`` and ``test_evaluator``; 'mean_mask' and those of
+            unconditional generation also need ``train_dataloader``. No model is needed.
         number: score the first images only.
 
     Raises:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmadm.apis.baselines import (
+    BASELINES,
     canny,
     centre_prior,
     opencv_inpainting,
@@ -20,6 +21,7 @@ from tests.conftest import ROOT, draw_photo
 from tests.test_tools.test_cli import call, refused
 
 SR = ROOT / 'configs' / '_base_' / 'datasets' / 'sr_benchmarks.py'
+FACES = ROOT / 'configs' / '_base_' / 'datasets' / 'faces_small.py'
 DUTS = ROOT / 'configs' / '_base_' / 'datasets' / 'duts.py'
 
 
@@ -43,6 +45,32 @@ def test_bicubic_scores_as_the_metrics_own_baseline(photo_folder):
         score_baseline('bicubik', cfg)
     with pytest.raises(ValueError, match='number=0'):
         score_baseline('bicubic', cfg, number=0)
+
+
+def test_samples_of_the_main_components_vary_as_the_training_images(tmp_path):
+    """All training images are one image at several strengths."""
+    y, x = np.indices((16, 16))
+    pattern = np.stack([np.sin(x / 3), np.cos(y / 4), np.sin((x + y) / 5)], 2)
+    strengths = np.random.default_rng(0).normal(0, 20, 40)
+    for i, strength in enumerate(strengths):
+        image = np.rint(128 + strength * pattern).clip(0, 255).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / f'{i:02d}.png')
+    cfg = Config.fromfile(FACES)
+    cfg.train_dataloader.dataset.data_root = str(tmp_path)
+    cfg.train_dataloader.dataset.pipeline[1].size = (16, 16)
+    cfg.train_dataloader.dataset.pipeline[2].prob = 0.0
+    predict = BASELINES['pca_samples'](cfg)
+
+    def drawn(index: int) -> np.ndarray:
+        made = DiffusionSample(metainfo=dict(sample_idx=index))
+        return (predict(made).astype(float) - 128).flatten()
+
+    images = np.stack([drawn(i) for i in range(200)])
+    found = images @ pattern.flatten() / (pattern**2).sum()
+    rest = images - found[:, None] * pattern.flatten()
+    assert rest.std() < 1.5
+    assert 0.8 < found.std() / strengths.std() < 1.2
+    np.testing.assert_array_equal(drawn(3), drawn(3))
 
 
 def test_canny_values_rise_with_the_contrast_of_the_edge():

@@ -3,7 +3,8 @@
 
 bicubic for super-resolution; canny_sigma1 ... canny_sigma3 for edges (the threshold of
 ODS times 500 is the best upper threshold of the gradient); mean_mask (of the training
-masks) and centre_prior for saliency; telea and navier_stokes for inpainting.
+masks) and centre_prior for saliency; telea and navier_stokes for inpainting;
+blurred_training and pca_samples for unconditional generation.
 """
 
 import argparse
