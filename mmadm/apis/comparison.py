@@ -88,13 +88,17 @@ def scores_by_image(
         number: of images, the first ones; None uses all.
 
     Returns:
-        scores by the file name of the image.
+        scores by the file name of the image; without those of metrics that compare
+        sets of images.
 
     Raises:
         ValueError: the model is no diffusion model, or a number is not positive.
     """
     model, dataset, count = _prepare(source, num_steps, number)
     evaluator, scores = Evaluator(source.config.test_evaluator), {}
+    evaluator.metrics = [
+        metric for metric in evaluator.metrics if not getattr(metric, 'of_sets', False)
+    ]
     for index in track(range(count), 'Sampling'):
         (sample,) = model.test_step(pseudo_collate([dataset[index]]))
         evaluator.process([sample])

@@ -77,6 +77,8 @@ class SampleSetMetric(BaseMetric):
         prefix: put before the names of the results.
     """
 
+    #: Scores sets of images: a single image has no score.
+    of_sets = True
     # MMEngine warns of metrics without a prefix.
     default_prefix = ''
 

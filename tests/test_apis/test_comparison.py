@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmadm.apis import load_config, load_model, test_steps
-from mmadm.apis.comparison import compare_model
+from mmadm.apis.comparison import compare_model, scores_by_image
 from mmadm.registry import MODELS
 from tests.test_tools.test_cli import call, refused
 
@@ -51,6 +51,18 @@ def test_the_tool_writes_a_result_for_each_model(toy_config, weights, tmp_path, 
     assert 'sharpness' in capsys.readouterr().out
     message = refused(capsys, tool, toy_config, weights, '--num-samples', 0)
     assert "{'num_samples': 0}" in message
+
+
+def test_single_images_have_no_score_of_sets(toy_config, weights):
+    source = load_model(str(toy_config), str(weights))
+    evaluator = source.config.test_evaluator
+    source.config.test_evaluator = [
+        evaluator,
+        dict(type='FrechetDistance', network='adm_edge_small'),
+    ]
+    both = scores_by_image(source, num_steps=1, number=2)
+    source.config.test_evaluator = evaluator
+    assert both == scores_by_image(source, num_steps=1, number=2)
 
 
 def test_the_worst_images_are_listed_first(toy_config, weights, tmp_path, capsys):
