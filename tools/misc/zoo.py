@@ -165,7 +165,9 @@ METRICS = {
     'ssim_rgb': ('SSIM', 3),
     'lpips_like_squeeze_rgb': ('LPIPS-like', 3),
     'frechet_paired_squeezenet200': ('Frechet distance', 1),
+    'frechet_paired_adm_edge_small200': ('Frechet distance, edge features', 1),
     'frechet_squeezenet1k': ('Frechet distance', 1),
+    'frechet_adm_edge_small1k': ('Frechet distance, edge features', 1),
 }
 
 

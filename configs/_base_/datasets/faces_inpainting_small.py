@@ -60,5 +60,6 @@ test_evaluator = [
         lpips_weights=_weights,
     ),
     dict(type=FrechetDistance, weights=_weights),
+    dict(type=FrechetDistance, network='adm_edge_small'),
 ]
 val_evaluator = test_evaluator

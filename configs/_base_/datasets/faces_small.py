@@ -38,9 +38,13 @@ test_dataloader = dict(
     dataset=dict(type=SeedDataset, num_samples=1000, target_shape=(64, 64)),
 )
 val_evaluator = []
-test_evaluator = dict(
-    type=FrechetDistance,
-    reference='data/celeba_hq/test',
-    reference_size=64,
-    weights='data/weights/squeezenet_v1.1_imagenet_fp16.npz',
-)
+_real = dict(reference='data/celeba_hq/test', reference_size=64)
+# Over features of SqueezeNet, and over those of a model in the box.
+test_evaluator = [
+    dict(
+        type=FrechetDistance,
+        weights='data/weights/squeezenet_v1.1_imagenet_fp16.npz',
+        **_real,
+    ),
+    dict(type=FrechetDistance, network='adm_edge_small', **_real),
+]
