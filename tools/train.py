@@ -4,7 +4,7 @@
 import argparse
 import os
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,12 +41,7 @@ def parse_args() -> argparse.Namespace:
         'the batch size counts all processes and accumulated batches',
     )
     parser.add_argument('--seed', type=int, help='seed of training and of sampling')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )

@@ -102,25 +102,56 @@ def check_config(cfg: Config) -> None:
 
 
 def check_options(cfg: Config, options: dict) -> None:
-    """Refuse ``--cfg-options`` that would create a top-level key nothing reads.
+    """Refuse ``--cfg-options`` that nothing reads, or that replace a dict by a value.
 
-    Below the top level, :func:`check_config` finds them.
+    Unknown keys below the top level are found by :func:`check_config`.
 
     Raises:
-        ValueError: the config has no such key; the message names the most similar one.
+        ValueError: the config has no such top-level key; a dict would be replaced by a
+            value; or a value would get entries.
     """
-    for option in options:
+    for option, value in options.items():
         key = option.split('.')[0]
         if key not in cfg and key not in _top_level_keys():
             # A config also has the names of the classes that it imports.
             entries = {name for name, value in cfg.items() if isinstance(value, dict)}
             raise _unknown(option, 'the config', entries | _top_level_keys())
+        _check_replacement(cfg, option, value)
+
+
+def _check_replacement(cfg: Config, option: str, value: Any) -> None:
+    """Only None and other dicts may take the place of a dict, or of a list of them."""
+    node, place = cfg, ''
+    for key in option.split('.'):
+        if node is None:
+            return
+        if not isinstance(node, dict | list | tuple | Config):
+            raise ValueError(
+                f'{place} is no dict, but {node!r}; --cfg-options {option}={value!r} '
+                f'sets an entry of it. Set {place} itself.'
+            )
+        if isinstance(node, list | tuple):
+            # MMEngine reports other indices.
+            node = node[int(key)] if key.isdigit() and int(key) < len(node) else None
+        else:
+            node = node.get(key)
+        place = f'{place}.{key}'.removeprefix('.')
+    found = next(_dicts(node, option), None)
+    if found and not (value is None or isinstance(value, dict | list | tuple)):
+        place, entries = found
+        entry = next(iter(entries), 'NAME')
+        raise ValueError(
+            f'{option} has entries, which --cfg-options {option}={value!r} would '
+            f'replace by one value. Set one of them, such as {place}.{entry}=..., or '
+            f'remove all by {option}=None.'
+        )
 
 
 def _top_level_keys() -> set[str]:
     from mmengine.runner import Runner
 
-    return set(inspect.signature(Runner.__init__).parameters) | _RUNNER_EXTRAS
+    parameters = inspect.signature(Runner.__init__).parameters
+    return parameters.keys() - {'self', 'cfg'} | _RUNNER_EXTRAS
 
 
 def _dicts(value: Any, place: str) -> Iterator[tuple[str, dict]]:

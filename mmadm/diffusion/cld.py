@@ -19,7 +19,7 @@ from mmadm.registry import ATTENUATIONS, MODELS, SAMPLERS
 from .attenuation import NoAttenuation
 from .noise_path import NoisePath
 from .process import ADMProcess, widest
-from .samplers import Callback, Denoiser, NoiseSource, Sampler, euler_maruyama
+from .samplers import Denoiser, NoiseSource, Sampler, euler_maruyama
 from .times import TrainingTimes, UniformTimes
 
 # T at t = 1: 2 beta / sqrt(4 M).
@@ -199,24 +199,21 @@ class SSCSSampler(Sampler):
     are those of :class:`Sampler`.
     """
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: CLDProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
     ) -> Tensor:
-        """Sample images and velocities (N, 2C, H, W); see `SingleStepSampler`."""
-        evaluate = self.evaluator(denoise, process, callback)
-        x_t = noise()
+        """Images and velocities (N, 2C, H, W)."""
         *steps, (last, end) = pairwise(self.times(process, num_steps))
         for t, r in steps:
             half = (t - r) / 2
             x_t = process.relax(x_t, half, noise())
-            _, eps = evaluate(x_t, t - half)
+            _, eps = denoise(x_t, t - half)
             x_t = process.push(x_t, eps, t - half, t - r)
             x_t = process.relax(x_t, half, noise())
-        outputs = evaluate(x_t, last)
-        x_t = euler_maruyama(process, x_t, *outputs, last, end, noise)
-        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)
+        outputs = denoise(x_t, last)
+        return euler_maruyama(process, x_t, *outputs, last, end, noise)

@@ -11,7 +11,7 @@ from mmadm.registry import SAMPLERS
 
 from .grids import TimeGrid, check_decreasing
 from .process import ADMProcess
-from .samplers import Callback, Denoiser, NoiseSource, Sampler
+from .samplers import Denoiser, NoiseSource, Sampler
 
 
 class Coefficients(NamedTuple):
@@ -71,23 +71,16 @@ class FittedSampler(Sampler):
         """The N + 1 times from 1 to 0; see :meth:`Sampler.times`."""
         return [*self._table(num_steps).times, 0.0]
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
     ) -> Tensor:
-        """Sample images; arguments as in :meth:`ADMSampler.__call__`.
-
-        Raises:
-            ValueError: there are no coefficients for this number of steps.
-        """
-        evaluate = self.evaluator(denoise, process, callback)
-        x_1 = process.initial_std * noise()
-        x_0 = integrate(process, evaluate, x_1, self._table(num_steps))
-        return x_0 if self.clip is None else x_0.clamp(-self.clip, self.clip)
+        """The steps of :func:`integrate`."""
+        return integrate(process, denoise, x_t, self._table(num_steps))
 
     def _table(self, num_steps: int | None) -> Coefficients:
         number = self.num_steps if num_steps is None else num_steps

@@ -11,7 +11,7 @@ from mmadm.registry import SAMPLERS
 from .grids import TimeGrid, UniformGrid, check_num_steps
 from .noise_path import NoisePath
 from .process import ADMProcess
-from .samplers import Callback, Denoiser, NoiseSource, Sampler
+from .samplers import Denoiser, NoiseSource, Sampler
 
 
 @SAMPLERS.register_module()
@@ -66,33 +66,31 @@ class HeunSampler(Sampler):
         nfe = check_num_steps(self.num_steps if num_steps is None else num_steps)
         return super().times(process, nfe // 2 + 1)
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
     ) -> Tensor:
-        """Sample images with ``num_steps`` function evaluations; see `ADMSampler`."""
-        nfe = self.num_steps if num_steps is None else num_steps
+        """Two function evaluations per step."""
         times = self.times(process, num_steps)
-        evaluate = self.evaluator(denoise, process, callback)
-        x_t, phi = process.initial_std * noise(), None
+        phi = None
         for i, (t, r) in enumerate(pairwise(times)):
             later = self._churned(process, t, len(times) - 1)
             if later > t:
                 xi = self.churn_noise * noise()
                 x_t, t = process.renoise(x_t, phi, xi, t, later), later
-            phi, eps = evaluate(x_t, t)
+            phi, eps = denoise(x_t, t)
             x_r = process.step(x_t, phi, eps, t, t - r, eta=0)
-            if r > 0 and (i > 0 or nfe % 2):
+            if r > 0 and (i > 0 or num_steps % 2):
                 s = self.alpha * (t - r)
                 x_s = process.step(x_t, phi, eps, t, s, eta=0)
-                second = process.step(x_t, *evaluate(x_s, t - s), t, t - r, eta=0)
+                second = process.step(x_t, *denoise(x_s, t - s), t, t - r, eta=0)
                 x_r = x_r + (second - x_r) / (2 * self.alpha)
             x_t = x_r
-        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)
+        return x_t
 
     def _churned(self, process: ADMProcess, t: float, num_steps: int) -> float:
         """The time up to which noise is added before a step; t where none is."""

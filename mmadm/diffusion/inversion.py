@@ -33,7 +33,7 @@ def encode(
         noise (N, C, H, W), the initial state of the sampler divided by b(1).
     """
 
-    def evaluate(i: int, x_t: Tensor, t: float) -> Output:
+    def evaluate(x_t: Tensor, t: float) -> Output:
         t = max(t, process.t_min)
         return Output(t, *map(widest, denoise(x_t.to(x0.dtype), t)))
 

@@ -9,7 +9,7 @@ from mmadm.registry import SAMPLERS
 
 from .grids import TimeGrid, UniformGrid, check_num_steps
 from .process import ADMProcess
-from .samplers import Callback, Denoiser, NoiseSource, Sampler, euler_maruyama
+from .samplers import Denoiser, NoiseSource, Sampler, euler_maruyama
 
 
 @SAMPLERS.register_module()
@@ -52,25 +52,22 @@ class PredictorCorrectorSampler(Sampler):
         nfe = check_num_steps(self.num_steps if num_steps is None else num_steps)
         return super().times(process, nfe - nfe // 2)
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
     ) -> Tensor:
-        """Sample images with ``num_steps`` function evaluations; see `ADMSampler`."""
-        nfe = self.num_steps if num_steps is None else num_steps
-        evaluate = self.evaluator(denoise, process, callback)
-        x_t = process.initial_std * noise()
+        """Corrector and predictor of each step."""
         for i, (t, r) in enumerate(pairwise(self.times(process, num_steps))):
-            if i > 0 or nfe % 2 == 0:
-                _, eps = evaluate(x_t, t)
+            if i > 0 or num_steps % 2 == 0:
+                _, eps = denoise(x_t, t)
                 x_t = self._corrected(process, x_t, eps, t, noise())
-            phi, eps = evaluate(x_t, t)
+            phi, eps = denoise(x_t, t)
             x_t = euler_maruyama(process, x_t, phi, eps, t, r, noise)
-        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)
+        return x_t
 
     def _corrected(
         self, process: ADMProcess, x_t: Tensor, eps: Tensor, t: float, xi: Tensor

@@ -21,8 +21,8 @@ NoiseSource = Callable[[], Tensor]
 Callback = Callable[[int, float, Tensor, Tensor], None]
 
 
-class Sampler(ShowsSettings):
-    """Base class of samplers: the time grid and the image estimate.
+class Sampler(ShowsSettings, ABC):
+    """Base class of samplers: from noise to images, along a time grid.
 
     Args:
         num_steps: N, the default number of steps; each is one function evaluation.
@@ -41,6 +41,56 @@ class Sampler(ShowsSettings):
         self.grid: TimeGrid = build(SAMPLERS, grid)
         self.clip = clip
 
+    def __call__(
+        self,
+        denoise: Denoiser,
+        process: ADMProcess,
+        noise: NoiseSource,
+        num_steps: int | None = None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Sample images.
+
+        Args:
+            denoise: (x_t, t) -> (phi, eps).
+            process: the process to reverse.
+            noise: source of standard normal noise; its first output is ``x_1 / b(1)``
+                and defines shape, device and precision of the sampling state.
+            num_steps: number of function evaluations (NFE); None takes the sampler's
+                default.
+            callback: called after every function evaluation.
+
+        Returns:
+            images (N, C, H, W) in the range of the training data.
+
+        Raises:
+            ValueError: the sampler does not have this number of steps.
+        """
+        numbers = count()
+
+        def evaluate(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
+            phi, eps = denoise(x_t, t)
+            if callback is not None:
+                x0 = self.estimate(process, x_t, phi, eps, t)
+                callback(next(numbers), t, x_t, x0)
+            return phi, eps
+
+        x_1 = process.initial_std * noise()  # Alg. 2, line 1
+        num_steps = self.num_steps if num_steps is None else num_steps
+        x_0 = self.reverse(process, evaluate, x_1, num_steps, noise)
+        return x_0 if self.clip is None else x_0.clamp(-self.clip, self.clip)  # line 10
+
+    @abstractmethod
+    def reverse(
+        self,
+        process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
+        noise: NoiseSource,
+    ) -> Tensor:
+        """From ``x_1`` to ``x_0``; the arguments are those of :meth:`__call__`."""
+
     def times(self, process: ADMProcess, num_steps: int | None = None) -> list[float]:
         """The N + 1 times from 1 to 0; the network is evaluated at the first N.
 
@@ -56,21 +106,6 @@ class Sampler(ShowsSettings):
         """The image that both outputs together predict, clipped."""
         x0 = process.denoised(x_t, phi, eps, t)
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
-
-    def evaluator(
-        self, denoise: Denoiser, process: ADMProcess, callback: Callback | None
-    ) -> Denoiser:
-        """``denoise`` followed by ``callback`` at each function evaluation."""
-        numbers = count()
-
-        def evaluate(x_t: Tensor, t: float) -> tuple[Tensor, Tensor]:
-            phi, eps = denoise(x_t, t)
-            if callback is not None:
-                x0 = self.estimate(process, x_t, phi, eps, t)
-                callback(next(numbers), t, x_t, x0)
-            return phi, eps
-
-        return evaluate
 
 
 # Cached, so that they are constants of an exported graph.
@@ -92,40 +127,24 @@ class StepInput(NamedTuple):
     r: float
 
 
-class SingleStepSampler(Sampler, ABC):
-    """Base class of samplers without a history of outputs: the loop of Algorithm 2."""
+class SingleStepSampler(Sampler):
+    """Base class of samplers without a history of outputs."""
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
     ) -> Tensor:
-        """Sample images.
-
-        Args:
-            denoise: (x_t, t) -> (phi, eps).
-            process: the process to reverse.
-            noise: source of standard normal noise; its first output is ``x_1 / b(1)``
-                and defines shape, device and precision of the sampling state.
-            num_steps: N; None takes the sampler's default.
-            callback: called after every function evaluation.
-
-        Returns:
-            images (N, C, H, W) in the range of the training data.
-        """
-        x_t = process.initial_std * noise()  # Alg. 2, line 1
-        times = self.times(process, num_steps)
-        for i, (t, r) in enumerate(pairwise(times)):  # line 2
+        """The loop of Algorithm 2."""
+        for t, r in pairwise(self.times(process, num_steps)):  # Alg. 2, line 2
             phi, eps = denoise(x_t, t)  # line 3
             x0 = self.estimate(process, x_t, phi, eps, t)
-            if callback is not None:
-                callback(i, t, x_t, x0)
             inputs = StepInput(x_t, phi, eps, x0, t, r)
             x_t = self.step(process, inputs, noise)  # line 4 to 9
-        return x_t if self.clip is None else x_t.clamp(-self.clip, self.clip)  # line 10
+        return x_t
 
     @abstractmethod
     def step(
@@ -188,7 +207,7 @@ class MeanEstimateSampler(ADMSampler):
         num_steps: int | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Mean image estimate (N, C, H, W); see :class:`SingleStepSampler`."""
+        """Mean image estimate (N, C, H, W); see :class:`Sampler`."""
         total, count = 0.0, 0
 
         def add(i: int, t: float, x_t: Tensor, x0: Tensor) -> None:

@@ -12,7 +12,7 @@ from mmadm.registry import SAMPLERS
 
 from .grids import TimeGrid, UniformSigmaGrid
 from .process import ADMProcess, check_eta, widest
-from .samplers import Callback, Denoiser, NoiseSource, Sampler
+from .samplers import Denoiser, NoiseSource, Sampler
 
 
 def _gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
@@ -49,8 +49,8 @@ class Step(NamedTuple):
     gain: float
 
 
-#: (i, x, t) -> the network's output.
-Evaluate = Callable[[int, Tensor, float], Output]
+#: (x, t) -> the network's output.
+Evaluate = Callable[[Tensor, float], Output]
 #: (x, t, r, past) -> the step with ``past[0]`` held constant, and ``past`` at time r.
 TakeStep = Callable[[Tensor, float, float, list[Output]], tuple[Step, list[Output]]]
 
@@ -131,26 +131,19 @@ class MultistepSampler(Sampler):
         self.variable = variable
         self.eta = eta
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
-        callback: Callback | None = None,
     ) -> Tensor:
-        """Sample images; arguments as in :meth:`ADMSampler.__call__`.
+        """The state is float64; the networks get the precision of ``noise``."""
+        dtype = x_t.dtype
 
-        The state is float64; the input of the network and the result have the precision
-        of ``noise``.
-        """
-        start = process.initial_std * noise()
-
-        def evaluate(i: int, x_t: Tensor, t: float) -> Output:
-            phi, eps = map(widest, denoise(x_t.to(start.dtype), t))
-            if callback is not None:
-                callback(i, t, x_t, self.estimate(process, x_t, phi, eps, t))
-            return Output(t, phi, eps)
+        def evaluate(x_t: Tensor, t: float) -> Output:
+            return Output(t, *map(widest, denoise(x_t.to(dtype), t)))
 
         def take_step(
             x_t: Tensor, t: float, r: float, past: list[Output]
@@ -163,9 +156,8 @@ class MultistepSampler(Sampler):
             return step, past if xi is None else _renew(past, kept, xi)
 
         times = self.times(process, num_steps)
-        x0 = self.integrate(process, evaluate, take_step, widest(start), times)
-        x0 = x0.to(start.dtype)
-        return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
+        x_0 = self.integrate(process, evaluate, take_step, widest(x_t), times)
+        return x_0.to(dtype)
 
     def integrate(
         self,
@@ -178,8 +170,8 @@ class MultistepSampler(Sampler):
         """Evaluate, correct the last step, take the next one; in either direction."""
         past: list[Output] = []
         step = None
-        for i, (t, r) in enumerate(pairwise(times)):
-            output = evaluate(i, x, t)
+        for t, r in pairwise(times):
+            output = evaluate(x, t)
             # A first step of order 1 would reduce order 3 to 2: it is repeated too.
             if past and (self.corrector or len(past) < self.order - 1):
                 x = self._higher_order(process, step, [past[0], output, *past[1:]])

@@ -46,6 +46,15 @@ class OptionsAction(DictAction):
                 )
 
 
+def add_cfg_options(
+    parser: ArgumentParser,
+    name: str = '--cfg-options',
+    help: str = 'override entries of the config: key=value, nested keys with dots',
+) -> None:
+    """Add the option that changes entries of a config."""
+    parser.add_argument(name, nargs='+', action=OptionsAction, help=help)
+
+
 @contextmanager
 def readable_errors(
     after_interrupt: str = 'Add --resume to continue from the last checkpoint.',

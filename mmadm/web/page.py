@@ -15,7 +15,7 @@ from mmadm.visualization.images import fitted, grid, heat_map
 from mmadm.visualization.visualizer import save
 
 from .drawings import Drawing
-from .examples import write_examples
+from .examples import BRUSH, write_examples
 from .predictor import MAX_SAMPLES, Predictor, Request, Result, Update, stream
 
 #: Visitors that are served at a time, and drawings that the server holds.
@@ -64,7 +64,7 @@ def build_page(
                         label='Image, with the hole that you paint',
                         sources=_SOURCES,
                         height=400,
-                        brush=gr.Brush('auto', ['#e6007e'], color_mode='fixed'),
+                        brush=gr.Brush('auto', [BRUSH], color_mode='fixed'),
                         layers=False,
                         transforms=(),
                         format='png',
@@ -137,7 +137,7 @@ class _Model:
         # Columns are hidden, not what is in them: gradio would replace the component by
         # one that opens images.
         columns = [gr.Column(visible=x) for x in visible]
-        examples = gr.Gallery(self.examples, selected_index=None)
+        examples = gr.Gallery([x.shown for x in self.examples], selected_index=None)
         model = self.inferencer.model
         num_steps = model.test_cfg.get('num_steps', model.sampler.num_steps)
         return self._about(), *columns, examples, num_steps
@@ -159,9 +159,12 @@ class _Model:
 
     def example(self, index: int) -> tuple:
         """Values of the image and of the drawing."""
-        path = self.examples[index]
-        drawing = dict(background=path, layers=[], composite=path)
-        return (gr.skip(), drawing) if self.takes_masks else (path, gr.skip())
+        example = self.examples[index]
+        if not self.takes_masks:
+            return example.image, gr.skip()
+        layers, shown = [example.layer], example.shown
+        drawing = dict(background=example.image, layers=layers, composite=shown)
+        return gr.skip(), drawing
 
 
 def _settings() -> list:

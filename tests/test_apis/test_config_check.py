@@ -34,7 +34,7 @@ def test_numbers_out_of_range_are_refused(toy_config, option, value):
 @pytest.mark.parametrize(
     ('option', 'meant'),
     [
-        ('a.b.c', 'train_cfg'),
+        ('a.b.c', "'train_dataloader', 'tta_model'"),
         ('model.head.zzz', 'base_channels'),
         ('randomness.xyz', "['deterministic', 'diff_rank_seed', 'seed']"),
         ('modle.head', 'model'),
@@ -57,10 +57,37 @@ def test_options_that_nothing_reads_are_refused(toy_config, option, meant):
     assert 'AdamW' not in message
 
 
+@pytest.mark.parametrize('value', [5, 'heun', False])
+@pytest.mark.parametrize(
+    ('option', 'entry'),
+    [
+        ('model.sampler', 'model.sampler.type'),
+        ('train_dataloader.dataset.pipeline', 'train_dataloader.dataset.pipeline.0'),
+        ('train_dataloader.dataset.pipeline.1', 'train_dataloader.dataset.pipeline.1'),
+        ('default_hooks.ema', 'default_hooks.ema.type'),
+    ],
+)
+def test_entries_are_not_replaced_by_a_value(toy_config, option, entry, value):
+    with pytest.raises(ValueError, match='replace by one value') as caught:
+        load_config(str(toy_config), {option: value})
+    assert f'{option}={value!r}' in str(caught.value)
+    assert entry in str(caught.value)
+
+
+def test_a_value_gets_no_entries(toy_config):
+    with pytest.raises(
+        ValueError, match=r'head\.num_blocks is no dict, but \d'
+    ) as caught:
+        load_config(str(toy_config), {'model.head.num_blocks.x': 3})
+    assert 'Set model.head.num_blocks itself' in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ('option', 'value'),
     [
         ('load_from', 'x.pth'),
+        ('model.sampler', None),
+        ('model.sampler', dict(type='HeunSampler')),
         ('auto_scale_lr.base_batch_size', 4),
         ('model_wrapper_cfg', dict(type='ShardedDataParallel')),
         ('randomness.deterministic', True),

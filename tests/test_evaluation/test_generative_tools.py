@@ -83,12 +83,20 @@ def test_samples_are_compared_by_squeezenet_too(tmp_path, capsys, photo_folder):
     call(tool, photo_folder, '--out', statistics, '--network', 'squeezenet', *random)
     assert 'image_size: 40x48' in capsys.readouterr().out
     tool = 'analysis_tools/eval_samples.py'
-    measures = ('--measures', 'frechet_squeezenet', *random)
+    network = ('--network', 'squeezenet', *random)
     for reference in (statistics, photo_folder):
-        call(tool, photo_folder, *measures, '--reference', reference)
+        call(tool, photo_folder, *network, '--reference', reference)
         printed = capsys.readouterr().out
         assert 'frechet_squeezenet5_random_weights: 0.0000' in printed
-    assert '--reference None' in refused(capsys, tool, photo_folder, *measures)
+    assert '--reference None' in refused(capsys, tool, photo_folder, *network)
+    given = (*network, '--reference', photo_folder, '--measures', 'kid')
+    assert '--measures kid' in refused(capsys, tool, photo_folder, *given)
+
+
+def test_samples_are_compared_by_a_shipped_model(capsys, photo_folder):
+    given = ('--network', 'adm_edge_small', '--reference', photo_folder)
+    call('analysis_tools/eval_samples.py', photo_folder, *given)
+    assert 'frechet_adm_edge_small5: 0.0000' in capsys.readouterr().out
 
 
 def test_mistakes_are_one_message_each(tmp_path, capsys, photo_folder):

@@ -322,13 +322,22 @@ def test_sampling_stops_when_the_visitor_leaves(predictor, inferencers, paint, f
 @pytest.mark.parametrize('name', ['map', 'sr'])
 def test_an_example_fits_its_model(inferencers, folder, tmp_path, name):
     scale = inferencers[name].model.data_preprocessor.condition_scale
-    image, *others = write_examples(tmp_path / 'x', takes_masks=False, scale=scale)
+    example, *others = write_examples(tmp_path / 'x', takes_masks=False, scale=scale)
     predictor = Predictor(inferencers, max_pixels=400 * 400)
-    result = predictor(Request(name, image, num_steps=1), folder)
+    result = predictor(Request(name, example.image, num_steps=1), folder)
     height, width = result.predictions[0].shape[:2]
     assert height * width == pytest.approx(384 * 256, rel=0.05) and len(others) == 2
 
 
-def test_examples_for_inpainting_are_squares(tmp_path):
-    for path in write_examples(tmp_path, takes_masks=True, scale=1):
-        assert read_image(path, 'color').shape == (128, 128, 3)
+def test_examples_for_inpainting_are_squares_with_a_hole(inferencers, folder, tmp_path):
+    predictor = Predictor(inferencers, max_pixels=400 * 400)
+    for example in write_examples(tmp_path / 'x', takes_masks=True, scale=1):
+        drawing = dict(background=example.image, layers=[example.layer])
+        request = Request('painter', drawing=drawing, num_steps=1)
+        (prediction,) = predictor(request, folder).predictions
+        image, shown = (read_image(x, 'color') for x in (example.image, example.shown))
+        assert prediction.shape == image.shape == (128, 128, 3)
+        # What is shown as known is known.
+        is_known = (shown == image).all(2)
+        assert 0.8 < is_known.mean() < 0.95
+        assert (prediction == image)[is_known].all()

@@ -9,7 +9,7 @@ blurred_training and pca_samples for unconditional generation.
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,12 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('baselines', nargs='+', help='names of baselines')
     parser.add_argument('--number', type=int, help='score the first images only')
     parser.add_argument('--out', help='scores as JSON')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

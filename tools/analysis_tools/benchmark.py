@@ -7,7 +7,7 @@ weights are random, which changes no speed.
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,12 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help='for instance cuda')
     parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
     parser.add_argument('--out', help='JSON file for the numbers')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

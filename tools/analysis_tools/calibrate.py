@@ -10,7 +10,7 @@ import argparse
 from os.path import expanduser
 
 from mmadm.diffusion import SAMPLER_PRESETS
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,18 +47,15 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--number', type=int, help='use the first images only')
     parser.add_argument('--device', help='such as cpu or cuda:1; default: a GPU if any')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
+    add_cfg_options(
+        parser,
         help='override entries of the config: key=value, such as '
         'test_dataloader.dataset.data_root=FOLDER',
     )
-    parser.add_argument(
+    add_cfg_options(
+        parser,
         '--check-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config for the images of the check',
+        'override entries of the config for the images of the check',
     )
     return parser.parse_args()
 

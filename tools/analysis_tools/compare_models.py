@@ -7,7 +7,7 @@ regression of the same network (configs/adm/small/regression_*.py).
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,10 +28,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--number', type=int, help='use the first images only')
     parser.add_argument('--out', help='JSON file of the results')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
+    add_cfg_options(
+        parser,
         help='override entries of all configs: key=value, nested keys with dots',
     )
     return parser.parse_args()

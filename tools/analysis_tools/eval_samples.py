@@ -10,15 +10,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--measures',
         nargs='+',
-        choices=['fid', 'is', 'kid', 'pr', 'frechet_squeezenet'],
+        choices=['fid', 'is', 'kid', 'pr'],
         default=['fid'],
-        help='all but is need --reference; frechet_squeezenet is not FID, and is '
-        'computed alone',
+        help='those of Inception; all but is need --reference',
     )
     parser.add_argument(
         '--reference',
-        help='statistics made by fid_stats.py; for frechet_squeezenet also a folder of '
-        'images',
+        help='statistics made by fid_stats.py; for another network than Inception also '
+        'a folder of images',
+    )
+    parser.add_argument(
+        '--network',
+        default='inception',
+        help='squeezenet, or the name of a shipped model such as adm_edge_small: '
+        'Frechet distance of its features, which is not FID (default: %(default)s)',
     )
     parser.add_argument(
         '--weights', help="of the network; default: torch's folder for downloads"
@@ -37,24 +42,31 @@ def main() -> None:
         from rich.progress import track
 
         from mmadm.datasets import open_images
-        from mmadm.evaluation import FrechetDistance, InceptionMetrics, score_images
+        from mmadm.evaluation import (
+            FrechetDistance,
+            InceptionFeatures,
+            InceptionMetrics,
+            score_images,
+        )
         from mmadm.utils import check_device
         from mmadm.utils.files import atomic_write
 
         check_device(args.device)
         images = open_images(args.samples)
-        if 'frechet_squeezenet' not in args.measures:
+        if args.network == InceptionFeatures.name:
             metric = InceptionMetrics(
                 args.measures, args.reference, weights=args.weights
             )
-        elif len(args.measures) > 1 or args.reference is None:
+        elif args.measures != ['fid'] or args.reference is None:
             raise ValueError(
-                'frechet_squeezenet is computed alone and against real images, but '
-                f'--measures {" ".join(args.measures)} --reference {args.reference}. '
-                'Give it as the only measure, with --reference.'
+                f'--network {args.network} gives the Frechet distance to real images '
+                f'alone, but --measures {" ".join(args.measures)} --reference '
+                f'{args.reference}. Leave out --measures, and give --reference.'
             )
         else:
-            metric = FrechetDistance(args.reference, weights=args.weights)
+            metric = FrechetDistance(
+                args.reference, network=args.network, weights=args.weights
+            )
         scores = score_images(
             metric, track(images, 'Measuring', len(images)), args.device
         )

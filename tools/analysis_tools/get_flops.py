@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,12 +35,7 @@ def parse_args() -> argparse.Namespace:
         help='fraction of the peak that training reaches (default: %(default)s)',
     )
     parser.add_argument('--out', help='JSON file for the numbers')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

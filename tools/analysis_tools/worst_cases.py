@@ -4,7 +4,7 @@
 import argparse
 import os
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,12 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-steps', type=int, help='NFE; default: of the config')
     parser.add_argument('--number', type=int, help='test the first images only')
     parser.add_argument('--out', help='JSON file of the scores of all images')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

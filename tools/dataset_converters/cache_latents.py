@@ -5,7 +5,7 @@ import argparse
 
 from mmengine.config import Config
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,12 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device', help='such as cuda or cpu; by default cuda if available'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,12 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--info', help='.json file of facts to write: data, terms, licence, ...'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if len(args.files) > 2:
         parser.error('give a model, perhaps a checkpoint, and the file to write')

@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,12 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--full-precision', action='store_true', help='write float32, not float16'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        help='override entries of the config: key=value, nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

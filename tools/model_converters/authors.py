@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmadm.utils.cli import OptionsAction
+from mmadm.utils.cli import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,10 +31,8 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='read the source even if it runs code: only for files you trust',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
+    add_cfg_options(
+        parser,
         help='override entries of the config, for networks of other sizes',
     )
     return parser.parse_args()
