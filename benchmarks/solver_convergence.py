@@ -95,14 +95,15 @@ class DataPrediction2M(Sampler):
     Only for the constant attenuation; the first and the last step are of order 1.
     """
 
-    def __call__(
+    def reverse(
         self,
-        denoise: Denoiser,
         process: ADMProcess,
+        denoise: Denoiser,
+        x_t: Tensor,
+        num_steps: int,
         noise: NoiseSource,
-        num_steps: int | None = None,
     ) -> Tensor:
-        x_t, previous = noise(), None
+        previous = None
         times = torch.tensor(self.times(process, num_steps), dtype=torch.float64)
         signal, b = 1 - times, process.noise.std(times)
         steps = torch.log(signal / b).diff()

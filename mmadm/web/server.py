@@ -15,6 +15,12 @@ progress {
 progress::-webkit-progress-bar { background: var(--border-color-primary) }
 progress::-webkit-progress-value { background: var(--color-accent) }
 progress::-moz-progress-bar { background: var(--color-accent) }
+/* Small images are enlarged. */
+[role=tabpanel] .image-frame img { object-fit: contain; min-height: 300px }
+/* All tabs fit into the width of a phone. */
+@media (max-width: 600px) {
+    .tab-container button { padding: 0 5px; font-size: 12px }
+}
 """
 
 

@@ -1,5 +1,6 @@
 """Predictions of the inferencer equal those of the test, for each task."""
 
+import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -317,6 +318,19 @@ def test_a_stream_keeps_no_results(toy):
         del result
         alive.append(sum(array() is not None for array in arrays))
     assert len(alive) == 20 and alive[-1] == max(alive[2:]) <= 4 < len(arrays)
+
+
+def test_a_stream_of_many_images_holds_as_much_as_one_of_few(toy, tmp_path):
+    photos = {f'{i:02d}': draw_photo(i, 8, 8) for i in range(12)}
+    folder = save_images(tmp_path / 'in', photos)
+    request = dict(num_steps=2, num_samples=2, out_dir=tmp_path / 'out')
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(x), torch.Tensor) for x in gc.get_objects())
+
+    held = [tensors() for _ in toy.stream(folder, **request)]
+    assert len(held) == 12 and held[-1] == held[2]
 
 
 def test_a_stream_begins_with_the_checks(toy, tmp_path):
