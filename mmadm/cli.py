@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report_unknown(name: str, found: dict[str, Path]) -> int:
-    close = get_close_matches(name, found, n=3)
+    close = [] if name == 'convert' else get_close_matches(name, found, n=3)
     if name.startswith('convert'):
         close = close or [other for other in found if other.startswith('convert ')]
     hint = f'Similar ones are {close}; ' if close else ''

@@ -22,8 +22,8 @@ _SIDE = 128
 #: Colour in which visitors paint.
 BRUSH = '#e6007e'
 # A stroke of the brush on a square, (x, y), and its width.
-_STROKE = ((38, 98), (54, 44), (72, 92), (94, 34))
-_WIDTH = 13
+_STROKE = ((28, 92), (50, 78), (70, 92), (98, 66))
+_WIDTH = 8
 
 
 @dataclass(frozen=True)

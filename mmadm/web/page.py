@@ -61,7 +61,7 @@ def build_page(
                     image = gr.Image(label='Image', sources=_SOURCES, height=300)
                 with gr.Column(visible=False) as drawing_column:
                     drawing = gr.ImageEditor(
-                        label='Image, with the hole that you paint',
+                        label='Image and hole',
                         sources=_SOURCES,
                         height=400,
                         brush=gr.Brush('auto', [BRUSH], color_mode='fixed'),

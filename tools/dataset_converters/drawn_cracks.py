@@ -29,7 +29,7 @@ def main() -> None:
             args.out_dir, args.num_train, args.num_test, args.size, args.seed
         )
         for part, count in counts.items():
-            print(f'{part}: {count} pairs')
+            print(f'{args.out_dir}, {part}: {count} pairs')
 
 
 if __name__ == '__main__':
