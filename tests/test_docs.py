@@ -139,14 +139,20 @@ def options_of(script: Path) -> set[str]:
     if script.suffix == '.sh':
         task = script.stem.split('_')[-1]
         return options_of(script.with_name(f'{task}.py'))
-    calls = (n for n in ast.walk(ast.parse(script.read_text())) if _is_option(n))
-    return {a.value for call in calls for a in call.args if isinstance(a, ast.Constant)}
+    calls = [n for n in ast.walk(ast.parse(script.read_text())) if _is_option(n)]
+    options = {
+        a.value for call in calls for a in call.args if isinstance(a, ast.Constant)
+    }
+    if any(isinstance(call.func, ast.Name) for call in calls):
+        options.add('--cfg-options')
+    return options
 
 
 def _is_option(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and (
-        getattr(node.func, 'attr', None) == 'add_argument'
-    )
+    """Whether a node is ``parser.add_argument(...)`` or ``add_cfg_options(...)``."""
+    function = getattr(node, 'func', None)
+    names = getattr(function, 'attr', None), getattr(function, 'id', None)
+    return bool({'add_argument', 'add_cfg_options'} & {*names})
 
 
 def with_file(words: list[str]) -> list[str]:
