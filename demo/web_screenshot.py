@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, help='PNG file')
     parser.add_argument('--model', default='adm_edge_small', help='shipped model')
     parser.add_argument('--example', type=int, default=2, help='its number')
-    parser.add_argument('--samples', type=int, default=4, help='samples of the run')
+    parser.add_argument('--samples', type=int, default=2, help='samples of the run')
     parser.add_argument('--tab', default='Prediction', help='tab that is open')
     parser.add_argument('--width', type=int, default=1200, help='of the browser')
     return parser.parse_args()

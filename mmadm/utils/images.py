@@ -204,7 +204,7 @@ def described(image: object) -> str:
         kind = 'a tensor' if isinstance(image, Tensor) else 'an array'
         dtype = str(image.dtype).removeprefix('torch.')
         return f'{kind} of {dtype} {tuple(image.shape)}'
-    return f'a {type(image).__name__}'
+    return f'an object of type {type(image).__name__}'
 
 
 def _check(image: Image.Image, path: str) -> None:

@@ -84,7 +84,7 @@ def build_page(
                     run = gr.Button('Run', variant='primary')
                     stop = gr.Button('Stop')
             with gr.Column():
-                status = gr.HTML(_status(_READY))
+                status = gr.HTML(_status(_READY), label='Status')
                 results = _results()
 
         for component in (name, image, *settings):
