@@ -1,8 +1,7 @@
 """Measurement of all benchmarks: alternating runs after a warm-up, then medians.
 
 On a CPU, the seconds are those that this process computes, so other programs on the
-machine disturb little; on a GPU, those that pass until the GPU is done. Workers of a
-data loader are other processes: for them, too, passing time counts.
+machine disturb little; on a GPU, those that pass until the GPU is done.
 """
 
 import argparse
@@ -50,7 +49,7 @@ def take_turns(
     variants: dict[str, Callable[[], object]],
     repeats: int,
     device: str = 'cpu',
-    passing: bool = False,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, Timing]:
     """Time each variant ``repeats`` times, A/B/A/B, after a first round without timing.
 
@@ -58,9 +57,9 @@ def take_turns(
         variants: functions by name.
         repeats: turns that count.
         device: where the work happens.
-        passing: count passing time on a CPU, too.
+        clock: counts seconds; None is the clock of the device.
     """
-    clock = time.process_time if device == 'cpu' and not passing else time.perf_counter
+    clock = clock or (time.process_time if device == 'cpu' else time.perf_counter)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(repeats + 1):
         for name, function in variants.items():

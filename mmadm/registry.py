@@ -11,6 +11,8 @@ registries of their own: ``ATTENUATIONS``, functions that a model is trained wit
 ``SAMPLERS``, samplers and their time grids, which can be exchanged after training.
 """
 
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from mmengine import registry as roots
@@ -32,6 +34,7 @@ __all__ = [
     'TRANSFORMS',
     'VISUALIZERS',
     'build',
+    'registered',
 ]
 
 # `BaseInferencer`, `mmadm::` config paths and `mim` look up the package of a scope.
@@ -84,3 +87,22 @@ def build(registry: Registry, spec: Any) -> Any:
         spec: a config dict with a ``type``, or a built object.
     """
     return registry.build(spec) if isinstance(spec, dict) else spec
+
+
+def registered(name: str) -> Iterator[Callable]:
+    """All that is registered under a short name, in any registry.
+
+    ``Registry.get`` would also look for a module of this name, which takes longer, and
+    import it.
+    """
+    for registry in _registries():
+        registry.import_from_location()
+        if name in registry.module_dict:
+            yield registry.module_dict[name]
+
+
+@cache
+def _registries() -> list[Registry]:
+    """Ours first, then those of MMEngine."""
+    values = (*globals().values(), *vars(roots).values())
+    return [value for value in values if isinstance(value, Registry)]

@@ -217,6 +217,16 @@ def test_an_import_loads_only_what_it_may(module):
     assert names & LARGE - libraries == set()
 
 
+def test_a_prediction_loads_no_library_of_evaluation_or_figures():
+    names = _modules_after(
+        'import numpy; from mmadm.apis import ADMInferencer; '
+        'run = ADMInferencer("adm_sr_small", device="cpu", show_progress=False); '
+        'run(numpy.zeros((8, 8), "uint8"), num_steps=1)'
+    )
+    assert names & LARGE <= {'PIL', 'cv2', 'mmcv', 'scipy'}
+    assert 'scipy.ndimage' not in names
+
+
 def test_every_module_has_a_rule_of_what_it_loads():
     modules = {path.stem for path in PACKAGE.glob('*.py')}
     packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}

@@ -316,16 +316,14 @@ def _resolve(kind: Any) -> Any:
         return kind
     from mmengine.utils import get_object_from_string
 
-    import mmadm.registry as registry
+    from mmadm.registry import registered
 
     if '.' in kind:
         try:
             return get_object_from_string(kind)
         except ImportError:
             return None
-    names = (name for name in registry.__all__ if name.isupper())
-    found = (getattr(registry, name).get(kind) for name in names)
-    return next((target for target in found if target is not None), None)
+    return next(registered(kind), None)
 
 
 def _accepted(target: Any) -> set[str] | None:

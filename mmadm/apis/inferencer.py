@@ -21,7 +21,7 @@ from mmadm.checkpoints.reading import file_sha256
 from mmadm.deployment import Runtime, is_graph_file, open_graph
 from mmadm.registry import DATASETS, MODELS
 from mmadm.structures import DiffusionSample
-from mmadm.utils import check_device, enlarge
+from mmadm.utils import check_device, enlarge, prepare_inference
 from mmadm.utils.images import read_size
 from mmadm.version import __version__
 from mmadm.visualization import DiffusionVisualizer, columns
@@ -61,7 +61,7 @@ class ADMInferencer(BaseInferencer):
 
     Images are RGB, as everywhere in mmadm. They pass the test pipeline of the config,
     and image i gets the noise of sample i of ``tools/test.py``: the predictions are the
-    same.
+    same, up to rounding.
 
     Args:
         model: name of a shipped model, such as ``'adm_sr_small'``; a file that
@@ -117,7 +117,7 @@ class ADMInferencer(BaseInferencer):
         self.info = source.info
         path = source.path and str(source.path)
         super().__init__(cfg, path, device, 'mmadm', show_progress)
-        del self._checkpoint
+        del self._checkpoint, self.visualizer
 
     @property
     def is_conditional(self) -> bool:
@@ -511,7 +511,7 @@ class ADMInferencer(BaseInferencer):
         with safe_loaders():
             model = MODELS.build(cfg.model)
         put_weights(model, self._checkpoint, weights)
-        return model.to(device).eval()
+        return prepare_inference(model).to(device)
 
     def _init_pipeline(self, cfg: ConfigDict) -> list[dict] | None:
         """The test pipeline; None for an unconditional model."""
@@ -520,7 +520,12 @@ class ADMInferencer(BaseInferencer):
     def _init_collate(self, cfg: ConfigDict) -> Callable:
         return pseudo_collate
 
-    def _init_visualizer(self, cfg: ConfigDict) -> DiffusionVisualizer:
+    def _init_visualizer(self, cfg: ConfigDict) -> None:
+        """Made at its first use, since it loads Matplotlib."""
+
+    @cached_property
+    def visualizer(self) -> DiffusionVisualizer:
+        """What shows images in windows."""
         return DiffusionVisualizer()
 
 

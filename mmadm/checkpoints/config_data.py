@@ -1,16 +1,12 @@
 """Configs as JSON data: classes are names in the registries, nothing is executed."""
 
-import inspect
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine import registry as roots
 from mmengine.config import Config
-from mmengine.registry import Registry
 from mmengine.utils import get_object_from_string
 
-import mmadm.registry as own
+from mmadm.registry import registered
 
 # Settings of one machine or one run.
 _NOT_PUBLISHED = ('work_dir', 'load_from', 'resume', 'launcher', 'custom_imports')
@@ -99,9 +95,13 @@ def _short_name(kind: Any, place: str) -> str:
     """The registered name of a class, given as such or by its dotted name."""
     target = kind
     if isinstance(kind, str):
-        target = get_object_from_string(kind) if '.' in kind else _find(kind)
+        target = (
+            get_object_from_string(kind)
+            if '.' in kind
+            else next(registered(kind), None)
+        )
     name = getattr(target, '__name__', str(kind))
-    if target is None or not any(found is target for found in _all(name)):
+    if target is None or not any(found is target for found in registered(name)):
         raise ValueError(
             f'A published config names registered classes, but {place} is {kind}, '
             'which no registry knows. Register it, as with '
@@ -117,8 +117,7 @@ def _from_data(value: Any, place: str, path: str | Path) -> Any:
         for key, item in value.items():
             if key.startswith('_'):
                 raise _refused(f'{place}.{key}', path)
-            known = item is None or (isinstance(item, str) and _find(item))
-            if _is_class_key(key) and not known:
+            if _is_class_key(key) and not _is_known(item):
                 raise _refused(f'{place}.{key}={item!r}', path)
         return {k: _from_data(v, f'{place}.{k}', path) for k, v in value.items()}
     if isinstance(value, list):
@@ -126,29 +125,12 @@ def _from_data(value: Any, place: str, path: str | Path) -> Any:
     return value
 
 
+def _is_known(kind: Any) -> bool:
+    return kind is None or (isinstance(kind, str) and any(registered(kind)))
+
+
 def _refused(entry: str, path: str | Path) -> ValueError:
     return ValueError(
         f'Refused to load {path}: {entry} in its config is not a registered name. '
         'Import the package that registers it first, or upgrade mmadm.'
     )
-
-
-def _find(name: str) -> Callable | None:
-    return next(_all(name), None)
-
-
-def _all(name: str) -> Iterator[Callable]:
-    """All that is registered under a name.
-
-    ``Registry.get`` would import what it does not know.
-    """
-    for registry in _registries():
-        registry.import_from_location()
-        if name in registry.module_dict:
-            yield registry.module_dict[name]
-
-
-def _registries() -> list[Registry]:
-    ours = [getattr(own, name) for name in own.__all__]
-    theirs = [value for _, value in inspect.getmembers(roots)]
-    return [value for value in (*ours, *theirs) if isinstance(value, Registry)]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmadm.checkpoints import put_weights
 from mmadm.registry import MODELS
+from mmadm.utils import fold_weights
 from mmadm.utils.files import atomic_write
 
 from .graph_file import SUFFIXES, Description, GraphFacts
@@ -113,17 +114,8 @@ def build_model(
     model = MODELS.build(settings)
     if checkpoint is not None:
         put_weights(model, checkpoint, 'the checkpoint')
-    _fold(model)
+    fold_weights(model)
     return model.eval().requires_grad_(False)
-
-
-def _fold(module: nn.Module) -> None:
-    """Replace layers that compute their weights at each call, in place."""
-    for name, child in list(module.named_children()):
-        if hasattr(child, 'folded'):
-            setattr(module, name, child.folded())
-        else:
-            _fold(child)
 
 
 def check_onnx() -> None:

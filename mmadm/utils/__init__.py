@@ -2,6 +2,7 @@
 
 from .device import check_device
 from .images import enlarge, resize
+from .inference import fold_weights, prepare_inference
 from .matlab_resize import matlab_resize
 from .names import as_names
 from .noise import SampleNoise
@@ -15,8 +16,10 @@ __all__ = [
     'check_device',
     'check_seed',
     'enlarge',
+    'fold_weights',
     'matlab_resize',
     'mix_seed',
+    'prepare_inference',
     'register_all_modules',
     'resize',
     'seed_everything',

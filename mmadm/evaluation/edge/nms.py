@@ -1,7 +1,7 @@
 """Non-maximum suppression of soft edge maps."""
 
 import numpy as np
-from scipy.ndimage import correlate1d, map_coordinates
+import scipy
 
 
 def suppress_non_maxima(
@@ -45,7 +45,9 @@ def suppress_non_maxima(
             np.clip(y + d * np.sin(angle), 0, height - 1.001),
             np.clip(x + d * np.cos(angle), 0, width - 1.001),
         ]
-        np.maximum(largest, map_coordinates(edges, places, order=1), out=largest)
+        np.maximum(
+            largest, scipy.ndimage.map_coordinates(edges, places, order=1), out=largest
+        )
     ridges = np.where(margin * edges < largest, 0, edges)
     return ridges * _fade(height, border)[:, None] * _fade(width, border)
 
@@ -54,8 +56,9 @@ def _triangle(image: np.ndarray, radius: int) -> np.ndarray:
     """Blur by [1 ... r + 1 ... 1] along rows and columns."""
     weights = radius + 1 - np.abs(np.arange(-radius, radius + 1))
     weights = weights / (radius + 1) ** 2
-    blurred = correlate1d(image.astype(np.float64), weights, axis=0)
-    return correlate1d(blurred, weights, axis=1)
+    correlate = scipy.ndimage.correlate1d  # loaded here, when it is needed
+    blurred = correlate(image.astype(np.float64), weights, axis=0)
+    return correlate(blurred, weights, axis=1)
 
 
 def _normal(edges: np.ndarray) -> np.ndarray:
