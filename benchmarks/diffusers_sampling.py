@@ -5,9 +5,12 @@
     python benchmarks/diffusers_sampling.py --device cuda --width 160 --batch-size 256
 
 diffusers' ``UNet2DModel`` with its DDIM scheduler, our single-decoder head with the
-same rule, and ADM with two decoders. Our heads have the width whose number of
-parameters is nearest to that of ``UNet2DModel``; blocks, attention and steps are equal.
+same rule, and ADM with two decoders, both prepared as by ``ADMInferencer``. Our heads
+have the width whose number of parameters is nearest to that of ``UNet2DModel``; blocks,
+attention and steps are equal.
 """
+
+import copy
 
 import torch
 from measure import make_parser, print_table, set_up, take_turns
@@ -17,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmadm.diffusion import ADMSampler, Preconditioner, VPProcess
 from mmadm.models import ADM, DualDecoderUNet, SingleDecoderUNet
 from mmadm.structures import DiffusionSample
+from mmadm.utils import prepare_inference
 
 try:
     from diffusers import DDIMScheduler, UNet2DModel
@@ -68,7 +72,7 @@ class Ours:
     def __init__(self, parameters: int, blocks: int, device: str, **options) -> None:
         head = dict(options.pop('head'), num_blocks=blocks)
         self.model = ADM(head=_nearest(head, parameters), **options)
-        self.model.to(device).eval()
+        prepare_inference(self.model).to(device)
         self.unet = self.model.head
 
     def sample(self, count: int, size: int, steps: int) -> Tensor:
@@ -114,8 +118,11 @@ def main() -> None:
         preconditioner=dict(type=Preconditioner, predicts='eps'),
         sampler=dict(type=ADMSampler, eta=0.0, clip=1.0),
     )
+    faster_peer = copy.deepcopy(peer)
+    faster_peer.unet.to(memory_format=torch.channels_last)
     variants = {
         'UNet2DModel, DDIM': peer,
+        'the same, channels last': faster_peer,
         'one decoder, DDIM': Ours(*shared, head=dict(type=SingleDecoderUNet), **ddim),
         'two decoders, ADM': Ours(*shared, head=dict(type=DualDecoderUNet)),
     }

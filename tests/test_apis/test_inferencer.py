@@ -108,7 +108,7 @@ def test_predictions_equal_those_of_the_test(name, tmp_path, monkeypatch):
         assert prediction.std() > 1
 
 
-def test_files_of_a_folder_equal_those_of_the_tool(toy_config, tmp_path):
+def test_files_of_a_folder_equal_those_of_the_tool_up_to_rounding(toy_config, tmp_path):
     cfg = load_config(str(toy_config))
     weights = save_weights(cfg, tmp_path / 'toy.pth')
     options = ('--out-item', 'pred', '--work-dir', tmp_path / 'w', '--num-steps', 2)
@@ -124,7 +124,9 @@ def test_files_of_a_folder_equal_those_of_the_tool(toy_config, tmp_path):
         sorted((tmp_path / 'tool').iterdir()), results['predictions']
     ):
         written = tmp_path / 'out' / 'pred' / path.name
-        assert np.array_equal(np.asarray(Image.open(path)), prediction)
+        by_tool = np.asarray(Image.open(path)).astype(int)
+        assert np.abs(prediction - by_tool).max() <= 1
+        assert (prediction == by_tool).mean() > 0.99
         assert np.array_equal(np.asarray(Image.open(written)), prediction)
     names = sorted(path.name for path in (tmp_path / 'out' / 'vis').iterdir())
     assert names == [f'{name}.png' for name in sorted(small)]

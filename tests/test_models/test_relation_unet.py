@@ -14,6 +14,7 @@ from mmadm.models.heads.relation_layers import (
     StandardizedBlock,
     StandardizedConv,
 )
+from mmadm.utils import fold_weights
 
 TOY = dict(
     base_channels=8,
@@ -343,3 +344,13 @@ def test_a_folded_convolution_has_the_standardised_filters():
     conv, x = StandardizedConv(3, 8), torch.randn(2, 3, 5, 5)
     torch.testing.assert_close(conv.folded()(x), conv(x))
     assert type(conv.folded()) is torch.nn.Conv2d
+
+
+@torch.no_grad()
+def test_a_folded_head_has_the_same_outputs_bit_by_bit():
+    head, features = RelationUNet(**TOY).eval(), make_features((7, 5), (4, 3), (2, 2))
+    inputs = torch.randn(2, 3, 9, 13), torch.randn(2), features
+    expected = head(*inputs)
+    fold_weights(head)
+    assert not any(isinstance(layer, StandardizedConv) for layer in head.modules())
+    assert all(map(torch.equal, head(*inputs), expected))

@@ -33,6 +33,11 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps)
 
 
+def silu(x: Tensor) -> Tensor:
+    """SiLU, in place where no gradient is needed; ``x`` must have no other user."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 def zero_init(module: nn.Module) -> nn.Module:
     """Initialise a layer with zeros, so that its output is zero."""
     for parameter in module.parameters():
@@ -164,11 +169,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, num_heads: int) -> Tensor:
         (N, C, H, W).
     """
     n, c, h, w = q.shape
-    # Contiguous channels: other strides make attention build a table of all pairs of
+    tokens = (x.reshape(n, num_heads, c // num_heads, -1).mT for x in (q, k, v))
+    # Adjacent channels: other strides make attention build a table of all pairs of
     # positions.
-    tokens = (
-        x.reshape(n, num_heads, c // num_heads, -1).mT.contiguous() for x in (q, k, v)
-    )
+    tokens = (x if x.stride(-1) == 1 else x.contiguous() for x in tokens)
     out = F.scaled_dot_product_attention(*tokens)
     return out.transpose(2, 3).reshape(n, c, h, w)
 
@@ -217,15 +221,15 @@ class ResBlock(nn.Module):
         self, x: Tensor, embedding: Tensor, size: torch.Size | None = None
     ) -> Tensor:
         """(N, C, H, W) to (N, C', H', W'); ``size`` is H', W' of an 'up' block."""
-        h = F.silu(self.norm0(x))
+        h = silu(self.norm0(x))
         if self.resample == 'down':
             x, h = downsample(x), downsample(h)
         elif self.resample == 'up':
             x, h = upsample(x, size), upsample(h, size)
 
         scale, shift = self.affine(embedding)[..., None, None].chunk(2, dim=1)
-        h = self.norm1(self.conv0(h)) * (1 + scale) + shift
-        h = self.conv1(self.dropout(F.silu(h)))
+        h = torch.addcmul(shift, self.norm1(self.conv0(h)), 1 + scale)
+        h = self.conv1(self.dropout(silu(h)))
         return self.attention(self.shortcut(x) + h)
 
 

@@ -24,7 +24,7 @@ class StandardizedConv(nn.Conv2d):
 
     @torch.no_grad()
     def folded(self) -> nn.Conv2d:
-        """An ordinary convolution with the same filters, for exported graphs."""
+        """An ordinary convolution with the same filters, for inference."""
         conv = nn.Conv2d(self.in_channels, self.out_channels, 3, padding=1)
         conv.weight.copy_(self._filters())
         conv.bias.copy_(self.bias)
