@@ -24,11 +24,15 @@ BENCHMARKS: dict[str, list[str]] = {
     'latent_cache': ['--repeats', '3', '--size', '64'],
     'data_loading': ['--repeats', '1', '--size', '128'],
     'weight_updates': ['--repeats', '5', '--millions', '3'],
+    'growth': ['--repeats', '3'],
     'start_up': ['--repeats', '3'],
     'diffusers_sampling': ['--repeats', '3', '--width', '32'],
 }
 #: Those with an option --device.
-ON_GPU = {'training_step', 'heads', 'conditional_sampling', 'weight_updates'}
+ON_GPU = {
+    *('training_step', 'heads', 'conditional_sampling', 'weight_updates', 'growth'),
+    *('latent_cache', 'diffusers_sampling'),
+}
 
 
 def parse_args() -> argparse.Namespace:
