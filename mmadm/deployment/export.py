@@ -92,9 +92,7 @@ def export_model(
     model = build_model(cfg, source.checkpoint, num_steps)
     facts = _facts(model, window)
     graph = (SamplingGraph if facts.is_conditional else UnconditionalGraph)(model)
-    program = _trace(graph, model, facts)
-    if window is None:
-        facts = _with_min_size(facts, program)
+    program, facts = _trace(graph, model, facts)
     description = Description(cfg, facts, {**source.info, **(info or {})})
     with atomic_write(target, durable=True) as part:
         _WRITERS[target.suffix](program, description, part)
@@ -198,20 +196,43 @@ def _sizes(facts: GraphFacts, model: nn.Module) -> list[tuple[int, int]]:
     first = tuple(max(1, side // cell) * cell for side in _TRACED)
     # An odd number of cells, and another ratio of the sides.
     odd = tuple((side // cell // 2 * 2 + 3) * cell for side in first)
-    return [first, odd[::-1]]
+    smallest = tuple(-(-side // cell) * cell for side in facts.min_size)
+    return [first, odd[::-1], smallest]
 
 
 def _trace(
     graph: SamplingGraph, model: nn.Module, facts: GraphFacts
-) -> torch.export.ExportedProgram:
-    batch = torch.export.Dim.AUTO
-    inputs = example(facts, model, _sizes(facts, model)[0], batch=2)
-    shapes = []
-    for x in inputs:
-        sides = {} if facts.window else {x.dim() - 2: batch, x.dim() - 1: batch}
-        shapes.append({0: batch, **sides})
-    with _quiet(), torch.no_grad():
-        return torch.export.export(graph, tuple(inputs), dynamic_shapes=tuple(shapes))
+) -> tuple[torch.export.ExportedProgram, GraphFacts]:
+    """The graph, and the facts with the size of the smallest image."""
+    size, cell = _sizes(facts, model)[0], model.data_preprocessor.cell
+    inputs = example(facts, model, size, batch=2)
+
+    def export(batch: Any, *sides: Any) -> torch.export.ExportedProgram:
+        shapes = []
+        for x in inputs:
+            cells = {
+                i: _times(cell * x.shape[i] // length, side)
+                for i, length, side in zip((-2, -1), size, sides)
+            }
+            shapes.append({0: batch, **{x.dim() + i: n for i, n in cells.items()}})
+        with _quiet(), torch.no_grad():
+            return torch.export.export(graph, (*inputs,), dynamic_shapes=(*shapes,))
+
+    if facts.window:
+        return export(torch.export.Dim.AUTO), facts
+    try:
+        # A whole number of cells: sizes on the levels of a U-Net are then products.
+        # Those of any number are nested divisions, with which the trace takes minutes.
+        return export(*map(torch.export.Dim, ('batch', 'rows', 'columns'))), facts
+    except RuntimeError:
+        # The network treats small images differently.
+        program = export(*[torch.export.Dim.AUTO] * 3)
+        return program, _with_min_size(facts, program)
+
+
+def _times(factor: int, dim: Any) -> Any:
+    is_plain = factor == 1 or dim is torch.export.Dim.AUTO
+    return dim if is_plain else factor * dim
 
 
 def _with_min_size(

@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from mmadm.models import TimmEncoder
-from mmadm.models.condition_encoders.timm_encoder import weights_of_package
+from mmadm.models.condition_encoders.timm_encoder import (
+    SameConv2d,
+    weights_of_package,
+)
 
 timm = pytest.importorskip('timm')
 CONDITION = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -110,3 +113,13 @@ def test_blocks_behind_the_last_level_are_dropped():
     for a, b in zip(whole(CONDITION), part(CONDITION)):
         assert a.equal(b)
     assert sum(p.numel() for p in part.parameters()) < 1e6
+
+
+@pytest.mark.parametrize('kernel', [1, 2, 3, 5])
+@pytest.mark.parametrize('size', [(1, 2), (7, 8), (16, 13)])
+def test_same_padding_is_timms(kernel, size):
+    conv = timm.layers.Conv2dSame(4, 6, kernel, stride=2)
+    x = torch.randn(1, 4, *size)
+    expected = conv(x)
+    conv.__class__ = SameConv2d
+    assert torch.equal(conv(x), expected)

@@ -2,6 +2,7 @@
 """Export a model with all its sampling steps as one graph: ONNX or torch.export."""
 
 import argparse
+import time
 
 from mmadm.utils.cli import add_cfg_options
 
@@ -57,9 +58,12 @@ def main() -> None:
         if args.fitted_sampler:
             use_fitted_sampler(source.config, args.fitted_sampler)
         info = read_json(args.info) if args.info else None
+        begin = time.perf_counter()
         with safe_loaders():
             path = export_model(source, target, args.num_steps, args.window, info)
-        print(f'Written to {path} ({path.stat().st_size / 1e6:.1f} MB)')
+        seconds = time.perf_counter() - begin
+        size = path.stat().st_size / 1e6
+        print(f'Written to {path}: {size:.1f} MB, in {seconds:.0f} s')
 
 
 if __name__ == '__main__':

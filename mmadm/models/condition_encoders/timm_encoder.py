@@ -152,7 +152,29 @@ def _create(name: str, **kwargs) -> nn.Module:
             if weights and all(weight.grad is None for weight in weights):
                 setattr(stage, key, nn.Identity())
     backbone.zero_grad()
+    for module in backbone.modules():
+        if isinstance(module, timm.layers.Conv2dSame):
+            module.__class__ = SameConv2d
     return backbone
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution whose output has the size of its input, divided by the stride.
+
+    timm's ``Conv2dSame``, but the padding is computed from integers alone: fractions of
+    sizes make the trace of a graph for any size slow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride), rounded up."""
+        sides = zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation)
+        height, width = (
+            max(0, -side % stride - stride + (kernel - 1) * dilation + 1)
+            for side, kernel, stride, dilation in sides
+        )
+        before = width // 2, height // 2
+        x = F.pad(x, (before[0], width - before[0], before[1], height - before[1]))
+        return super().forward(x)
 
 
 def _widened(weight: Tensor, shape: torch.Size) -> Tensor:
