@@ -9,7 +9,7 @@ nothing but the file. Then sampling is timed, with the tensors of the first imag
 Runtimes that are not installed are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ def main() -> None:
     (steps,) = {graph.model.num_steps for graph in graphs.values()}
     options = inputs_of(model, args)
     expected = model(num_steps=steps, **options)['predictions']
+    half = ADMInferencer(args.model, args.weights, 'cpu', False, dtype='bfloat16')
+    found = half(num_steps=steps, **options)['predictions']
+    report('PyTorch, bfloat16', found, expected)
     for name, graph in graphs.items():
         report(name, graph(**options)['predictions'], expected)
 
@@ -54,7 +57,8 @@ def main() -> None:
         images = [to_uint8(eager(*feed).numpy()) for feed in feeds]
         if Path(args.file).suffix == '.onnx':
             report('ONNX Runtime alone', run_alone(args.file, feeds), images)
-        runs = dict(PyTorch=eager, **{k: x.model.head for k, x in graphs.items()})
+        runs = {'PyTorch': eager, 'PyTorch, bfloat16': autocast(eager)}
+        runs |= {name: graph.model.head for name, graph in graphs.items()}
         timings = take_turns(
             {name: lambda run=run: run(*feeds[0]) for name, run in runs.items()},
             args.repeats,
@@ -67,12 +71,14 @@ def open_all(path: str) -> dict[str, ADMInferencer]:
     """The file in each runtime that is installed."""
     graphs = {}
     for name, runtime in BACKENDS.items():
-        for dtype in runtime.precisions if Path(path).suffix == runtime.suffix else ():
-            options = dict(backend=name, dtype=dtype, show_progress=False)
-            try:
-                graphs[f'{name}, {dtype}'] = ADMInferencer(path, None, 'cpu', **options)
-            except ImportError as error:
-                print(f'{name} is left out: {error}')
+        fits = Path(path).suffix == runtime.suffix
+        try:
+            for dtype in runtime.precisions if fits else ():
+                graphs[f'{name}, {dtype}'] = ADMInferencer(
+                    path, None, 'cpu', False, dtype, name
+                )
+        except ImportError as error:
+            print(f'{name} is left out: {error}')
     return graphs
 
 
@@ -131,6 +137,11 @@ def run_alone(path: str, feeds: Sequence) -> list[np.ndarray]:
     names = [x.name for x in session.get_inputs()]
     arrays = [[x.numpy() for x in feed if x is not None] for feed in feeds]
     return [to_uint8(session.run(None, dict(zip(names, x)))[0]) for x in arrays]
+
+
+def autocast(run: Callable) -> Callable:
+    """The same computation in bfloat16."""
+    return torch.autocast('cpu', torch.bfloat16)(run.forward)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
