@@ -109,6 +109,10 @@ def build_model(
         settings['test_cfg'].pop(key, None)
     if num_steps is not None:
         settings['test_cfg']['num_steps'] = num_steps
+    stage = settings.get('first_stage') or {}
+    if stage.get('tile'):
+        # Tiles would be for the sizes of the trace; large images have windows.
+        settings['first_stage'] = dict(stage, tile=None)
     model = MODELS.build(settings)
     if checkpoint is not None:
         put_weights(model, checkpoint, 'the checkpoint')
@@ -224,8 +228,9 @@ def _trace(
         # A whole number of cells: sizes on the levels of a U-Net are then products.
         # Those of any number are nested divisions, with which the trace takes minutes.
         return export(*map(torch.export.Dim, ('batch', 'rows', 'columns'))), facts
-    except RuntimeError:
-        # The network treats small images differently.
+    except Exception:
+        # The network treats small images differently, or needs them larger. Errors of
+        # other causes are raised again.
         program = export(*[torch.export.Dim.AUTO] * 3)
         return program, _with_min_size(facts, program)
 
@@ -337,12 +342,14 @@ def _unfit(facts: GraphFacts, size: tuple[int, int], reason: str) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporters' progress and hints, which users cannot act on."""
-    logger = logging.getLogger('torch.onnx')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'torch.fx')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
