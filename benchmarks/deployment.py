@@ -110,7 +110,7 @@ def square(image: np.ndarray | str) -> np.ndarray:
     """A hole of a third of the image's sides, in its middle."""
     from mmadm.utils.images import read_image
 
-    image = read_image(image) if isinstance(image, str) else image
+    image = read_image(image, 'color') if isinstance(image, str) else image
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     mask[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 1
