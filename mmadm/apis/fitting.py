@@ -74,8 +74,9 @@ def fit_sampler(
             plain = dict(type='ADMSampler', eta=0.0, correct=False, num_steps=num_steps)
             images = SAMPLERS.build(plain)(denoise, process, lambda: noise)
         before = (images - target).square().mean().item()
+        options = dict(iterations=iterations, report=_report)
         fits = [
-            fit(process, denoise, x_1, target, grid, num_steps, iterations=iterations)
+            fit(process, denoise, x_1, target, grid, num_steps, **options)
             for grid in GRIDS
         ]
         table, error = min(fits, key=lambda pair: pair[1])
@@ -85,6 +86,13 @@ def fit_sampler(
             'current',
         )
         yield Fitted(num_steps, before, error, table)
+
+
+def _report(iteration: int, error: float) -> None:
+    if iteration % 25 == 0:
+        print_log(
+            f'Iteration {iteration}: mean squared distance {error:.3g}.', 'current'
+        )
 
 
 def write_sampler(path: str | Path, fits: Sequence[Fitted], clip: float | None) -> None:
