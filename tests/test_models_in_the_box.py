@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.data import lbp_frontal_face_cascade_filename
+from skimage.feature import Cascade
 from skimage.metrics import peak_signal_noise_ratio
 
 from mmadm.apis import ADMInferencer
@@ -47,14 +49,14 @@ def test_all_files_together_are_small():
 
 @pytest.mark.parametrize('name', BOX)
 def test_a_model_reproduces_its_stored_prediction(name):
-    """Made by ``demo``'s inferencer in five steps; rounding differs by machine."""
-    inputs = dict(inputs=photograph('coffee'))
+    """Made with default settings; rounding differs by machine."""
+    inputs = {} if name == 'adm_faces_small' else dict(inputs=photograph('coffee'))
     if name == 'adm_sr_small':
         inputs.update(inputs=matlab_resize(photograph('coffee'), (32, 32)))
     if name == 'adm_inpaint_small':
         inputs.update(masks=box())
     (output,) = ADMInferencer(name, show_progress=False)(**inputs)['predictions']
-    stored = np.array(Image.open(DATA / f'{name}_coffee.png'))
+    stored = np.array(Image.open(DATA / f'{name}.png'))
     assert output.shape == stored.shape
     assert np.abs(output.astype(float) - stored).mean() < 0.1
 
@@ -91,3 +93,21 @@ def test_a_salient_object_is_brighter_than_its_surroundings():
     (saliency,) = model(image)['predictions']
     background = np.delete(saliency, np.s_[40:120], axis=0)
     assert saliency[60:100, 70:110].mean() > background.mean() + 100
+
+
+def test_a_detector_finds_faces_in_samples_of_five_steps():
+    detector = Cascade(lbp_frontal_face_cascade_filename())
+    model = ADMInferencer('adm_faces_small', show_progress=False)
+    samples = model(num_samples=8, batch_size=8, num_steps=5)['predictions']
+
+    def faces(image: np.ndarray) -> int:
+        large = np.array(Image.fromarray(image).resize((256, 256)))
+        large = np.pad(large, ((32, 32), (32, 32), (0, 0)), 'edge')
+        found = detector.detect_multi_scale(large, 1.2, 1, (80, 80), (300, 300))
+        return len(found)
+
+    assert sum(faces(sample) > 0 for sample in samples) >= 7
+    # Not in what has the same values in another order.
+    rng = np.random.default_rng(0)
+    shuffled = [rng.permuted(sample, axis=0) for sample in samples]
+    assert sum(faces(sample) > 0 for sample in shuffled) <= 1

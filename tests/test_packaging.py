@@ -105,7 +105,7 @@ def declared(*files: str) -> set[str]:
     ('folders', 'files'),
     [
         (('mmadm', 'tools', 'configs'), ('mminstall', 'runtime', 'optional', 'web')),
-        (('demo',), ('mminstall', 'runtime')),
+        (('demo',), ('mminstall', 'runtime', 'web')),
         (('benchmarks',), ('mminstall', 'runtime', 'optional', 'benchmarks')),
         (('tests',), ('mminstall', 'runtime', 'optional', 'web', 'tests')),
     ],
