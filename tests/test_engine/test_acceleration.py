@@ -237,7 +237,7 @@ def test_checkpoints_hold_the_values_that_were_not_logged_yet(make_trainer, tmp_
 class FusedAnywhere(torch.optim.Optimizer):
     """Those of torch that are fused know no meta device."""
 
-    def __init__(self, params, lr: float, **_: object) -> None:
+    def __init__(self, params, lr: float, weight_decay: float = 0.0) -> None:
         super().__init__(params, dict(lr=lr, fused=True))
 
     def step(self, closure=None) -> None:
