@@ -237,8 +237,8 @@ def test_checkpoints_hold_the_values_that_were_not_logged_yet(make_trainer, tmp_
 class FusedAnywhere(torch.optim.Optimizer):
     """Those of torch that are fused know no meta device."""
 
-    def __init__(self, params, lr: float, weight_decay: float = 0.0) -> None:
-        super().__init__(params, dict(lr=lr, fused=True))
+    def __init__(self, params, lr: float, weight_decay: float, fused: bool) -> None:
+        super().__init__(params, dict(lr=lr, fused=fused))
 
     def step(self, closure=None) -> None:
         for group in self.param_groups:
