@@ -169,6 +169,35 @@ def test_gaussian_images_are_sampled_with_their_mean_and_deviation(
     assert images.std().item() == pytest.approx(STD, rel=tolerance)
 
 
+def sampling_error(sampler: SSCSSampler | EulerMaruyamaSampler) -> tuple[float, float]:
+    """Exact errors of mean and variance of the sampled Gaussian images.
+
+    With the score of a normal distribution a sample is a linear function of the noises
+    that are drawn: the batch has one sample for each noise that is 1 alone.
+    """
+    draws = 1 + 2 * sampler.num_steps
+    noises = torch.eye(2 * draws, dtype=torch.float64)
+    noises = torch.cat([0 * noises[:1], noises]).view(-1, draws, 2, 1, 1)
+    stream = iter(noises.unbind(1))
+    offset, *parts = sampler(denoise, CLD, lambda: next(stream))[:, 0].flatten()
+    variance = (torch.stack(parts) - offset).square().sum()
+    return abs(float(offset) - MEAN), abs(float(variance) - STD**2)
+
+
+@pytest.mark.parametrize('sampler', [SSCSSampler, EulerMaruyamaSampler])
+def test_twice_the_steps_halve_the_error(sampler: type) -> None:
+    """Order 1: also the symmetric splitting has an Euler step in its middle."""
+    errors = np.array([sampling_error(sampler(n)) for n in (160, 320)])
+    np.testing.assert_allclose(errors[0] / errors[1], 2, rtol=0.07)
+
+
+def test_symmetric_splitting_has_less_error_in_few_steps() -> None:
+    few = [
+        sampling_error(sampler(20)) for sampler in (SSCSSampler, EulerMaruyamaSampler)
+    ]
+    assert few[0][1] < 0.3 * few[1][1]
+
+
 @pytest.mark.parametrize('num_steps', [1, 2, 7])
 def test_n_steps_are_n_evaluations(num_steps: int) -> None:
     seen = []
