@@ -10,39 +10,38 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from rich.progress import Progress
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch import nn
+from torch.utils.data import DataLoader, Subset
 
 from mmadm.checkpoints import put_weights, safe_loaders
 from mmadm.checkpoints.reading import file_sha256
-from mmadm.deployment import Runtime, is_graph_file, open_graph
-from mmadm.registry import DATASETS, MODELS
+from mmadm.registry import MODELS
 from mmadm.structures import DiffusionSample
-from mmadm.utils import check_device, enlarge, prepare_inference
-from mmadm.utils.images import read_size
+from mmadm.utils import check_device, prepare_inference
 from mmadm.version import __version__
 from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.images import captioned_row
 
 from .calibration import Calibration, load_calibration
+from .exported import exported_model, open_exported
+from .inputs import MAX_PIXELS, image_dataset, seed_dataset, takes_masks
 from .launch import load_model
 from .memory import MemoryEstimate
 from .results import (
-    OUTPUT_TYPES,
     OutputFolder,
     OutputType,
+    check_output,
+    file_stem,
     fingerprint,
     result_keys,
+    to_arrays,
     to_pil,
 )
 from .sampling import check_integer, set_mode, watch, with_options
-from .trajectory import predict_watched, sample_trajectory
+from .trajectory import StepCallback, watch_sample
 
-#: Default of ``max_pixels``.
-MAX_PIXELS = 4096 * 4096
 #: Arguments that decide a prediction, besides the input.
 SAMPLING_ARGUMENTS = ('num_steps', 'seed', 'sampler', 'num_samples', 'mode', 'window')
 _DTYPES = {
@@ -51,9 +50,6 @@ _DTYPES = {
     torch.float32: None,
     torch.bfloat16: torch.bfloat16,
 }
-#: (step, t, x_t, x0), called after each step: the noisy image and the image estimate,
-#: arrays in the form of the predictions.
-StepCallback = Callable[[int, float, np.ndarray, np.ndarray], None]
 
 
 class ADMInferencer(BaseInferencer):
@@ -108,7 +104,7 @@ class ADMInferencer(BaseInferencer):
             )
         self._autocast = _DTYPES[dtype]
         precision = 'bfloat16' if self._autocast else 'float32'
-        self._graph = _open_graph(model, weights, backend, device, precision)
+        self._graph = open_exported(model, weights, backend, device, precision)
         source = self._graph or load_model(model, weights)
         cfg = source.config
         _check_config(cfg)
@@ -127,10 +123,7 @@ class ADMInferencer(BaseInferencer):
     @property
     def takes_masks(self) -> bool:
         """Whether the model is for inpainting."""
-        if not self.is_conditional:
-            return False
-        kind = dict(type='InferenceDataset', images=np.zeros((1, 1), np.uint8))
-        return DATASETS.build(dict(kind, pipeline=self.pipeline)).takes_masks
+        return self.is_conditional and takes_masks(self.pipeline)
 
     def __call__(
         self,
@@ -226,7 +219,7 @@ class ADMInferencer(BaseInferencer):
             SamplingStoppedError: ``should_stop`` returned True.
         """
         before, during, show = self._split(kwargs)
-        _check_output(output_type, out_dir, return_datasamples)
+        check_output(output_type, out_dir, return_datasamples)
         if before.get('num_samples') is not None:
             check_integer('num_samples', before['num_samples'], 1)
         if self.is_conditional:
@@ -244,12 +237,13 @@ class ADMInferencer(BaseInferencer):
             draws = during.get('num_samples') or self._usual_draws
             trajectory = during.get('trajectory', False)
             keys = result_keys(draws, trajectory, calibration is not None)
-            finished = self._finished(folder, dataset, keys, draws)
+            finished = folder.all_finished(keys, draws)
         todo = [i for i in range(len(dataset)) if i not in finished]
         data = DataLoader(Subset(dataset, todo), batch_size, collate_fn=self.collate_fn)
 
         def convert(sample: DiffusionSample, result: dict[str, Any]) -> dict[str, Any]:
-            name, index = _name(sample), sample.get('sample_idx')
+            index = sample.sample_idx
+            name = file_stem(index, sample.get('name'))
             if calibration is not None:
                 ends = calibration.interval(result['prediction'], result['std'])
                 result['lower'], result['upper'] = ends
@@ -320,18 +314,6 @@ class ADMInferencer(BaseInferencer):
     def _usual_draws(self) -> int:
         return self.model.test_cfg.get('num_samples', 1)
 
-    def _finished(
-        self, folder: OutputFolder, dataset: Dataset, keys: list[str], draws: int
-    ) -> dict[int, dict]:
-        """The results that are in the folder already, by the number of the image."""
-        finished = {}
-        for i in range(len(dataset)):
-            name = dataset.get_data_info(i).get('name', _number(i))
-            paths = folder.finished(i, name, keys, draws)
-            if paths is not None:
-                finished[i] = dict(paths, name=name)
-        return finished
-
     def _use_calibration(
         self, calibration: Calibration | str | Path, during: dict
     ) -> Calibration:
@@ -380,42 +362,11 @@ class ADMInferencer(BaseInferencer):
         """Build the batches for the model; see :meth:`stream`."""
         check_integer('batch_size', batch_size, 1)
         if self.is_conditional:
-            dataset = self._image_dataset(inputs, masks, max_pixels)
+            dataset = image_dataset(inputs, masks, self.pipeline, max_pixels)
         else:
-            dataset = self._seed_dataset(inputs, masks, num_samples)
+            test_set = self.cfg.test_dataloader.dataset
+            dataset = seed_dataset(test_set, inputs, masks, num_samples)
         return DataLoader(dataset, batch_size, collate_fn=self.collate_fn)
-
-    def _seed_dataset(self, inputs: Any, masks: Any, num_samples: int | None):
-        """The test set of an unconditional model, with another length."""
-        if inputs is not None or masks is not None:
-            raise ValueError(
-                'This model is unconditional, but input images are given. Leave them '
-                'out and give num_samples.'
-            )
-        number = 1 if num_samples is None else num_samples
-        check_integer('num_samples', number, 1)
-        return DATASETS.build(
-            {**self.cfg.test_dataloader.dataset, 'num_samples': number}
-        )
-
-    def _image_dataset(self, inputs: Any, masks: Any, max_pixels: int):
-        """The input images, each of which can be read and is not too large."""
-        if inputs is None:
-            raise ValueError(
-                'This model needs input images, but no image is given. Give inputs: a '
-                'file, a folder, an array (H, W, 3) of uint8, or a list.'
-            )
-        kind = dict(type='InferenceDataset', images=inputs, masks=masks)
-        dataset = DATASETS.build(dict(kind, pipeline=self.pipeline))
-        for index in range(len(dataset)):
-            entry = dataset.get_data_info(index)
-            # The header of a file is read first: decoding may need too much memory.
-            for key in ('img_path', 'mask_path'):
-                if key in entry:
-                    _check_size(entry['name'], read_size(entry[key]), max_pixels)
-            target = dataset[index]['data_samples'].target_shape
-            _check_size(entry['name'], target, max_pixels)
-        return dataset
 
     @torch.no_grad()
     def forward(
@@ -454,7 +405,7 @@ class ADMInferencer(BaseInferencer):
                 return model.predict(condition, samples)
             for i, sample in enumerate(samples):
                 own = condition[i : i + 1]
-                _sample_watched(model, own, sample, trajectory, callback)
+                watch_sample(model, own, sample, trajectory, callback)
         return samples
 
     @cached_property
@@ -478,7 +429,7 @@ class ADMInferencer(BaseInferencer):
         for sample in preds:
             images.append(captioned_row(columns(sample)))
             if show:
-                name = _name(sample)
+                name = file_stem(sample.sample_idx, sample.get('name'))
                 self.visualizer.show(images[-1], win_name=name, wait_time=wait_time)
         return images
 
@@ -489,25 +440,17 @@ class ADMInferencer(BaseInferencer):
         return_datasample: bool = False,
     ) -> list[dict[str, np.ndarray]]:
         """The results of each image of a batch as arrays; see :meth:`stream`."""
-        results = []
-        for sample, figure in zip(preds, visualization):
-            prediction = _to_array(sample, sample.pred_img)
-            result = dict(prediction=prediction, visualization=figure)
-            if 'trajectory' in sample:
-                result['trajectory'] = sample.trajectory
-            if 'pred_std' in sample:
-                draws = [_to_array(sample, image) for image in sample.pred_samples]
-                std = _to_array(sample, sample.pred_std)
-                result.update(samples=np.stack(draws), std=std)
-            results.append(result)
-        return results
+        return [
+            dict(to_arrays(sample), visualization=figure)
+            for sample, figure in zip(preds, visualization)
+        ]
 
     def _init_model(
         self, cfg: ConfigDict, weights: str | None, device: str = 'cpu'
     ) -> nn.Module:
         """The model with its weights, all or none; or the exported graph."""
         if self._graph:
-            return _exported_model(self._graph, cfg).to(device)
+            return exported_model(self._graph, cfg).to(device)
         with safe_loaders():
             model = MODELS.build(cfg.model)
         put_weights(model, self._checkpoint, weights)
@@ -527,118 +470,6 @@ class ADMInferencer(BaseInferencer):
     def visualizer(self) -> DiffusionVisualizer:
         """What shows images in windows."""
         return DiffusionVisualizer()
-
-
-def _sample_watched(
-    model,
-    condition: list[Tensor],
-    sample: DiffusionSample,
-    trajectory: bool,
-    callback: StepCallback | None,
-) -> None:
-    """Sample one image with a callback, or a figure of its trajectory, or both."""
-
-    def step(i: int, t: float, *images: Tensor) -> None:
-        if callback is not None:
-            callback(i, t, *(_to_array(sample, image) for image in images))
-
-    if trajectory:
-        sample.trajectory = sample_trajectory(model, condition, sample, step)
-    else:
-        predict_watched(model, condition, sample, step)
-
-
-def _open_graph(
-    model: Any,
-    weights: Any,
-    backend: str | None,
-    device: str | torch.device | None,
-    precision: str,
-) -> Runtime | None:
-    """The exported graph, if ``model`` names one."""
-    if is_graph_file(model):
-        if weights is not None:
-            raise ValueError(
-                f'An exported model has its weights inside, but weights={weights} are '
-                f'given with {model}. Leave them out, or export the model again.'
-            )
-        return open_graph(model, backend, device or get_device(), precision)
-    if backend not in (None, 'torch'):
-        raise ValueError(
-            f'backend={backend!r} runs exported models, but the model is {model}. '
-            'Export it with tools/deployment/export.py, and give the .onnx file.'
-        )
-    return None
-
-
-def _exported_model(graph: Runtime, cfg: ConfigDict) -> nn.Module:
-    """The graph with the preprocessing and the windows of its config."""
-    settings = dict(
-        type='ExportedADM',
-        graph=graph,
-        data_preprocessor=cfg.model.get(
-            'data_preprocessor', dict(type='DiffusionPreprocessor')
-        ),
-        test_cfg=graph.facts.test_cfg(cfg.model.get('test_cfg') or {}),
-        **graph.facts.model_arguments(),
-    )
-    return MODELS.build(settings).eval()
-
-
-def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
-    """Refuse an image that is too large."""
-    height, width = size
-    if height * width > max_pixels:
-        raise ValueError(
-            f'Image too large: {name} has, or gets, {height} x {width} pixels, and the '
-            f'limit is {max_pixels:,}. Reduce it; or raise the limit with max_pixels '
-            '(--max-pixels), which needs less memory in windows: '
-            "mode='slide' (--mode slide)."
-        )
-
-
-def _check_output(
-    output_type: str, out_dir: str | Path | None, return_datasamples: bool
-) -> None:
-    """Refuse a form of the results that does not exist, or contradicts another."""
-    if output_type not in OUTPUT_TYPES:
-        raise ValueError(
-            f'Unknown output_type={output_type!r}. Use one of {OUTPUT_TYPES}.'
-        )
-    if output_type == 'file' and out_dir is None:
-        raise ValueError(
-            "Results are to be files, but output_type='file' came without a folder. "
-            'Give out_dir.'
-        )
-    if output_type != 'np' and return_datasamples:
-        raise ValueError(
-            'Samples hold tensors, but return_datasamples=True came with output_type='
-            f'{output_type!r}. Give one of the two.'
-        )
-
-
-def _name(sample: DiffusionSample) -> str:
-    """File name of a sample, without suffix."""
-    return sample.get('name', _number(sample.sample_idx))
-
-
-def _number(index: int) -> str:
-    return f'{index:06d}'
-
-
-def _to_array(sample: DiffusionSample, image: Tensor) -> np.ndarray:
-    """An image of a sample at the size of the ground truth.
-
-    Args:
-        sample: has ``ori_shape`` if this differs from the size of the image.
-        image: (C, H, W).
-
-    Returns:
-        (H, W, 3), or (H, W) for maps.
-    """
-    image = enlarge(image.cpu(), sample.get('ori_shape', image.shape[-2:]))
-    array = image.numpy().transpose(1, 2, 0)
-    return np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
 def _check_config(cfg: Config) -> None:

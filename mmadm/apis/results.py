@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, PngImagePlugin
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmadm.checkpoints import file_sha256
+from mmadm.structures import DiffusionSample
+from mmadm.utils import enlarge
 from mmadm.utils.files import atomic_write
 from mmadm.utils.images import read_text
 from mmadm.visualization.images import heat_map
@@ -39,6 +42,58 @@ def result_keys(num_samples: int, trajectory: bool, intervals: bool) -> list[str
     left_out |= set() if num_samples > 1 else {'samples', 'std'}
     left_out |= set() if intervals else {'lower', 'upper'}
     return [key for key in _FOLDERS if key not in left_out]
+
+
+def check_output(
+    output_type: str, out_dir: str | Path | None, return_datasamples: bool
+) -> None:
+    """Refuse a form of the results that does not exist, or contradicts another."""
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(
+            f'Unknown output_type={output_type!r}. Use one of {OUTPUT_TYPES}.'
+        )
+    if output_type == 'file' and out_dir is None:
+        raise ValueError(
+            "Results are to be files, but output_type='file' came without a folder. "
+            'Give out_dir.'
+        )
+    if output_type != 'np' and return_datasamples:
+        raise ValueError(
+            'Samples hold tensors, but return_datasamples=True came with output_type='
+            f'{output_type!r}. Give one of the two.'
+        )
+
+
+def file_stem(index: int, name: str | None) -> str:
+    """The name of an input without suffix; its number where it has none."""
+    return f'{index:06d}' if name is None else name
+
+
+def to_array(sample: DiffusionSample, image: Tensor) -> np.ndarray:
+    """An image of a sample at the size of the ground truth.
+
+    Args:
+        sample: has ``ori_shape`` if this differs from the size of the image.
+        image: (C, H, W).
+
+    Returns:
+        (H, W, 3), or (H, W) for maps.
+    """
+    image = enlarge(image.cpu(), sample.get('ori_shape', image.shape[-2:]))
+    array = image.numpy().transpose(1, 2, 0)
+    return np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def to_arrays(sample: DiffusionSample) -> dict[str, np.ndarray]:
+    """Prediction, and where there are any trajectory, samples and their deviation."""
+    result = dict(prediction=to_array(sample, sample.pred_img))
+    if 'trajectory' in sample:
+        result['trajectory'] = sample.trajectory
+    if 'pred_std' in sample:
+        draws = [to_array(sample, image) for image in sample.pred_samples]
+        std = to_array(sample, sample.pred_std)
+        result.update(samples=np.stack(draws), std=std)
+    return result
 
 
 def to_pil(result: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -80,6 +135,18 @@ class OutputFolder:
         ):
             return None
         return _unpacked(paths)
+
+    def all_finished(
+        self, keys: Iterable[str], num_samples: int
+    ) -> dict[int, dict[str, Any]]:
+        """What :meth:`finished` finds, with the names, by the number of the input."""
+        finished = {}
+        for i in range(len(self.dataset)):
+            name = file_stem(i, self.dataset.get_data_info(i).get('name'))
+            paths = self.finished(i, name, keys, num_samples)
+            if paths is not None:
+                finished[i] = dict(paths, name=name)
+        return finished
 
     def write(
         self, index: int, name: str, result: dict[str, np.ndarray]

@@ -8,8 +8,12 @@ from torch import Tensor
 from mmadm.structures import DiffusionSample
 from mmadm.visualization.trajectory import TrajectoryStep, draw_trajectory
 
+from .results import to_array
+
 #: (step, t, x_t, x0): the noisy image and the image estimate, (C, H, W), uint8.
 ImageCallback = Callable[[int, float, Tensor, Tensor], None]
+#: The same with arrays in the form of the predictions.
+StepCallback = Callable[[int, float, np.ndarray, np.ndarray], None]
 
 
 def predict_watched(
@@ -53,3 +57,30 @@ def sample_trajectory(
 
     predict_watched(model, condition, sample, record)
     return draw_trajectory(steps)
+
+
+def watch_sample(
+    model,
+    condition: list[Tensor],
+    sample: DiffusionSample,
+    trajectory: bool,
+    callback: StepCallback | None,
+) -> None:
+    """Predict one sample with a callback, or a figure of its trajectory, or both.
+
+    Args:
+        model: an :class:`mmadm.models.ADM`.
+        condition: the condition from the data preprocessor, or an empty list.
+        sample: gets ``pred_img``, and on request ``trajectory``.
+        trajectory: draw it.
+        callback: called after each step.
+    """
+
+    def step(i: int, t: float, *images: Tensor) -> None:
+        if callback is not None:
+            callback(i, t, *(to_array(sample, image) for image in images))
+
+    if trajectory:
+        sample.trajectory = sample_trajectory(model, condition, sample, step)
+    else:
+        predict_watched(model, condition, sample, step)
