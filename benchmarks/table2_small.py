@@ -29,10 +29,11 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from cifar_features import pixel_features, resnet_features, statistics
 from matplotlib.ticker import NullLocator
 from mmengine.optim import OptimWrapper
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmadm.apis import load_config
 from mmadm.datasets.cifar10 import BATCHES, FOLDER, read_batch
@@ -50,6 +51,7 @@ from mmadm.diffusion import (
 )
 from mmadm.diffusion.fitted import fit
 from mmadm.engine import ClampedPolyLR
+from mmadm.evaluation.frechet import frechet_distance
 from mmadm.models import (
     ADM,
     DiffusionPreprocessor,
@@ -107,10 +109,6 @@ ROWS = {
     'ADM, wide': Row('adm_uncond_cifar10.py', ADM_RULES),
 }
 TABLE_2 = [*ROWS][:8]
-
-#: Images (N, 3, H, W), uint8, to features (N, D), float64.
-Features = Callable[[Tensor], Tensor]
-
 
 # Data
 
@@ -227,83 +225,6 @@ def fit_sampler(model: ADM, steps: int, args: argparse.Namespace) -> Sampler:
     )
     print(f'  fitted {steps} steps, mean squared error {error:.5f}', flush=True)
     return FittedSampler([coefficients], clip=1.0)
-
-
-# Score
-
-
-class ResidualBlock(nn.Module):
-    """Residual block of two convolutions; the shortcut has no weights."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.stride = channels // in_channels
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, self.stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        extra = (h.shape[1] - x.shape[1]) // 2
-        shortcut = x[..., :: self.stride, :: self.stride]
-        return F.relu(h + F.pad(shortcut, (0, 0, 0, 0, extra, extra)))
-
-
-class ResNet56(nn.Module):
-    """He et al.'s residual network for CIFAR-10: three levels of nine blocks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        widths = [(16, 16), (16, 32), (32, 64)]
-        for i, (before, width) in enumerate(widths, 1):
-            blocks = [ResidualBlock(before, width)]
-            blocks += [ResidualBlock(width, width) for _ in range(8)]
-            self.add_module(f'layer{i}', nn.Sequential(*blocks))
-        self.linear = nn.Linear(64, 10)
-
-    def features(self, x: Tensor) -> Tensor:
-        """(N, 3, 32, 32), ImageNet's mean and deviation, to (N, 64)."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
-
-
-def resnet_features(path: Path) -> Features:
-    """Pooled features of the trained classifier; smaller images are upsampled."""
-    state = torch.load(path, map_location='cpu', weights_only=True)['state_dict']
-    network = ResNet56()
-    network.load_state_dict({k.removeprefix('module.'): v for k, v in state.items()})
-    network.eval()
-    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-
-    @torch.no_grad()
-    def features(images: Tensor) -> Tensor:
-        pooled = []
-        for part in images.split(250):
-            x = F.interpolate(part.float() / 255, (32, 32), mode='bicubic')
-            pooled.append(network.features((x - mean) / std))
-        return torch.cat(pooled).double()
-
-    return features
-
-
-def pixel_features(images: Tensor) -> Tensor:
-    """Features without weights: mean colours of 8x8 fields, in [-1, 1]."""
-    x = F.adaptive_avg_pool2d(images.double() / 127.5 - 1, 8)
-    return x.flatten(1)
-
-
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Squared Frechet distance of two sets of features, (N, D) and (M, D)."""
-    cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-    shift = (a.mean(0) - b.mean(0)).square().sum()
-    return float(shift + cov_a.trace() + cov_b.trace() - 2 * cross)
 
 
 # Comparison
@@ -443,9 +364,12 @@ def main() -> None:
     if args.weights is not None:
         features, title = resnet_features(args.weights), 'FD (ResNet-56 features)'
 
-    reference = features(held_out[::2])
-    real = features(held_out[1::2][: args.samples])
-    floor = frechet_distance(real, reference)
+    reference = statistics(features(held_out[::2]))
+
+    def score(samples: Tensor) -> float:
+        return frechet_distance(statistics(features(samples)), reference)
+
+    floor = score(held_out[1::2][: args.samples])
     print(f'{title}; {args.samples} real images have {floor:.3f}', flush=True)
 
     # As in the file.
@@ -457,9 +381,7 @@ def main() -> None:
     results = finished_rows(file, settings)
     for name in args.rows:
         if name not in results:
-            results[name] = run_row(
-                name, images, lambda x: frechet_distance(features(x), reference), args
-            )
+            results[name] = run_row(name, images, score, args)
         report = dict(settings, rows=results)
         file.write_text(json.dumps(report, indent=2))
         (args.out / 'table2_small.md').write_text(table(results, floor, args) + '\n')
