@@ -12,15 +12,16 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmadm.diffusion.fitted import fit
-from mmadm.diffusion.grids import UniformGrid, UniformSigmaGrid
+from mmadm.diffusion.grids import EqualStepGrid, UniformGrid, UniformSigmaGrid
 from mmadm.registry import SAMPLERS
 from mmadm.utils import SampleNoise, mix_seed
 from mmadm.utils.files import atomic_write, read_json
 
 from .inferencer import ADMInferencer
 
-#: The grids that are tried; their times are fixed.
-GRIDS = (UniformGrid(), UniformSigmaGrid())
+#: The grids that are tried; their times are fixed. With few steps, equal ones are best:
+#: the others spend their last evaluation at ``t_min``, where little is left to do.
+GRIDS = (UniformGrid(), UniformSigmaGrid(), EqualStepGrid())
 
 
 class Fitted(NamedTuple):
