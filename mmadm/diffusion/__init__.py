@@ -47,10 +47,7 @@ from .heun import HeunSampler
 from .inversion import encode, slerp
 from .likelihood import bits_per_dim, log_likelihood, rademacher
 from .noise_path import ExponentialNoise, LinearNoise, NoisePath, WienerNoise
-from .preconditioner import (
-    Coefficients,
-    Preconditioner,
-)
+from .preconditioner import Preconditioner
 from .predictor_corrector import PredictorCorrectorSampler
 from .presets import SAMPLER_PRESETS, sampler_preset
 from .process import ADMProcess
@@ -62,6 +59,7 @@ from .samplers import (
     Sampler,
     SingleStepSampler,
 )
+from .scalings import Coefficients
 from .solver import MultistepSampler
 from .times import (
     ImportanceTimes,

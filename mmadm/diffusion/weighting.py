@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmadm.registry import MODELS
 
-from .preconditioner import Coefficients
+from .scalings import Coefficients
 
 # Name -> (lambda_1, lambda_2), functions of t and of t_min.
 RULES: dict[str, tuple[Callable, Callable]] = {

@@ -14,7 +14,7 @@ from mmadm.diffusion import (
     Preconditioner,
     VPProcess,
 )
-from mmadm.diffusion.preconditioner import SCALINGS
+from mmadm.diffusion.scalings import SCALINGS
 from mmadm.registry import MODELS, build
 from tests.oracles import (
     ATTENUATION_CONFIGS,
