@@ -19,7 +19,7 @@ from mmadm.checkpoints import put_weights, safe_loaders
 from mmadm.checkpoints.reading import file_sha256
 from mmadm.registry import MODELS
 from mmadm.structures import DiffusionSample
-from mmadm.utils import check_device, prepare_inference
+from mmadm.utils import cast_weights, check_device, prepare_inference
 from mmadm.version import __version__
 from mmadm.visualization import DiffusionVisualizer, columns
 from mmadm.visualization.images import captioned_row
@@ -66,9 +66,10 @@ class ADMInferencer(BaseInferencer):
         weights: a checkpoint, for a config, or to replace the weights of the model.
         device: 'cpu', 'cuda:1', ...; None uses a GPU if there is one.
         show_progress: show progress bars: of the images, and of the steps.
-        dtype: 'bfloat16' computes in bfloat16 where this is safe (autocast), which is
-            faster on GPUs and on CPUs that have it; 'float32' is exact. Of exported
-            models only those that OpenVINO runs have this choice.
+        dtype: 'bfloat16' computes in bfloat16 where this is safe (autocast), and keeps
+            the weights of these layers in it, which is faster on GPUs and on CPUs that
+            have it; 'float32' is exact. Of exported models only those that OpenVINO
+            runs have this choice.
         backend: runtime of an exported model: 'onnxruntime' or 'openvino' for
             ``.onnx``, 'torch' for ``.pt2`` files. None takes the first that fits.
 
@@ -396,11 +397,12 @@ class ADMInferencer(BaseInferencer):
         )
         data = model.data_preprocessor(inputs)
         samples, condition = data['data_samples'], data['inputs']['condition']
-        set_mode(model, samples, condition, mode, window, self._memory)
         is_watched = trajectory or callback is not None
         groups = [[sample] for sample in samples] if is_watched else [samples]
-        watch(model, sum(map(model.num_evaluations, groups)), progress, should_stop)
         with self._autocasting():
+            set_mode(model, samples, condition, mode, window, self._memory)
+            total = sum(map(model.num_evaluations, groups))
+            watch(model, total, progress, should_stop)
             if not is_watched:
                 return model.predict(condition, samples)
             for i, sample in enumerate(samples):
@@ -454,7 +456,10 @@ class ADMInferencer(BaseInferencer):
         with safe_loaders():
             model = MODELS.build(cfg.model)
         put_weights(model, self._checkpoint, weights)
-        return prepare_inference(model).to(device)
+        prepare_inference(model)
+        if self._autocast:
+            cast_weights(model, self._autocast)
+        return model.to(device)
 
     def _init_pipeline(self, cfg: ConfigDict) -> list[dict] | None:
         """The test pipeline; None for an unconditional model."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -198,7 +199,8 @@ def fingerprint(model, *configs: Any) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().numpy())
+        # As bytes, since NumPy has no bfloat16.
+        digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
     text = json.dumps(configs, sort_keys=True, default=_name_of)
     digest.update(text.encode())
     return digest.hexdigest()

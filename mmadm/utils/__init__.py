@@ -2,7 +2,7 @@
 
 from .device import check_device
 from .images import enlarge, resize
-from .inference import fold_weights, prepare_inference
+from .inference import cast_weights, fold_weights, prepare_inference
 from .matlab_resize import matlab_resize
 from .names import as_names
 from .noise import SampleNoise
@@ -13,6 +13,7 @@ from .unwrap import unwrap_model
 __all__ = [
     'SampleNoise',
     'as_names',
+    'cast_weights',
     'check_device',
     'check_seed',
     'enlarge',

@@ -3,6 +3,9 @@
 import torch
 from torch import nn
 
+# Layers without further weights inside, which autocast computes in its type.
+_AUTOCAST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+
 
 def prepare_inference(model: nn.Module) -> nn.Module:
     """A faster form of a model that is not trained further; changes it in place.
@@ -24,3 +27,14 @@ def fold_weights(module: nn.Module) -> None:
             setattr(module, name, child.folded())
         else:
             fold_weights(child)
+
+
+def cast_weights(module: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights of convolutions and matrix products in a shorter type, in place.
+
+    Autocast computes these layers in that type: inside of it the outputs stay the same,
+    bit by bit, but no weight is converted at each call. Outside of it they fail.
+    """
+    for layer in module.modules():
+        if isinstance(layer, _AUTOCAST):
+            layer.to(dtype)

@@ -303,6 +303,19 @@ def test_bfloat16_is_close_to_float32(toy, tmp_path):
             ADMInferencer(toy.cfg, tmp_path / 'toy.pth', 'cpu', dtype=dtype)
 
 
+def test_weights_in_bfloat16_take_half_the_memory_and_change_nothing(toy, tmp_path):
+    torch.save(dict(state_dict=toy.model.state_dict()), tmp_path / 'toy.pth')
+    half = ADMInferencer(toy.cfg, tmp_path / 'toy.pth', 'cpu', False, 'bfloat16')
+    sizes = [sum(x.nbytes for x in m.model.parameters()) for m in (toy, half)]
+    assert sizes[1] < 0.55 * sizes[0]
+    assert half.settings({})['model'] != toy.settings({})['model']
+    image = draw_photo(0, 8, 12)
+    found = half(image)['predictions'][0]
+    # Autocast converts float32 weights at each call.
+    half.model.float().load_state_dict(toy.model.state_dict())
+    np.testing.assert_array_equal(half(image)['predictions'][0], found)
+
+
 def test_samples_are_returned_on_request(toy):
     (sample,) = toy(draw_photo(0, 8, 12), return_datasamples=True)['predictions']
     assert sample.pred_img.shape == (3, 32, 48)
