@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.logging import print_log
@@ -16,6 +16,9 @@ from mmadm.utils.image_files import pair_folders
 from mmadm.utils.images import read_image
 
 from .inferencer import ADMInferencer
+
+# Operations with weights, which are computed in 8 bits.
+_LAYERS = ('Conv', 'MatMul', 'Gemm')
 
 
 class Loss(NamedTuple):
@@ -36,8 +39,9 @@ def quantize_model(
     """Write a graph whose convolutions and matrix products are computed in 8 bits.
 
     Weights have a scale per channel; the ranges of the activations are those of the
-    calibration images. The file is written only if the predictions for the given pairs
-    keep their quality.
+    calibration images. The first and the last layers stay as they are (see
+    :func:`outer_layers`). The file is written only if the predictions for the given
+    pairs keep their quality.
 
     Args:
         source: ``.onnx`` file of ``tools/deployment/export.py``.
@@ -98,6 +102,36 @@ def score(path: str | Path, pairs: Sequence[tuple[Path, Path]]) -> float:
     return float(np.mean(values))
 
 
+def outer_layers(graph: Any) -> list[str]:
+    """The first and the last layers, which stay in float32.
+
+    Images and noise are rounded visibly to 256 values: these layers take an input of
+    the graph, or give its output, without another layer between. In a graph of several
+    steps that is so in each of them.
+
+    Args:
+        graph: an ``onnx.GraphProto``, whose nodes are in the order of computation.
+
+    Returns:
+        the names of the nodes.
+    """
+    # A shape is no image.
+    nodes = [node for node in graph.node if node.op_type != 'Shape']
+    forward = [(node, node.input, node.output) for node in nodes]
+    backward = [(node, node.output, node.input) for node in reversed(nodes)]
+    found: set[str] = set()
+    for ends, edges in ((graph.input, forward), (graph.output, backward)):
+        near = {end.name for end in ends}
+        for node, before, after in edges:
+            if near.isdisjoint(before):
+                continue
+            if node.op_type in _LAYERS:
+                found.add(node.name)
+            else:
+                near.update(after)
+    return sorted(found)
+
+
 def _feeds(path: str | Path, calibration: str | Path) -> list[dict[str, np.ndarray]]:
     """What the graph gets for the calibration images."""
     model = ADMInferencer(path, device='cpu', show_progress=False)
@@ -133,7 +167,8 @@ def _quantize(source: str | Path, target: Path, feeds: Sequence[dict]) -> None:
             str(target),
             Reader(),
             per_channel=True,
-            op_types_to_quantize=['Conv', 'MatMul', 'Gemm'],
+            op_types_to_quantize=list(_LAYERS),
+            nodes_to_exclude=outer_layers(onnx.load(prepared).graph),
         )
     proto = onnx.load(target)
     texts = {prop.key: prop.value for prop in onnx.load(source).metadata_props}

@@ -208,6 +208,10 @@ def _trace(
     graph: SamplingGraph, model: nn.Module, facts: GraphFacts
 ) -> tuple[torch.export.ExportedProgram, GraphFacts]:
     """The graph, and the facts with the size of the smallest image."""
+    # What torch.export raises. Their import takes seconds, as that of the export.
+    from torch._dynamo.exc import UserError
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
     size, cell = _sizes(facts, model)[0], model.data_preprocessor.cell
     inputs = example(facts, model, size, batch=2)
 
@@ -222,17 +226,22 @@ def _trace(
         with _quiet(), torch.no_grad():
             return torch.export.export(graph, (*inputs,), dynamic_shapes=(*shapes,))
 
-    if facts.window:
-        return export(torch.export.Dim.AUTO), facts
+    auto = torch.export.Dim.AUTO
     try:
-        # A whole number of cells: sizes on the levels of a U-Net are then products.
-        # Those of any number are nested divisions, with which the trace takes minutes.
-        return export(*map(torch.export.Dim, ('batch', 'rows', 'columns'))), facts
-    except Exception:
-        # The network treats small images differently, or needs them larger. Errors of
-        # other causes are raised again.
-        program = export(*[torch.export.Dim.AUTO] * 3)
-        return program, _with_min_size(facts, program)
+        if facts.window:
+            return export(auto), facts
+        try:
+            # A whole number of cells: sizes on the levels of a U-Net are then products.
+            # Those of any number are nested divisions, with which the trace takes
+            # minutes.
+            return export(*map(torch.export.Dim, ('batch', 'rows', 'columns'))), facts
+        except UserError:
+            # The network treats small images differently, or needs them larger.
+            program = export(auto, auto, auto)
+            return program, _with_min_size(facts, program)
+    except (UserError, GuardOnDataDependentSymNode) as error:
+        problem = f'The network cannot be traced by torch.export: {_reason(error)}'
+        raise ValueError(_refusal(facts, problem)) from error
 
 
 def _times(factor: int, dim: Any) -> Any:
@@ -311,15 +320,16 @@ def _compare(
     for size in _sizes(facts, model):
         inputs = example(facts, model, size)
         expected = graph(*inputs)
+        place = f'The exported graph does not work at {size[0]} x {size[1]} pixels'
         try:
             image = runtime(*([None] * (2 - len(inputs)) + inputs))
             difference = float((image - expected).abs().max())
         except Exception as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise ValueError(_unfit(facts, size, reason)) from error
+            problem = f'{place}: {_reason(error)}'
+            raise ValueError(_refusal(facts, problem)) from error
         if not difference <= TOLERANCE:
-            reason = f'its images differ by {difference:.2g} from those of the model'
-            raise ValueError(_unfit(facts, size, reason))
+            problem = f'{place}: its images differ by {difference:.2g} from the model'
+            raise ValueError(_refusal(facts, problem))
         print_log(
             f'At {size[0]} x {size[1]} pixels the exported graph differs from the '
             f'model by {difference:.1e} (images in [-1, 1]).',
@@ -327,16 +337,17 @@ def _compare(
         )
 
 
-def _unfit(facts: GraphFacts, size: tuple[int, int], reason: str) -> str:
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _refusal(facts: GraphFacts, problem: str) -> str:
     advice = (
         'Export a graph of fixed size with --window.'
         if facts.window is None
-        else 'Report this model.'
+        else 'Report this model, or replace what depends on the values of tensors.'
     )
-    return (
-        f'The exported graph does not work at {size[0]} x {size[1]} pixels: {reason}. '
-        f'Nothing was written. {advice}'
-    )
+    return f'{problem}. Nothing was written. {advice}'
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import pickle
 import zipfile
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmadm.apis import ADMInferencer, load_config
 from mmadm.checkpoints import ModelSource
 from mmadm.deployment import export_model, open_graph
 from mmadm.deployment.runtimes import check_no_code
+from mmadm.models import ResidualEncoder
 from mmadm.registry import MODELS
 from tests.conftest import draw_photo
 
@@ -236,8 +238,63 @@ def test_a_window_that_does_not_fit_the_model_is_refused(source, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class BranchingEncoder(ResidualEncoder):
+    """Its code depends on the values of the condition."""
+
+    def forward(self, condition):
+        return super().forward(condition if condition.mean() > 0 else -condition)
+
+
+class BrokenEncoder(ResidualEncoder):
+    def forward(self, condition):
+        if torch.compiler.is_exporting():
+            raise TypeError('an error of the network')
+        return super().forward(condition)
+
+
+@pytest.mark.parametrize('window', [None, 32])
+def test_a_network_that_cannot_be_traced_is_refused(window, tmp_path):
+    cfg = tiny_config()
+    cfg.model.condition_encoder['type'] = BranchingEncoder
+    with pytest.raises(ValueError, match=r'cannot be traced .* Nothing was written\.'):
+        export_model(random_source(cfg), tmp_path / 'model.pt2', window=window)
+    cfg.model.condition_encoder['type'] = BrokenEncoder
+    with pytest.raises(TypeError, match='an error of the network'):
+        export_model(random_source(cfg), tmp_path / 'model.pt2', window=window)
+    assert not list(tmp_path.iterdir())
+
+
+@without_onnx
+def test_first_and_last_layers_of_each_step_are_known():
+    from onnx import TensorProto, helper
+
+    from mmadm.apis.quantization import outer_layers
+
+    def step(i: int, x: str, y: str) -> list:
+        """Three convolutions, and a sum with the input; the size is no input."""
+        names = [x, *(f'{part}{i}' for part in 'abc')]
+        layers = [
+            helper.make_node('Conv', [before, 'w'], [after], after)
+            for before, after in pairwise(names)
+        ]
+        shape = helper.make_node('Shape', ['noise'], [f'size{i}'])
+        layers[1:1] = [shape, helper.make_node('Resize', [f'a{i}', f'size{i}'], ['r'])]
+        layers[3].input[0] = 'r'
+        return [*layers, helper.make_node('Add', [x, f'c{i}'], [y])]
+
+    noise, image = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in ('noise', 'image')
+    )
+    nodes = [*step(1, 'noise', 'x'), *step(2, 'x', 'image')]
+    graph = helper.make_graph(nodes, 'two steps', [noise], [image])
+    assert outer_layers(graph) == ['a1', 'a2', 'c1', 'c2']
+
+
 @without_onnx
 def test_8_bits_are_written_only_if_the_predictions_stay_good(files, tmp_path):
+    import onnx
+
     from mmadm.apis.quantization import quantize_model, score
 
     for folder, height, width in (('inputs', 12, 16), ('ground_truth', 48, 64)):
@@ -263,4 +320,9 @@ def test_8_bits_are_written_only_if_the_predictions_stay_good(files, tmp_path):
     assert score(target, pairs) == pytest.approx(after)
     assert before != after
     assert open_graph(target).facts.precision == 'int8'
-    assert target.stat().st_size < files('onnxruntime').stat().st_size
+    weights = [x for x in onnx.load(target).graph.initializer if len(x.dims) == 4]
+    filters = {x.name for x in weights if x.name.startswith('model.')}
+    outer = ('condition_encoder.levels.0.0', 'head.encoder.levels.0.0')
+    outer += ('head.decoders.0.out', 'head.decoders.1.out')
+    kept = {f'model.{name}.weight' for name in outer}
+    assert {name for name in filters if not name.endswith('_quantized')} == kept
