@@ -55,6 +55,16 @@ def add_cfg_options(
     parser.add_argument(name, nargs='+', action=OptionsAction, help=help)
 
 
+def add_check_options(parser: ArgumentParser) -> None:
+    """Add what all tools have that check an official data set."""
+    parser.add_argument(
+        '--subset', action='store_true', help='accept a part of the official images'
+    )
+    parser.add_argument(
+        '--num-workers', type=int, default=0, help='threads, 0 for one per core'
+    )
+
+
 @contextmanager
 def readable_errors(
     after_interrupt: str = 'Add --resume to continue from the last checkpoint.',

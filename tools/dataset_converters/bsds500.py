@@ -3,6 +3,8 @@
 
 import argparse
 
+from mmadm.utils.cli import add_check_options, readable_errors
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -22,21 +24,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--check-only', action='store_true', help='check, and write nothing'
     )
-    parser.add_argument(
-        '--subset',
-        action='store_true',
-        help='accept a part of the official images',
-    )
-    parser.add_argument(
-        '--num-workers', type=int, default=0, help='threads, 0 for one per core'
-    )
+    add_check_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    from mmadm.utils.cli import readable_errors
-
     with readable_errors('Run it again to continue.'):
         from mmadm.datasets.conversion import prepare_bsds500
 
