@@ -1,25 +1,34 @@
 """An exported graph against its model in PyTorch: the same images, and how much faster.
 
-    python tools/deployment/export.py adm_sr_small sr.onnx --num-steps 5
-    python benchmarks/deployment.py adm_sr_small sr.onnx --side 128
+    python benchmarks/deployment.py
+    python tools/deployment/export.py adm_edge_small edge.onnx --num-steps 5
+    python benchmarks/deployment.py adm_edge_small edge.onnx --side 128
 
-The predictions of the inferencer are compared for photographs of scikit-image, or those
+Without a file, the model is exported to ONNX, with its number of steps. The predictions of the inferencer are compared for photographs of scikit-image, or those
 of --inputs, and for ONNX files also the output of ONNX Runtime alone, which knows
 nothing but the file. Then sampling is timed, with the tensors of the first image.
 Runtimes that are not installed are left out.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measure import make_parser, print_table, set_up, take_turns
+from measure import (
+    leave_out,
+    make_parser,
+    print_table,
+    print_values,
+    set_up,
+    take_turns,
+)
 from torch import Tensor
 
-from mmadm.apis import ADMInferencer
-from mmadm.deployment import BACKENDS
+from mmadm.apis import ADMInferencer, load_model
+from mmadm.deployment import BACKENDS, export_model
 from mmadm.deployment.export import SamplingGraph
 from mmadm.utils import resize
 
@@ -28,8 +37,13 @@ PHOTOGRAPHS = ('astronaut', 'chelsea', 'coffee', 'rocket')
 
 def main() -> None:
     parser = make_parser(__doc__.splitlines()[0], repeats=7)
-    parser.add_argument('model', help='name of a shipped model, or config file')
-    parser.add_argument('file', help='its .onnx or .pt2 file')
+    parser.add_argument(
+        'model',
+        nargs='?',
+        default='adm_sr_small',
+        help='name of a shipped model, or config file',
+    )
+    parser.add_argument('file', nargs='?', help='its .onnx or .pt2 file')
     parser.add_argument('--weights', help='checkpoint of a config')
     parser.add_argument('--inputs', help='folder of input images')
     parser.add_argument('--masks', help='holes for inpainting; default: a square')
@@ -37,7 +51,23 @@ def main() -> None:
     parser.add_argument('--side', type=int, default=128, help='longer side of an input')
     args = parser.parse_args()
     set_up(args)
+    with tempfile.TemporaryDirectory() as folder:
+        args.file = args.file or export(args, Path(folder))
+        compare(args)
 
+
+def export(args: Any, folder: Path) -> str:
+    """The model's ONNX file, or its .pt2 where the libraries are missing."""
+    source = load_model(args.model, args.weights)
+    try:
+        return str(export_model(source, folder / 'model.onnx'))
+    except ImportError as error:
+        leave_out('ONNX', error)
+        return str(export_model(source, folder / 'model.pt2'))
+
+
+def compare(args: Any) -> None:
+    """The predictions of all runtimes, then their time."""
     model = ADMInferencer(args.model, args.weights, 'cpu', show_progress=False)
     graphs = open_all(args.file)
     (steps,) = {graph.model.num_steps for graph in graphs.values()}
@@ -45,9 +75,9 @@ def main() -> None:
     expected = model(num_steps=steps, **options)['predictions']
     half = ADMInferencer(args.model, args.weights, 'cpu', False, dtype='bfloat16')
     found = half(num_steps=steps, **options)['predictions']
-    report('PyTorch, bfloat16', found, expected)
+    equal = {'PyTorch, bfloat16': agreement(found, expected)}
     for name, graph in graphs.items():
-        report(name, graph(**options)['predictions'], expected)
+        equal[name] = agreement(graph(**options)['predictions'], expected)
 
     feeds = record(next(iter(graphs.values())), options)
     network = model.model
@@ -56,15 +86,19 @@ def main() -> None:
     with torch.no_grad():
         images = [to_uint8(eager(*feed).numpy()) for feed in feeds]
         if Path(args.file).suffix == '.onnx':
-            report('ONNX Runtime alone', run_alone(args.file, feeds), images)
+            alone = run_alone(args.file, feeds)
+            equal['ONNX Runtime alone'] = agreement(alone, images)
         runs = {'PyTorch': eager, 'PyTorch, bfloat16': autocast(eager)}
         runs |= {name: graph.model.head for name, graph in graphs.items()}
         timings = take_turns(
             {name: lambda run=run: run(*feeds[0]) for name, run in runs.items()},
             args.repeats,
         )
-    print(f'Sampling of {tuple(images[0].shape)}:')
-    print_table(timings, 'PyTorch')
+    for index, title in enumerate(('fraction of equal values', 'largest difference')):
+        values = {name: pair[index] for name, pair in equal.items()}
+        print_values(f'{title}, 8-bit predictions', values)
+    side = 'x'.join(map(str, images[0].shape[-2:]))
+    print_table(timings, 'PyTorch', f'{args.model}, {side}, {steps} steps')
 
 
 def open_all(path: str) -> dict[str, ADMInferencer]:
@@ -78,7 +112,7 @@ def open_all(path: str) -> dict[str, ADMInferencer]:
                     path, None, 'cpu', False, dtype, name
                 )
         except ImportError as error:
-            print(f'{name} is left out: {error}')
+            leave_out(name, error)
     return graphs
 
 
@@ -148,11 +182,11 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.rint((image + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
-def report(name: str, found: Sequence, expected: Sequence) -> None:
+def agreement(found: Sequence, expected: Sequence) -> tuple[float, int]:
+    """Fraction of equal 8-bit values, and the largest difference."""
     pairs = zip(found, expected, strict=True)
     levels = np.concatenate([np.abs(a.astype(int) - b).ravel() for a, b in pairs])
-    equal = (levels == 0).mean()
-    print(f'{name}: {equal:.4%} of the values equal, {levels.max()} off at most')
+    return float((levels == 0).mean()), int(levels.max())
 
 
 if __name__ == '__main__':

@@ -1,21 +1,27 @@
-"""Growth of the cost of sampling: with the batch, the size, the steps and the width.
+"""Growth of the cost: with the batch, the size, the steps, the width, the processes.
 
     python benchmarks/growth.py
     python benchmarks/growth.py --device cuda --base-channels 64
 
-One axis changes at a time. The exponent p of ``seconds ~ value ** p`` is fitted to the
-medians by least squares of the logarithms; 1 is proportional growth, 2 quadratic. The
-achieved operations per second are compared with those of a large matrix product and
-of a large convolution, the faster of which counts as the machine's limit.
+One axis of sampling changes at a time. The exponent p of ``seconds ~ value ** p`` is
+fitted to the medians by least squares of the logarithms; 1 is proportional growth, 2
+quadratic. On a CPU, one and two processes (gloo, one thread each) then train: images
+per second grow with an exponent of 1 where the processes do not slow each other.
 """
 
 import argparse
-from collections.abc import Callable
+import os
 
 import torch
-from measure import make_parser, print_table, set_up, take_turns
+from measure import (
+    leave_out,
+    make_parser,
+    print_growth,
+    set_up,
+    take_turns,
+)
+from scaling import train_in_processes
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmadm.models import ADM, DualDecoderUNet
 from mmadm.structures import DiffusionSample
@@ -37,16 +43,10 @@ def sample(model: ADM, batch: int, size: int, steps: int) -> Tensor:
     return model.sample((size, size), samples)
 
 
-def exponent(values: tuple[int, ...], seconds: list[float]) -> float:
-    """The slope in a double logarithmic plot."""
-    x, y = (torch.tensor(z, dtype=torch.float64).log() for z in (values, seconds))
-    x, y = x - x.mean(), y - y.mean()
-    return float((x * y).sum() / x.square().sum())
-
-
 def main() -> None:
     parser = make_parser(__doc__.splitlines()[0], repeats=5)
     parser.add_argument('--base-channels', type=int, default=16, help='width 1')
+    parser.add_argument('--local-batch', type=int, default=4, help='of a process')
     args = parser.parse_args()
     set_up(args)
     models = {
@@ -64,32 +64,24 @@ def main() -> None:
             for value in values
         }
         timings = take_turns(variants, args.repeats, args.device)
-        print_table(timings, f'{axis} {values[0]}')
-        medians = [timing.median for timing in timings.values()]
-        print(f'grows with {axis} ** {exponent(values, medians):.2f}\n')
+        milliseconds = [1e3 * timing.median for timing in timings.values()]
+        print_growth('ms of sampling', axis, values, milliseconds)
+    if args.device == 'cpu':
+        grow_processes(args)
 
-    compare_with_limit(lambda: run(**basis | dict(width=max(models), batch=8)), args)
 
-
-def compare_with_limit(work: Callable[[], object], args: argparse.Namespace) -> None:
-    """Operations per second of ``work``, a large product and a large convolution."""
-    a = torch.randn(2048, 2048, device=args.device)
-    x, weight = a.view(1, 1024, 64, 64), a.view(-1)[: 9 * 2**18].view(256, 1024, 3, 3)
-    x, weight = (z.to(memory_format=torch.channels_last) for z in (x, weight))
-    variants = {
-        'sampling': work,
-        'matrix product': lambda: a @ a,
-        'convolution': lambda: torch.conv2d(x, weight, padding=1),
-    }
-    timings = take_turns(variants, args.repeats, args.device)
-    rates = {}
-    for name, function in variants.items():
-        with FlopCounterMode(display=False) as counter:
-            function()
-        rates[name] = counter.get_total_flops() / timings[name].median / 1e9
-    limit = max(rates['matrix product'], rates['convolution'])
-    print(*(f'{name} {rate:.0f} GFLOP/s' for name, rate in rates.items()), sep=', ')
-    print(f'sampling reaches {rates["sampling"] / limit:.2f} of the limit')
+def grow_processes(args: argparse.Namespace) -> None:
+    """Training with one and two processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 2
+    if cores < 2:
+        leave_out('two processes', f'there is {cores} core')
+        return
+    args.base_channels *= 2
+    runs = {n: train_in_processes(n, args) for n in (1, 2)}
+    steps = [1e3 * run['seconds'] for run in runs.values()]
+    print_growth('ms that each process computes per training step', 'processes', (1, 2), steps)
+    rates = [n * args.local_batch / run['wall'] for n, run in runs.items()]
+    print_growth('images per second of training', 'processes', (1, 2), rates)
 
 
 if __name__ == '__main__':

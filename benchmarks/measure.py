@@ -2,6 +2,9 @@
 
 On a CPU, the seconds are those that this process computes, so other programs on the
 machine disturb little; on a GPU, those that pass until the GPU is done.
+
+What is printed is also written, as lines of JSON, to the file that ``python -m
+benchmarks`` names in the environment.
 """
 
 import argparse
@@ -9,10 +12,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+#: Environment variable with the file of the lines of JSON.
+RECORDS = 'MMADM_BENCHMARK_RECORDS'
 
 
 class Timing(NamedTuple):
@@ -35,18 +42,50 @@ def make_parser(description: str, repeats: int) -> argparse.ArgumentParser:
 
 
 def set_up(args: argparse.Namespace) -> None:
-    """Fix threads and seeds, and print the hardware."""
+    """Fix threads, seeds and exact products, and print the hardware."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    use_tf32(False)
     if args.device == 'cpu':
         place = f'{_processor()}, {args.threads} thread(s)'
     else:
         place = torch.cuda.get_device_name()
-    print(f'{place}; torch {torch.__version__}; {args.repeats} turns')
+    machine = f'{place}; torch {torch.__version__}; {args.repeats} turns'
+    record(machine=machine)
+    print(machine)
+
+
+# Devices
+
+
+def use_tf32(wanted: bool) -> None:
+    """Let GPUs round the inputs of float32 products; CPUs compute as before."""
+    torch.set_float32_matmul_precision('high' if wanted else 'highest')
+    torch.backends.cudnn.allow_tf32 = wanted
+
+
+def finish(device: str) -> None:
+    """Wait until the device has done its work."""
+    if device != 'cpu':
+        torch.cuda.synchronize()
+
+
+def device_peak(device: str, work: Callable[[], object]) -> int | None:
+    """Bytes of a GPU at the peak of ``work``, which is run; None on a CPU."""
+    if device == 'cpu':
+        work()
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    finish(device)
+    return torch.cuda.max_memory_allocated()
+
+
+# Timing
 
 
 def take_turns(
-    variants: dict[str, Callable[[], object]],
+    variants: Mapping[str, Callable[[], object]],
     repeats: int,
     device: str = 'cpu',
     clock: Callable[[], float] | None = None,
@@ -63,27 +102,100 @@ def take_turns(
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(repeats + 1):
         for name, function in variants.items():
-            _finish(device)
+            finish(device)
             begin = clock()
             function()
-            _finish(device)
+            finish(device)
             if turn:
                 seconds[name].append(clock() - begin)
-    return {name: _summary(values) for name, values in seconds.items()}
+    return {name: summary(values) for name, values in seconds.items()}
 
 
-def print_table(timings: dict[str, Timing], against: str) -> None:
-    """One line per variant, with its speed as a multiple of ``against``'s.
+def summary(seconds: Sequence[float]) -> Timing:
+    """Median and quartiles."""
+    quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    low, median, high = torch.tensor(seconds, dtype=torch.float64).quantile(quartiles)
+    return Timing(float(median), float(low), float(high))
 
-    ``python -m benchmarks`` also gets the numbers, as a line of JSON.
+
+def exponent(values: Sequence[float], results: Sequence[float]) -> float:
+    """p of ``result ~ value ** p``: the slope of least squares of the logarithms."""
+    x, y = (torch.tensor(z, dtype=torch.float64).log() for z in (values, results))
+    x, y = x - x.mean(), y - y.mean()
+    return float((x * y).sum() / x.square().sum())
+
+
+# The limit of the machine
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Operations of products and convolutions in ``work``, which is run eagerly.
+
+    A multiply-accumulate is two operations.
     """
-    path = os.environ.get('MMADM_BENCHMARK_TABLES')
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def limit_probes(device: str, dtype: torch.dtype) -> dict[str, Callable[[], object]]:
+    """A large matrix product and a large convolution."""
+    side, count, width = (2048, 1, 256) if device == 'cpu' else (8192, 16, 1024)
+    a = torch.randn(side, side, device=device, dtype=dtype)
+    x = a.view(count, 1024, 64, 64)
+    weight = a.flatten()[: 9 * 1024 * width].view(width, 1024, 3, 3)
+    x, weight = (z.to(memory_format=torch.channels_last) for z in (x, weight))
+    return {
+        'a large matrix product': lambda: a @ a,
+        'a large convolution': lambda: torch.conv2d(x, weight, padding=1),
+    }
+
+
+def print_utilisation(
+    works: Mapping[str, Callable[[], object]],
+    counts: Mapping[str, int],
+    args: argparse.Namespace,
+    dtype: torch.dtype,
+) -> None:
+    """Time works and the probes of the limit in turns; fractions of the limit.
+
+    Args:
+        works: functions by name.
+        counts: their operations.
+        args: options of :func:`make_parser`.
+        dtype: in which almost all operations are done.
+    """
+    probes = limit_probes(args.device, dtype)
+    counts = {name: operations(probe) for name, probe in probes.items()} | counts
+    timings = take_turns(works | probes, args.repeats, args.device)
+    rates = {name: counts[name] / timings[name].median for name in timings}
+    limit = max(rates[name] for name in probes)
+    name = str(dtype).removeprefix('torch.')
+    print_values(
+        f'operations per second in {name}, in 1e9',
+        {name: rate / 1e9 for name, rate in rates.items()},
+    )
+    fractions = {name: rates[name] / limit for name in works}
+    print_values('fraction of the faster of both', fractions)
+
+
+# Results
+
+
+def record(**result) -> None:
+    """Append a result to the file of ``python -m benchmarks``, if it runs this."""
+    path = os.environ.get(RECORDS)
     if path:
-        rows = {name: timing._asdict() for name, timing in timings.items()}
         with open(path, 'a') as file:
-            file.write(json.dumps(dict(against=against, timings=rows)) + '\n')
-    width = max(map(len, timings))
-    print(f'{"":{width}}  median ms  (quartiles)           faster by')
+            file.write(json.dumps(result) + '\n')
+
+
+def print_table(timings: Mapping[str, Timing], against: str, title: str = '') -> None:
+    """One line per variant, with its speed as a multiple of ``against``'s."""
+    rows = {name: timing._asdict() for name, timing in timings.items()}
+    record(title=title, against=against, timings=rows)
+    width = max(map(len, [title, *timings]))
+    print(f'{title:{width}}  median ms  (quartiles)           faster by')
     for name, (median, low, high) in timings.items():
         ratio = timings[against].median / median
         print(
@@ -92,14 +204,30 @@ def print_table(timings: dict[str, Timing], against: str) -> None:
         )
 
 
-def _summary(values: list[float]) -> Timing:
-    low, median, high = torch.tensor(values).quantile(torch.tensor([0.25, 0.5, 0.75]))
-    return Timing(float(median), float(low), float(high))
+def print_values(title: str, values: Mapping[str, float]) -> None:
+    """Numbers that are no seconds; ``title`` has their unit."""
+    record(title=title, values=dict(values))
+    width = max(map(len, [title, *values]))
+    print(title)
+    for name, value in values.items():
+        print(f'{name:{width}}  {value:.3g}')
 
 
-def _finish(device: str) -> None:
-    if device != 'cpu':
-        torch.cuda.synchronize()
+def print_growth(
+    what: str, axis: str, values: Sequence[float], results: Sequence[float]
+) -> None:
+    """How the results grow with the values of an axis, with the fitted exponent."""
+    power = exponent(values, results)
+    numbers = dict(values=list(values), results=list(results))
+    record(what=what, axis=axis, exponent=power, **numbers)
+    points = (f'{axis} {value}: {result:.4g}' for value, result in zip(*numbers.values()))
+    print(f'{what}: {", ".join(points)}; grows with {axis} ** {power:.2f}')
+
+
+def leave_out(what: str, why: object) -> None:
+    """Report what cannot be measured here."""
+    record(left_out=what, why=str(why))
+    print(f'{what} is left out: {why}')
 
 
 def _processor() -> str:

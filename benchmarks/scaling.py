@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from measure import make_parser
+from measure import make_parser, summary
 from training_step import make_batch
 
 from mmadm.models import ADM, DualDecoderUNet
@@ -94,12 +94,11 @@ def print_checkpoint(args) -> None:
 
 def measure(args) -> None:
     """One and two processes, and the formula for two."""
-    with tempfile.TemporaryDirectory() as folder:
-        for n in (1, 2):
-            torch.multiprocessing.spawn(train, (n, folder, args), nprocs=n)
-        one, two, exchange, size = torch.load(Path(folder, 'times.pt'))
+    alone, pair = (train_in_processes(n, args) for n in (1, 2))
+    one, two, exchange = alone['seconds'], pair['seconds'], pair['exchange']
     print(
-        f'{size / 4e6:.2f} M weights, local batch {args.local_batch}, seconds per step'
+        f'{pair["size"] / 4e6:.2f} M weights, local batch {args.local_batch}, seconds '
+        'per step'
     )
     print(f'one process {one:.3f}; all-reduce alone {exchange:.3f}')
     print(f'two processes {two:.3f}, calculated {one:.3f} to {one + exchange:.3f}')
@@ -107,11 +106,28 @@ def measure(args) -> None:
     print(f'efficiency {one / two:.2f}, calculated {low:.2f} to 1.00')
 
 
+def train_in_processes(n: int, args) -> dict[str, float]:
+    """Train with n processes.
+
+    Args:
+        n: number of processes.
+        args: ``base_channels``, ``local_batch`` and ``repeats``.
+
+    Returns:
+        medians per step: 'seconds' that a process computes, 'wall', seconds that pass,
+        and 'exchange', seconds that a process computes for the all-reduce alone; with
+        'size', the bytes of the gradients.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(train, (n, folder, args), nprocs=n)
+        return torch.load(Path(folder, 'times.pt'))
+
+
 def train(rank: int, n: int, folder: str, args) -> None:
     """Time steps as process ``rank`` of n; the first one writes them down."""
     torch.set_num_threads(1)
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    meeting = f'file://{folder}/meeting_{n}'
+    meeting = f'file://{folder}/meeting'
     dist.init_process_group('gloo', init_method=meeting, rank=rank, world_size=n)
     torch.manual_seed(0)
     model = ADM(head=dict(type=DualDecoderUNet, base_channels=args.base_channels))
@@ -127,27 +143,25 @@ def train(rank: int, n: int, folder: str, args) -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    seconds = _typical(step, args.repeats)
-    path = Path(folder, 'times.pt')
-    if n == 1:
-        torch.save([seconds], path)
-        return
+    seconds, wall = _typical(step, args.repeats)
     gradient = torch.zeros(size // 4)
-    exchange = _typical(lambda: dist.all_reduce(gradient), args.repeats)
+    exchange, _ = _typical(lambda: dist.all_reduce(gradient), args.repeats)
     if rank == 0:
-        torch.save([*torch.load(path), seconds, exchange, size], path)
+        times = dict(seconds=seconds, wall=wall, exchange=exchange, size=size)
+        torch.save(times, Path(folder, 'times.pt'))
     dist.destroy_process_group()
 
 
-def _typical(function, repeats: int) -> float:
-    """Median of the seconds it computes, after one call that does not count."""
+def _typical(function, repeats: int) -> tuple[float, float]:
+    """Medians of the seconds it computes and of those that pass, after a first call."""
     function()
-    times = []
+    computed, passed = [], []
     for _ in range(repeats):
-        begin = time.process_time()
+        begin, start = time.process_time(), time.perf_counter()
         function()
-        times.append(time.process_time() - begin)
-    return float(torch.tensor(times).median())
+        computed.append(time.process_time() - begin)
+        passed.append(time.perf_counter() - start)
+    return summary(computed).median, summary(passed).median
 
 
 def main() -> None:

@@ -4,24 +4,35 @@
     python benchmarks/training_step.py --small --compile
     python benchmarks/training_step.py --device cuda --paper --compile
 
-Every variant begins with the same weights and takes the same steps; the last columns
-compare their losses with those of the plain variant, step by step, and the feature maps
-that the backward pass keeps.
+Every variant begins with the same weights and takes the same steps. Then their losses
+are compared with those of the plain variant, step by step, and the feature maps that
+the backward pass keeps.
 """
 
 import copy
-from collections.abc import Callable
+import logging
+from types import SimpleNamespace
 
 import torch
-from measure import make_parser, print_table, set_up, take_turns
+from measure import (
+    leave_out,
+    make_parser,
+    print_table,
+    print_values,
+    set_up,
+    take_turns,
+    use_tf32,
+)
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 from torch.optim import AdamW
 
-from mmadm.engine import AutocastOptimWrapper
-from mmadm.engine.hooks.acceleration import _recomputed
+from mmadm.engine import AccelerationHook, AutocastOptimWrapper
+from mmadm.engine.hooks.acceleration import _compiler_error
 from mmadm.models import ADM, DualDecoderUNet
 from mmadm.structures import DiffusionSample
+
+PLAIN = 'plain float32'
 
 
 class Step:
@@ -30,39 +41,35 @@ class Step:
     Args:
         model: where it begins; copied.
         data: the batch, the same at each step.
-        wrapper: optimizer wrapper.
+        bf16: compute in bfloat16, as ``tools/train.py --amp``.
         fused: let the optimizer update all weights in one kernel.
-        channels_last: layout of the head.
-        recompute: recompute the residual blocks.
-        compile: compile the head.
+        tf32: let a GPU round the inputs of products.
+        switches: further ones of :class:`AccelerationHook`.
     """
 
     def __init__(
         self,
         model: ADM,
         data: dict,
-        wrapper: type[OptimWrapper] = OptimWrapper,
+        bf16: bool = False,
         fused: bool = False,
-        channels_last: bool = False,
-        recompute: bool = False,
-        compile: bool = False,
+        tf32: bool = False,
+        **switches,
     ) -> None:
-        self.model, self.data = copy.deepcopy(model), data
-        head = self.model.head
-        if channels_last:
-            head.to(memory_format=torch.channels_last)
-        optimizer = AdamW(self.model.parameters(), lr=1e-4, fused=fused or None)
-        self.wrapper = wrapper(optimizer=optimizer)
-        if recompute:
-            for block in head.modules():
-                if type(block).__name__ == 'ResBlock':
-                    block.forward = _recomputed(block.forward)
-        if compile:
-            head.compile()
+        self.model, self.data, self.tf32 = copy.deepcopy(model).train(), data, tf32
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        wrapper = AutocastOptimWrapper if bf16 else OptimWrapper
+        self.wrapper = wrapper(optimizer=AdamW(trained, lr=1e-4, fused=fused or None))
+        hook = AccelerationHook(**dict(compile=False, tf32=False) | switches)
+        runner = SimpleNamespace(model=self.model, logger=logging.getLogger())
+        hook.before_run(runner)
+        hook.before_train(runner)
         self.losses: list[Tensor] = []
 
     def __call__(self) -> None:
-        self.losses.append(self.model.train_step(self.data, self.wrapper)['loss'])
+        use_tf32(self.tf32)
+        loss = self.model.train_step(self.data, self.wrapper)['loss']
+        self.losses.append(loss.detach())
 
     def kept(self) -> int:
         """Bytes that wait for the backward pass, weights aside."""
@@ -87,29 +94,40 @@ def make_batch(size: int, count: int) -> dict:
     return dict(inputs=dict(image=list(images)), data_samples=samples)
 
 
-def make_variants(compile: bool) -> dict[str, dict]:
-    bf16 = dict(wrapper=AutocastOptimWrapper)
+def make_variants(device: str, compile: bool) -> dict[str, dict]:
+    """Each switch alone, then those of a training on a GPU together."""
     variants = {
-        'plain float32': {},
+        PLAIN: {},
         'fused AdamW': dict(fused=True),
         'channels last': dict(channels_last=True),
-        'bfloat16': bf16,
-        'recomputed blocks': dict(recompute=True),
+        'bfloat16': dict(bf16=True),
+        'recomputed blocks': dict(recompute='ResBlock'),
     }
+    together = dict(bf16=True, fused=True)
+    if device != 'cpu':
+        variants['TF32'] = dict(tf32=True)
+        together |= dict(tf32=True, channels_last=True)
+        variants['all but compilation'] = together
     if compile:
+        reason = _compiler_error(torch.device(device), {})
+        if reason is not None:
+            leave_out('compilation', reason)
+            return variants
         variants['compiled'] = dict(compile=True)
-        variants['bfloat16, compiled, fused'] = bf16 | dict(compile=True, fused=True)
+        variants['compiled, with ' + ', '.join(together)] = together | dict(compile=True)
     return variants
 
 
-def check(steps: dict[str, Callable]) -> None:
-    """Largest relative difference of a loss, and the bytes kept."""
-    plain = torch.stack([x.detach() for x in next(iter(steps.values())).losses])
-    print('largest relative difference of a loss; feature maps kept')
-    for name, step in steps.items():
-        losses = torch.stack([x.detach() for x in step.losses])
-        difference = float(((losses - plain) / plain).abs().max())
-        print(f'{name:26} {difference:8.1e} {step.kept() / 2**20:8.1f} MiB')
+def compare(steps: dict[str, Step]) -> None:
+    """Largest relative difference of a loss, and the memory kept."""
+    plain = torch.stack(steps[PLAIN].losses)
+    differences = {
+        name: float(((torch.stack(step.losses) - plain) / plain).abs().max())
+        for name, step in steps.items()
+    }
+    print_values('largest relative difference of a loss', differences)
+    kept = {name: step.kept() / 2**20 for name, step in steps.items()}
+    print_values('feature maps kept for the backward pass, MiB', kept)
 
 
 def main() -> None:
@@ -124,21 +142,21 @@ def main() -> None:
     )
     args = parser.parse_args()
     set_up(args)
-    if args.paper:
-        args.base_channels, args.batch_size = 160, 128
-    torch.set_float32_matmul_precision('highest')
     head = dict(type=DualDecoderUNet, base_channels=args.base_channels)
+    if args.paper:
+        head.update(base_channels=160, num_blocks=3, attention_levels=(1, 2))
+        args.batch_size = 128
     if args.small:
         head.update(channel_mult=(1, 2), num_blocks=1, attention_levels=(1,))
     model = ADM(head=head).to(args.device)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f'{parameters / 1e6:.2f} M parameters, batch {args.batch_size}')
+    title = f'step of {parameters / 1e6:.2f} M parameters, batch {args.batch_size}'
 
     data = make_batch(args.size, args.batch_size)
-    variants = make_variants(args.compile)
+    variants = make_variants(args.device, args.compile)
     steps = {name: Step(model, data, **kw) for name, kw in variants.items()}
-    print_table(take_turns(steps, args.repeats, args.device), 'plain float32')
-    check(steps)
+    print_table(take_turns(steps, args.repeats, args.device), PLAIN, title)
+    compare(steps)
 
 
 if __name__ == '__main__':
