@@ -1,137 +1,199 @@
 """All benchmarks of speed, one after the other.
 
     python -m benchmarks --quick
+    python -m benchmarks --device cuda --minutes 10
     python -m benchmarks --only training_step,heads --out work_dirs/benchmarks
+    python -m benchmarks --page docs/en/advanced_guides/speed.md
 
-Writes the output of each, ``results.json``, a table (``results.md``) and a plot. Ratios
-are medians of alternating runs; seconds depend on the machine.
+Writes the output of each, ``results.json``, tables (``results.md``) and a plot. Ratios
+are medians of alternating runs; seconds depend on the machine. ``--page`` runs nothing:
+it puts the results of the folder into a page.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from .measure import RECORDS
+from .summary import fill_page, plot, to_markdown
+
 FOLDER = Path(__file__).parent
-#: Name -> additional options of the quick run.
-BENCHMARKS: dict[str, list[str]] = {
-    'conditional_sampling': ['--repeats', '3'],
-    'heads': ['--repeats', '3', '--base-channels', '32', '--size', '32'],
-    'training_step': ['--repeats', '3', '--small'],
-    'latent_cache': ['--repeats', '3', '--size', '64'],
-    'data_loading': ['--repeats', '1', '--size', '128'],
-    'weight_updates': ['--repeats', '5', '--millions', '3'],
-    'growth': ['--repeats', '3'],
-    'start_up': ['--repeats', '3'],
-    'diffusers_sampling': ['--repeats', '3', '--width', '32'],
+#: Name -> options of the quick run on a CPU.
+QUICK: dict[str, str] = {
+    'training_step': '--repeats 3 --small',
+    'sampling': '--repeats 3',
+    'utilisation': '--repeats 2',
+    'conditional_sampling': '--repeats 3',
+    'peer_sampling': '--repeats 3 --width 32',
+    'heads': '--repeats 3 --base-channels 32 --size 32',
+    'first_stage': '--repeats 3',
+    'latent_cache': '--repeats 3 --size 64',
+    'deployment': '--repeats 3 --side 64 --number 1',
+    'weight_updates': '--repeats 5 --millions 3',
+    'data_loading': '--repeats 1 --size 128',
+    'evaluation': '--repeats 3',
+    'edge_evaluation': '--repeats 1 --images 1 --thresholds 5',
+    'memory': '--sides 64 96 128',
+    'growth': '--repeats 3',
+    'start_up': '--repeats 2',
 }
-#: Those with an option --device.
-ON_GPU = {
-    *('training_step', 'heads', 'conditional_sampling', 'weight_updates', 'growth'),
-    *('latent_cache', 'diffusers_sampling'),
+#: Those that run on a GPU, the most important first, with the sizes of the paper.
+ON_GPU: dict[str, str] = {
+    'training_step': '--paper --compile',
+    'utilisation': '--paper',
+    'sampling': '--paper --compile',
+    'conditional_sampling': '--arch base --base-channels 128 --size 256',
+    'latent_cache': '--paper',
+    'first_stage': '--base-channels 128 --size 256 --batch-size 8',
+    'weight_updates': '--millions 90',
+    'memory': '--base-channels 160 --sides 32 64 128',
+    'heads': '--base-channels 128 --size 80 --batch 8',
+    'growth': '--base-channels 64',
+    'peer_sampling': '--width 160 --batch-size 128',
+}
+#: Tiny sizes with which the GPU's programs are tested on a CPU.
+REHEARSAL: dict[str, str] = {
+    'training_step': '--small --base-channels 8 --size 16 --compile',
+    'utilisation': '--base-channels 32 --steps 1 --configs adm_sr_div2k',
+    'sampling': '--small --base-channels 8 --size 16 --steps 1 --compile',
+    'conditional_sampling': '--base-channels 8 --size 32 --steps 2',
+    'latent_cache': '--base-channels 8 --stage-channels 8 --size 32',
+    'first_stage': '--size 16',
+    'weight_updates': '--millions 0.01 --tensors 10',
+    'memory': '--base-channels 8 --sides 8 16',
+    'heads': '--base-channels 16 --size 16',
+    'growth': '--base-channels 8',
+    'peer_sampling': '--width 32 --size 8 --steps 1',
 }
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('--quick', action='store_true', help='small sizes, few turns')
     parser.add_argument('--only', help='names, separated by commas')
-    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument(
+        '--device', default='cpu', help="cpu, or cuda for the paper's sizes"
+    )
+    parser.add_argument(
+        '--rehearse', action='store_true', help="the GPU's run, tiny, on a CPU"
+    )
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        help='what is not done by then is stopped; default: no limit, 10 on a GPU',
+    )
     parser.add_argument('--out', default='work_dirs/benchmarks', help='folder')
+    parser.add_argument('--page', type=Path, help='page to put the results into')
     return parser.parse_args()
 
 
-def run(name: str, options: list[str], out: Path) -> dict:
-    """Run one script; its tables and how it ended."""
-    tables = out / f'{name}.jsonl'
-    tables.unlink(missing_ok=True)
-    environment = dict(os.environ, MMADM_BENCHMARK_TABLES=str(tables))
-    root = str(FOLDER.parent)
-    environment['PYTHONPATH'] = os.pathsep.join(
-        [root, *filter(None, [os.environ.get('PYTHONPATH')])]
-    )
-    begin = time.perf_counter()
+def choose(args: argparse.Namespace) -> dict[str, list[str]]:
+    """The benchmarks to run, in their order, with their options.
+
+    Raises:
+        ValueError: a name is unknown, or does not run on the device.
+    """
+    known, more = QUICK, ''
+    if args.rehearse:
+        known, more = REHEARSAL, '--rehearse --repeats 1'
+    elif args.device != 'cpu':
+        known, more = ON_GPU, f'--device {args.device}'
+    elif not args.quick:
+        known = dict.fromkeys(QUICK, '')
+    names = args.only.split(',') if args.only else list(known)
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(
+            f'There are no benchmarks {unknown} for {args.device}. Use some of '
+            f'{sorted(known)}.'
+        )
+    return {
+        name: f'{sizes} {more}'.split()
+        for name, sizes in known.items()
+        if name in names
+    }
+
+
+def run(name: str, options: list[str], out: Path, seconds: float | None) -> dict:
+    """Run one script, for so many seconds at most; its results and how it ended."""
+    records = out / f'{name}.jsonl'
+    records.unlink(missing_ok=True)
+    paths = [str(FOLDER.parent), *filter(None, [os.environ.get('PYTHONPATH')])]
+    environment = {RECORDS: str(records), 'PYTHONPATH': os.pathsep.join(paths)}
     command = [sys.executable, str(FOLDER / f'{name}.py'), *options]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    text = done.stdout + (done.stderr if done.returncode else '')
-    (out / f'{name}.txt').write_text(text)
-    lines = tables.read_text().splitlines() if tables.exists() else []
-    tables.unlink(missing_ok=True)
-    reason = '' if done.returncode == 0 else (text.strip().splitlines() or ['?'])[-1]
+    begin, computed = time.perf_counter(), _cpu_seconds()
+    with open(out / f'{name}.txt', 'w') as output:
+        try:
+            code = subprocess.run(
+                command,
+                env=os.environ | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+            ).returncode
+            failed = f'it ended with the exit code {code}' if code else ''
+        except subprocess.TimeoutExpired:
+            failed = f'the rest, which was stopped after {seconds:.0f} s'
+    lines = records.read_text().splitlines() if records.exists() else []
+    records.unlink(missing_ok=True)
     return dict(
         options=options,
         seconds=round(time.perf_counter() - begin, 1),
-        failed=reason,
-        tables=[json.loads(line) for line in lines],
+        cpu_seconds=round(_cpu_seconds() - computed, 1),
+        failed=failed,
+        records=[json.loads(line) for line in lines],
     )
 
 
-def to_markdown(results: dict[str, dict]) -> str:
-    """One line per variant: how much faster it is than the one it is compared with."""
-    lines = ['| Benchmark | Variant | Median ms | Faster by |', '|---|---|--:|--:|']
-    for name, result in results.items():
-        if result['failed']:
-            lines.append(f'| {name} | not run: {result["failed"]} | | |')
-        for table in result['tables']:
-            against = table['timings'][table['against']]['median']
-            lines += [
-                f'| {name} | {variant} | {1e3 * timing["median"]:.2f} | '
-                f'{against / timing["median"]:.2f} |'
-                for variant, timing in table['timings'].items()
-            ]
-    return '\n'.join(lines) + '\n'
+def _cpu_seconds() -> float:
+    """What all finished child processes have computed."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-def plot(results: dict[str, dict], path: Path) -> None:
-    """Bars of all ratios, with the quartiles of the variant."""
-    import matplotlib.pyplot as plt
-
-    bars = []
-    for name, result in results.items():
-        for table in result['tables']:
-            against = table['timings'][table['against']]['median']
-            for variant, timing in table['timings'].items():
-                if variant != table['against']:
-                    ratios = [against / timing[k] for k in ('median', 'high', 'low')]
-                    bars.append((f'{name}: {variant}', *ratios))
-    if not bars:
-        return
-    labels, medians, lows, highs = zip(*bars[::-1])
-    errors = [
-        [m - low for m, low in zip(medians, lows)],
-        [high - m for m, high in zip(medians, highs)],
-    ]
-    figure, axis = plt.subplots(figsize=(8, 1 + 0.3 * len(bars)), layout='constrained')
-    axis.barh(labels, medians, xerr=errors)
-    axis.axvline(1, color='black', linewidth=1)
-    axis.set_xlabel('times as fast as what it is compared with')
-    figure.savefig(path)
+def run_all(scripts: Mapping[str, list[str]], out: Path, minutes: float | None) -> None:
+    """Run the scripts; all results so far are written after each."""
+    out.mkdir(parents=True, exist_ok=True)
+    end = None if minutes is None else time.perf_counter() + 60 * minutes
+    results = {}
+    for name, options in scripts.items():
+        left = None if end is None else end - time.perf_counter()
+        if left is not None and left < 1:
+            print(f'{name} and what follows are not run: {minutes:g} minutes are over')
+            break
+        results[name] = result = run(name, options, out, left)
+        print(f'{name}: {result["seconds"]} s {result["failed"]}', flush=True)
+        (out / 'results.json').write_text(json.dumps(results, indent=1))
+        (out / 'results.md').write_text(to_markdown(results))
+    plot(results, out / 'results.png')
+    print(f'\nThe tables, a plot and all outputs are in {out}.')
 
 
 def main() -> None:
     args = parse_args()
-    names = args.only.split(',') if args.only else list(BENCHMARKS)
-    unknown = sorted(set(names) - set(BENCHMARKS))
-    if unknown:
-        sys.exit(f'Unknown benchmarks: {unknown}. Use some of {sorted(BENCHMARKS)}.')
-    if args.device != 'cpu':
-        names = [name for name in names if name in ON_GPU]
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name in names:
-        options = BENCHMARKS[name] if args.quick else []
-        if name in ON_GPU:
-            options = [*options, '--device', args.device]
-        results[name] = run(name, options, out)
-        print(f'{name}: {results[name]["seconds"]} s {results[name]["failed"]}')
-        (out / 'results.json').write_text(json.dumps(results, indent=1))
-    (out / 'results.md').write_text(to_markdown(results))
-    plot(results, out / 'results.png')
-    print(to_markdown(results))
+    if args.page:
+        results = json.loads((out / 'results.json').read_text())
+        args.page.write_text(fill_page(args.page.read_text(), results))
+        return
+    minutes = args.minutes
+    if minutes is None and args.device != 'cpu':
+        minutes = 10
+    try:
+        scripts = choose(args)
+    except ValueError as error:
+        sys.exit(str(error))
+    run_all(scripts, out, minutes)
 
 
 if __name__ == '__main__':

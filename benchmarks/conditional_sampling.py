@@ -8,7 +8,7 @@ times faster. All three are measured in the same turns.
 """
 
 import torch
-from measure import make_parser, print_table, set_up, take_turns
+from measure import make_parser, print_table, print_values, set_up, take_turns
 
 from mmadm.models import ADM, DualDecoderUNet, SwinEncoder
 from mmadm.utils import SampleNoise
@@ -68,15 +68,22 @@ def main() -> None:
         args.repeats,
         args.device,
     )
-    print_table(timings, 'at every step')
+    print_table(timings, 'at every step', 'condition encoded')
     c, u = (timings[name].median for name in ('encoder alone (c)', 'head alone (u)'))
     n = args.steps
     # This variant encodes N + 1 times: the first features are not used.
     slow = timings['at every step'].median - c
     gain = slow / timings['once'].median
     formula = n * (c + u) / (c + n * u)
-    print(f'faster by {gain:.2f}; by the formula {formula:.2f}')
-    print(f'equal samples: {torch.equal(results["every"], results["once"])}')
+    equal = torch.equal(results['every'], results['once'])
+    print_values(
+        f'{n} steps with the condition encoded once',
+        {
+            'faster by': gain,
+            'faster by, from the formula': formula,
+            'equal samples (1: yes)': equal,
+        },
+    )
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from latent_cache import draw_images
-from measure import make_parser, set_up
+from measure import make_parser, print_values, set_up
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
@@ -72,13 +72,15 @@ def main() -> None:
             'the same, decoded once': (files[True], 8),
             'CIFAR-10 from memory, flip': (InMemory(pipeline=end), 128),
         }
+        rates = {}
         for name, (dataset, batch_size) in sources.items():
             for workers in args.workers:
                 speeds = [
                     images_per_second(dataset, workers, batch_size, 12)
                     for _ in range(args.repeats)
                 ]
-                print(f'{name:30} {workers} workers {np.median(speeds):9.0f} images/s')
+                rates[f'{name}, {workers} workers'] = float(np.median(speeds))
+        print_values('images per second that pass', rates)
 
 
 if __name__ == '__main__':

@@ -4,9 +4,10 @@
     python tools/deployment/export.py adm_edge_small edge.onnx --num-steps 5
     python benchmarks/deployment.py adm_edge_small edge.onnx --side 128
 
-Without a file, the model is exported to ONNX, with its number of steps. The predictions of the inferencer are compared for photographs of scikit-image, or those
-of --inputs, and for ONNX files also the output of ONNX Runtime alone, which knows
-nothing but the file. Then sampling is timed, with the tensors of the first image.
+Without a file, the model is exported to ONNX, with its number of steps. The predictions
+of the inferencer are compared for photographs of scikit-image, or those of --inputs,
+and for ONNX files also the output of ONNX Runtime alone, which knows nothing but the
+file. Then sampling is timed, with the tensors of the first image.
 Runtimes that are not installed are left out.
 """
 

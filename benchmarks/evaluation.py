@@ -67,7 +67,10 @@ def compare_distances(args) -> None:
         return torch.randn(number, args.features, generator=generator) @ mix
 
     a, b = (statistics(features(2 * args.features) + shift) for shift in (0.0, 0.1))
-    results, ways = {}, {'SciPy sqrtm': with_sqrtm, 'frechet_distance': frechet_distance}
+    results, ways = (
+        {},
+        {'SciPy sqrtm': with_sqrtm, 'frechet_distance': frechet_distance},
+    )
 
     def run(name: str) -> None:
         results[name] = ways[name](a, b)

@@ -14,6 +14,7 @@ import os
 
 import torch
 from measure import (
+    is_gpu_run,
     leave_out,
     make_parser,
     print_growth,
@@ -66,7 +67,7 @@ def main() -> None:
         timings = take_turns(variants, args.repeats, args.device)
         milliseconds = [1e3 * timing.median for timing in timings.values()]
         print_growth('ms of sampling', axis, values, milliseconds)
-    if args.device == 'cpu':
+    if not is_gpu_run(args):
         grow_processes(args)
 
 
@@ -79,7 +80,9 @@ def grow_processes(args: argparse.Namespace) -> None:
     args.base_channels *= 2
     runs = {n: train_in_processes(n, args) for n in (1, 2)}
     steps = [1e3 * run['seconds'] for run in runs.values()]
-    print_growth('ms that each process computes per training step', 'processes', (1, 2), steps)
+    print_growth(
+        'ms that each process computes per training step', 'processes', (1, 2), steps
+    )
     rates = [n * args.local_batch / run['wall'] for n, run in runs.items()]
     print_growth('images per second of training', 'processes', (1, 2), rates)
 

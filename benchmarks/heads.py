@@ -8,9 +8,15 @@ evaluation of each head and one step of training are measured.
 """
 
 import torch
-from measure import make_parser, print_table, set_up, take_turns
+from measure import (
+    make_parser,
+    operations,
+    print_table,
+    print_values,
+    set_up,
+    take_turns,
+)
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmadm.models import ConcatFusion, DualDecoderUNet, RelationUNet
 
@@ -49,13 +55,15 @@ def main() -> None:
         torch.randn(args.batch, width, side, side, device=args.device)
         for width, side in zip(WIDTHS, sides)
     ]
+    sizes = {}
     for name, head in heads.items():
         head.to(args.device).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            head(x, c_noise, features)
         parameters = sum(parameter.numel() for parameter in head.parameters())
-        macs = counter.get_total_flops() / 2e9 / args.batch
-        print(f'{name}: {parameters / 1e6:.2f} M parameters, {macs:.2f} GMACs')
+        sizes[f'{name}: parameters, in 1e6'] = parameters / 1e6
+        with torch.no_grad():
+            count = operations(lambda head=head: head(x, c_noise, features))
+        sizes[f'{name}: multiply-accumulates, in 1e9'] = count / 2e9 / args.batch
+    print_values(f'heads, {args.base_channels} wide', sizes)
 
     @torch.no_grad()
     def evaluate(head: nn.Module) -> None:
@@ -66,13 +74,12 @@ def main() -> None:
         sum(output.square().mean() for output in head(x, c_noise, features)).backward()
 
     for title, step in (('one evaluation', evaluate), ('one step of training', train)):
-        print(f'\n{title}')
         variants = {
             name: lambda head=head, step=step: step(head)
             for name, head in heads.items()
         }
         timings = take_turns(variants, args.repeats, args.device)
-        print_table(timings, 'relation layers')
+        print_table(timings, 'relation layers', title)
 
 
 if __name__ == '__main__':

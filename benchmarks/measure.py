@@ -18,6 +18,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmadm.engine.hooks.acceleration import _compiler_error
+
 #: Environment variable with the file of the lines of JSON.
 RECORDS = 'MMADM_BENCHMARK_RECORDS'
 
@@ -38,6 +40,11 @@ def make_parser(description: str, repeats: int) -> argparse.ArgumentParser:
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--repeats', type=int, default=repeats, help='turns')
     parser.add_argument('--threads', type=int, default=1, help='of the CPU')
+    parser.add_argument(
+        '--rehearse',
+        action='store_true',
+        help="on a CPU: a GPU's variants, compiled by nothing, to test the program",
+    )
     return parser
 
 
@@ -56,6 +63,20 @@ def set_up(args: argparse.Namespace) -> None:
 
 
 # Devices
+
+
+def is_gpu_run(args: argparse.Namespace) -> bool:
+    """Whether the variants are those of a GPU."""
+    return args.rehearse or args.device != 'cpu'
+
+
+def compile_options(args: argparse.Namespace) -> dict[str, bool] | None:
+    """Options of ``torch.compile``; None where it does not work, which is reported."""
+    options = dict(disable=True) if args.rehearse else {}
+    reason = _compiler_error(torch.device(args.device), options)
+    if reason is not None:
+        leave_out('compilation', reason)
+    return options if reason is None else None
 
 
 def use_tf32(wanted: bool) -> None:
@@ -138,45 +159,50 @@ def operations(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def limit_probes(device: str, dtype: torch.dtype) -> dict[str, Callable[[], object]]:
-    """A large matrix product and a large convolution."""
-    side, count, width = (2048, 1, 256) if device == 'cpu' else (8192, 16, 1024)
-    a = torch.randn(side, side, device=device, dtype=dtype)
-    x = a.view(count, 1024, 64, 64)
-    weight = a.flatten()[: 9 * 1024 * width].view(width, 1024, 3, 3)
-    x, weight = (z.to(memory_format=torch.channels_last) for z in (x, weight))
-    return {
-        'a large matrix product': lambda: a @ a,
-        'a large convolution': lambda: torch.conv2d(x, weight, padding=1),
-    }
+class Limit:
+    """The machine's limit: the faster of a large matrix product and a convolution.
 
-
-def print_utilisation(
-    works: Mapping[str, Callable[[], object]],
-    counts: Mapping[str, int],
-    args: argparse.Namespace,
-    dtype: torch.dtype,
-) -> None:
-    """Time works and the probes of the limit in turns; fractions of the limit.
+    Time ``probes`` in the same turns as what is compared with them.
 
     Args:
-        works: functions by name.
-        counts: their operations.
         args: options of :func:`make_parser`.
-        dtype: in which almost all operations are done.
+        dtype: type of their numbers.
     """
-    probes = limit_probes(args.device, dtype)
-    counts = {name: operations(probe) for name, probe in probes.items()} | counts
-    timings = take_turns(works | probes, args.repeats, args.device)
-    rates = {name: counts[name] / timings[name].median for name in timings}
-    limit = max(rates[name] for name in probes)
-    name = str(dtype).removeprefix('torch.')
-    print_values(
-        f'operations per second in {name}, in 1e9',
-        {name: rate / 1e9 for name, rate in rates.items()},
-    )
-    fractions = {name: rates[name] / limit for name in works}
-    print_values('fraction of the faster of both', fractions)
+
+    def __init__(self, args: argparse.Namespace, dtype: torch.dtype) -> None:
+        # Side of the matrices; images of 64 x 64 with as many numbers; filters.
+        side, count, width = (
+            (2048, 1, 256) if args.device == 'cpu' else (8192, 16, 1024)
+        )
+        if args.rehearse:
+            side, count, width = 256, 1, 16
+        a = torch.randn(side, side, device=args.device, dtype=dtype)
+        x = a.view(count, -1, 64, 64)
+        channels = x.shape[1]
+        weight = a.new_ones(width, channels, 3, 3)
+        x, weight = (z.to(memory_format=torch.channels_last) for z in (x, weight))
+        self.dtype = str(dtype).removeprefix('torch.')
+        self.probes: dict[str, Callable[[], object]] = {
+            'a large matrix product': lambda: a @ a,
+            'a large convolution': lambda: torch.conv2d(x, weight, padding=1),
+        }
+
+    def report(self, timings: Mapping[str, Timing], counts: Mapping[str, int]) -> None:
+        """Operations per second, and the fractions of the limit.
+
+        Args:
+            timings: of probes and works.
+            counts: operations of the works.
+        """
+        own = {name: operations(probe) for name, probe in self.probes.items()}
+        rates = {n: c / timings[n].median for n, c in (own | dict(counts)).items()}
+        limit = max(rates[name] for name in own)
+        print_values(
+            f'operations per second, in 1e9; the limit in {self.dtype}',
+            {name: rate / 1e9 for name, rate in rates.items()},
+        )
+        fractions = {name: rates[name] / limit for name in counts}
+        print_values('fraction of the limit', fractions)
 
 
 # Results
@@ -217,10 +243,15 @@ def print_growth(
     what: str, axis: str, values: Sequence[float], results: Sequence[float]
 ) -> None:
     """How the results grow with the values of an axis, with the fitted exponent."""
+    if min(results) <= 0:
+        leave_out(f'growth of {what} with {axis}', 'a result is not positive')
+        return
     power = exponent(values, results)
     numbers = dict(values=list(values), results=list(results))
     record(what=what, axis=axis, exponent=power, **numbers)
-    points = (f'{axis} {value}: {result:.4g}' for value, result in zip(*numbers.values()))
+    points = (
+        f'{axis} {value}: {result:.4g}' for value, result in zip(*numbers.values())
+    )
     print(f'{what}: {", ".join(points)}; grows with {axis} ** {power:.2f}')
 
 

@@ -3,8 +3,8 @@
     python benchmarks/memory.py
     python benchmarks/memory.py --device cuda --base-channels 160 --sides 32 64 128
 
-Each peak is that of a fresh process. Libraries, model and optimizer are there before
-the first image, and are not counted; what remains grows with the images.
+On a CPU, each peak is that of a fresh process. Libraries, model and optimizer are there
+before the image, and are not counted; what remains grows with it.
 """
 
 import resource
@@ -14,7 +14,14 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import torch
-from measure import device_peak, make_parser, print_growth, print_values, set_up
+from measure import (
+    device_peak,
+    is_gpu_run,
+    make_parser,
+    print_growth,
+    print_values,
+    set_up,
+)
 from training_step import Step, make_batch
 
 from mmadm.models import ADM, DualDecoderUNet
@@ -59,7 +66,7 @@ WORKS = {
 
 
 def peak(name: str, side: int, base_channels: int, device: str) -> float:
-    """MiB beyond what is there before the first image; call it in a fresh process."""
+    """MiB beyond what is there before the first image; on a CPU of this process."""
     torch.set_num_threads(1)
     head = dict(type=DualDecoderUNet, base_channels=base_channels)
     work = WORKS[name](ADM(head=head, test_cfg=dict(num_steps=2)).to(device))
@@ -84,8 +91,11 @@ def main() -> None:
     peaks = {}
     for name in WORKS:
         for side in args.sides:
+            work = name, side, args.base_channels, args.device
+            if is_gpu_run(args):
+                peaks[name, side] = peak(*work)
+                continue
             with ProcessPoolExecutor(1, get_context('spawn')) as process:
-                work = name, side, args.base_channels, args.device
                 peaks[name, side] = process.submit(peak, *work).result()
     print_values(
         f'peak of one image, {args.base_channels} channels, MiB',

@@ -115,7 +115,10 @@ def _nearest(make: Callable[[int], nn.Module], parameters: int) -> int:
         except ValueError:  # a width that is no multiple of the attention heads
             return float('inf')
 
-    return min(range(8, 260, 4), key=difference)
+    # About quadratic in the width.
+    with torch.device('meta'):
+        guess = 16 * round(4 * (parameters / count(make(64))) ** 0.5)
+    return min(range(max(8, guess - 16), guess + 20, 4), key=difference)
 
 
 def count(unet: nn.Module) -> int:
@@ -165,8 +168,7 @@ def main() -> None:
     sizes = {name: count(v.unet) / 1e6 for name, v in variants.items()}
     print_values('parameters, in 1e6', sizes)
     macs = {
-        name: operations(lambda v=v: v.unet(x, t)) / 2e9
-        for name, v in variants.items()
+        name: operations(lambda v=v: v.unet(x, t)) / 2e9 for name, v in variants.items()
     }
     print_values('multiply-accumulates of a step, in 1e9', macs)
 

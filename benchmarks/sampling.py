@@ -7,13 +7,15 @@ All variants have the same weights and noise; their images, in [-1, 1], are comp
 with those of the plain variant.
 """
 
+import argparse
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from measure import (
-    leave_out,
+    compile_options,
+    is_gpu_run,
     make_parser,
     print_table,
     print_values,
@@ -24,7 +26,6 @@ from measure import (
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mmadm.engine.hooks.acceleration import _compiler_error
 from mmadm.models import ADM, DualDecoderUNet
 from mmadm.structures import DiffusionSample
 from mmadm.utils import prepare_inference
@@ -33,7 +34,7 @@ PLAIN = 'plain float32'
 
 
 def make_variants(
-    model: ADM, device: str, compile: bool
+    model: ADM, args: argparse.Namespace
 ) -> dict[str, tuple[ADM, dict[str, bool]]]:
     """Models and switches of ``switched``, by name."""
     prepared = prepare_inference(copy.deepcopy(model))
@@ -43,19 +44,15 @@ def make_variants(
         'channels last': (prepared, {}),
         'channels last, bfloat16': (prepared, dict(bf16=True)),
     }
-    if device != 'cpu':
+    if is_gpu_run(args):
         variants['TF32'] = model, dict(tf32=True)
         variants['channels last, TF32'] = prepared, dict(tf32=True)
-    if not compile:
-        return variants
-    reason = _compiler_error(torch.device(device), {})
-    if reason is not None:
-        leave_out('compilation', reason)
-        return variants
-    compiled = copy.deepcopy(prepared)
-    compiled.head.compile()
-    variants['channels last, TF32, compiled'] = compiled, dict(tf32=True)
-    variants['channels last, bfloat16, compiled'] = compiled, dict(bf16=True)
+    options = compile_options(args) if args.compile else None
+    if options is not None:
+        compiled = copy.deepcopy(prepared)
+        compiled.head.compile(**options)
+        variants['channels last, TF32, compiled'] = compiled, dict(tf32=True)
+        variants['channels last, bfloat16, compiled'] = compiled, dict(bf16=True)
     return variants
 
 
@@ -65,25 +62,30 @@ def switched(
 ) -> Iterator[None]:
     """Types of the products; attention as products and softmax, with its matrix."""
     use_tf32(tf32)
-    backends = [SDPBackend.MATH] if explicit else list(SDPBackend.__members__.values())
-    with sdpa_kernel(backends), torch.autocast(device, torch.bfloat16, bf16):
+    attention = sdpa_kernel(SDPBackend.MATH) if explicit else nullcontext()
+    with attention, torch.autocast(device, torch.bfloat16, bf16):
         yield
 
 
 @torch.no_grad()
 def main() -> None:
-    parser = make_parser(__doc__.splitlines()[0], repeats=5)
+    parser = make_parser(__doc__.splitlines()[0], repeats=3)
     parser.add_argument('--base-channels', type=int, default=64)
     parser.add_argument('--size', type=int, default=32, help='side of the images')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument('--steps', type=int, default=10, help='function evaluations')
     parser.add_argument('--paper', action='store_true', help='160 channels, batch 256')
     parser.add_argument('--compile', action='store_true', help='takes minutes')
+    parser.add_argument(
+        '--small', action='store_true', help='two levels of one block: compiles sooner'
+    )
     args = parser.parse_args()
     if args.paper:
         args.base_channels, args.batch_size = 160, 256
     set_up(args)
     head = dict(type=DualDecoderUNet, base_channels=args.base_channels)
+    if args.small:
+        head.update(channel_mult=(1, 2), num_blocks=1, attention_levels=(1,))
     model = ADM(head=head, test_cfg=dict(num_steps=args.steps))
     model.to(args.device).eval()
     facts = [dict(sample_idx=i) for i in range(args.batch_size)]
@@ -95,7 +97,7 @@ def main() -> None:
         with switched(args.device, **switches):
             images[name] = model.sample((args.size, args.size), samples)
 
-    variants = make_variants(model, args.device, args.compile)
+    variants = make_variants(model, args)
     runs: dict[str, Callable] = {name: lambda n=name: run(n) for name in variants}
     timings = take_turns(runs, args.repeats, args.device)
     title = f'{args.batch_size} samples of {args.size}x{args.size}, {args.steps} steps'

@@ -43,7 +43,7 @@ def main() -> None:
 
     steps = {name: lambda code=code: start(code) for name, code in STEPS.items()}
     timings = take_turns(steps, args.repeats, clock=seconds_of_children)
-    print_table(timings, 'and a prediction')
+    print_table(timings, 'and a prediction', 'imports')
     libraries, everything = (
         timings[name].median for name in ('and MMEngine', 'and a prediction')
     )

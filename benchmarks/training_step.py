@@ -9,14 +9,18 @@ are compared with those of the plain variant, step by step, and the feature maps
 the backward pass keeps.
 """
 
+import argparse
 import copy
 import logging
 from types import SimpleNamespace
 
 import torch
 from measure import (
-    leave_out,
+    Limit,
+    compile_options,
+    is_gpu_run,
     make_parser,
+    operations,
     print_table,
     print_values,
     set_up,
@@ -28,7 +32,6 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from mmadm.engine import AccelerationHook, AutocastOptimWrapper
-from mmadm.engine.hooks.acceleration import _compiler_error
 from mmadm.models import ADM, DualDecoderUNet
 from mmadm.structures import DiffusionSample
 
@@ -94,7 +97,7 @@ def make_batch(size: int, count: int) -> dict:
     return dict(inputs=dict(image=list(images)), data_samples=samples)
 
 
-def make_variants(device: str, compile: bool) -> dict[str, dict]:
+def make_variants(args: argparse.Namespace) -> dict[str, dict]:
     """Each switch alone, then those of a training on a GPU together."""
     variants = {
         PLAIN: {},
@@ -104,17 +107,15 @@ def make_variants(device: str, compile: bool) -> dict[str, dict]:
         'recomputed blocks': dict(recompute='ResBlock'),
     }
     together = dict(bf16=True, fused=True)
-    if device != 'cpu':
-        variants['TF32'] = dict(tf32=True)
+    if is_gpu_run(args):
         together |= dict(tf32=True, channels_last=True)
-        variants['all but compilation'] = together
-    if compile:
-        reason = _compiler_error(torch.device(device), {})
-        if reason is not None:
-            leave_out('compilation', reason)
-            return variants
-        variants['compiled'] = dict(compile=True)
-        variants['compiled, with ' + ', '.join(together)] = together | dict(compile=True)
+        variants['TF32'] = dict(tf32=True)
+    variants[', '.join(together)] = together
+    options = compile_options(args) if args.compile else None
+    if options is not None:
+        compiled = dict(compile=options or True)
+        variants['compiled'] = compiled
+        variants[', '.join([*together, 'compiled'])] = together | compiled
     return variants
 
 
@@ -144,7 +145,7 @@ def main() -> None:
     set_up(args)
     head = dict(type=DualDecoderUNet, base_channels=args.base_channels)
     if args.paper:
-        head.update(base_channels=160, num_blocks=3, attention_levels=(1, 2))
+        head.update(base_channels=160)
         args.batch_size = 128
     if args.small:
         head.update(channel_mult=(1, 2), num_blocks=1, attention_levels=(1,))
@@ -153,10 +154,14 @@ def main() -> None:
     title = f'step of {parameters / 1e6:.2f} M parameters, batch {args.batch_size}'
 
     data = make_batch(args.size, args.batch_size)
-    variants = make_variants(args.device, args.compile)
-    steps = {name: Step(model, data, **kw) for name, kw in variants.items()}
-    print_table(take_turns(steps, args.repeats, args.device), PLAIN, title)
+    dtype = torch.bfloat16 if is_gpu_run(args) else torch.float32
+    limit = Limit(args, dtype)
+    steps = {n: Step(model, data, **kw) for n, kw in make_variants(args).items()}
+    timings = take_turns(steps | limit.probes, args.repeats, args.device)
+    print_table({name: timings[name] for name in steps}, PLAIN, title)
     compare(steps)
+    count = operations(Step(model, data))
+    limit.report(timings, dict.fromkeys(steps, count))
 
 
 if __name__ == '__main__':

@@ -23,6 +23,11 @@ def make_layers(numbers: int, tensors: int, device: str) -> nn.ModuleList:
     return layers.to(device)
 
 
+def size(layers: nn.ModuleList) -> str:
+    numbers = sum(parameter.numel() for parameter in layers.parameters())
+    return f'{numbers:,} weights in {len(layers)} tensors'
+
+
 def compare_optimizers(layers: nn.Module, args) -> None:
     forms = {
         'AdamW, tensor by tensor': dict(foreach=False),
@@ -35,7 +40,8 @@ def compare_optimizers(layers: nn.Module, args) -> None:
         for parameter in copies[-1].parameters():
             parameter.grad = torch.full_like(parameter, 0.1)
         steps[name] = AdamW(copies[-1].parameters(), lr=1e-4, **form).step
-    print_table(take_turns(steps, args.repeats, args.device), 'AdamW, tensor by tensor')
+    timings = take_turns(steps, args.repeats, args.device)
+    print_table(timings, 'AdamW, tensor by tensor', f'update of {size(layers)}')
     print(f'largest difference of a weight: {_difference(copies):.1e}\n')
 
 
@@ -54,7 +60,8 @@ def compare_averages(layers: nn.Module, args) -> None:
         name: (lambda average=average: update_often(average))
         for name, average in averages.items()
     }
-    print_table(take_turns(updates, args.repeats, args.device), "MMEngine's average")
+    timings = take_turns(updates, args.repeats, args.device)
+    print_table(timings, "MMEngine's average", f'average of {size(layers)}')
     with torch.no_grad():
         for parameter in layers.parameters():
             parameter.add_(1)
@@ -85,7 +92,6 @@ def main() -> None:
     args = parser.parse_args()
     set_up(args)
     for numbers in (args.tensors, int(args.millions * 1e6)):
-        print(f'{numbers} weights in {args.tensors} tensors')
         layers = make_layers(numbers, args.tensors, args.device)
         compare_optimizers(layers, args)
         compare_averages(layers, args)
