@@ -116,7 +116,7 @@ def test_every_imported_library_is_declared(folders, files):
     providers = metadata.packages_distributions()
     known = declared(*files)
     scripts = {path.stem for folder in folders for path in (ROOT / folder).glob('*.py')}
-    own = {*sys.stdlib_module_names, *scripts, 'mmadm', 'tests'}
+    own = {*sys.stdlib_module_names, *scripts, 'mmadm', 'benchmarks', 'tests'}
     undeclared = {
         module: path
         for module, path in imported(*folders).items()
