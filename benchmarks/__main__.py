@@ -12,6 +12,7 @@ it puts the results of the folder into a page.
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -124,7 +125,7 @@ def choose(args: argparse.Namespace) -> dict[str, list[str]]:
     }
 
 
-def run(name: str, options: list[str], out: Path, seconds: float | None) -> dict:
+def run(name: str, options: list[str], out: Path, seconds: float) -> dict:
     """Run one script, for so many seconds at most; its results and how it ended."""
     records = out / f'{name}.jsonl'
     records.unlink(missing_ok=True)
@@ -139,7 +140,7 @@ def run(name: str, options: list[str], out: Path, seconds: float | None) -> dict
                 env=os.environ | environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=seconds,
+                timeout=None if math.isinf(seconds) else seconds,
             ).returncode
             failed = f'it ended with the exit code {code}' if code else ''
         except subprocess.TimeoutExpired:
@@ -162,16 +163,16 @@ def _cpu_seconds() -> float:
 
 
 def run_all(scripts: Mapping[str, list[str]], out: Path, minutes: float | None) -> None:
-    """Run the scripts; all results so far are written after each."""
+    """Run the scripts; all results so far are written after each.
+
+    None gets more than half of the time that is left.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    end = None if minutes is None else time.perf_counter() + 60 * minutes
+    end = math.inf if minutes is None else time.perf_counter() + 60 * minutes
     results = {}
     for name, options in scripts.items():
-        left = None if end is None else end - time.perf_counter()
-        if left is not None and left < 1:
-            print(f'{name} and what follows are not run: {minutes:g} minutes are over')
-            break
-        results[name] = result = run(name, options, out, left)
+        left = end - time.perf_counter()
+        results[name] = result = run(name, options, out, left / 2)
         print(f'{name}: {result["seconds"]} s {result["failed"]}', flush=True)
         (out / 'results.json').write_text(json.dumps(results, indent=1))
         (out / 'results.md').write_text(to_markdown(results))

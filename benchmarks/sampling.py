@@ -9,7 +9,7 @@ with those of the plain variant.
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -33,27 +33,35 @@ from mmadm.utils import prepare_inference
 PLAIN = 'plain float32'
 
 
-def make_variants(
-    model: ADM, args: argparse.Namespace
-) -> dict[str, tuple[ADM, dict[str, bool]]]:
-    """Models and switches of ``switched``, by name."""
+Variants = dict[str, tuple[ADM, dict[str, bool]]]
+
+
+def make_variants(model: ADM, args: argparse.Namespace) -> dict[str, Variants]:
+    """Tables of models and switches of ``switched``: eager, and compiled."""
     prepared = prepare_inference(copy.deepcopy(model))
-    variants = {
+    eager = {
         PLAIN: (model, {}),
         'attention in explicit steps': (model, dict(explicit=True)),
         'channels last': (prepared, {}),
         'channels last, bfloat16': (prepared, dict(bf16=True)),
     }
     if is_gpu_run(args):
-        variants['TF32'] = model, dict(tf32=True)
-        variants['channels last, TF32'] = prepared, dict(tf32=True)
+        eager['TF32'] = model, dict(tf32=True)
+        eager['channels last, TF32'] = prepared, dict(tf32=True)
     options = compile_options(args) if args.compile else None
-    if options is not None:
-        compiled = copy.deepcopy(prepared)
-        compiled.head.compile(**options)
-        variants['channels last, TF32, compiled'] = compiled, dict(tf32=True)
-        variants['channels last, bfloat16, compiled'] = compiled, dict(bf16=True)
-    return variants
+    if options is None:
+        return dict(eager=eager)
+    network = copy.deepcopy(prepared)
+    network.head.compile(**options)
+    # Last, since it may take longer than there is time.
+    return dict(
+        eager=eager,
+        compiled={
+            PLAIN: (model, {}),
+            'channels last, TF32, compiled': (network, dict(tf32=True)),
+            'channels last, bfloat16, compiled': (network, dict(bf16=True)),
+        },
+    )
 
 
 @contextmanager
@@ -90,6 +98,18 @@ def main() -> None:
     model.to(args.device).eval()
     facts = [dict(sample_idx=i) for i in range(args.batch_size)]
     samples = [DiffusionSample(metainfo=fact) for fact in facts]
+    title = f'{args.batch_size} samples of {args.size}x{args.size}, {args.steps} steps'
+    for name, variants in make_variants(model, args).items():
+        measure(f'{name}: {title}', variants, samples, args)
+
+
+def measure(
+    title: str,
+    variants: Variants,
+    samples: Sequence[DiffusionSample],
+    args: argparse.Namespace,
+) -> None:
+    """Time the variants in turns, and compare their images."""
     images: dict[str, Tensor] = {}
 
     def run(name: str) -> None:
@@ -97,11 +117,8 @@ def main() -> None:
         with switched(args.device, **switches):
             images[name] = model.sample((args.size, args.size), samples)
 
-    variants = make_variants(model, args)
-    runs: dict[str, Callable] = {name: lambda n=name: run(n) for name in variants}
-    timings = take_turns(runs, args.repeats, args.device)
-    title = f'{args.batch_size} samples of {args.size}x{args.size}, {args.steps} steps'
-    print_table(timings, PLAIN, title)
+    runs = {name: lambda n=name: run(n) for name in variants}
+    print_table(take_turns(runs, args.repeats, args.device), PLAIN, title)
     differences = {
         name: float((image - images[PLAIN]).abs().max())
         for name, image in images.items()

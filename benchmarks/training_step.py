@@ -97,26 +97,36 @@ def make_batch(size: int, count: int) -> dict:
     return dict(inputs=dict(image=list(images)), data_samples=samples)
 
 
-def make_variants(args: argparse.Namespace) -> dict[str, dict]:
-    """Each switch alone, then those of a training on a GPU together."""
-    variants = {
+def make_variants(args: argparse.Namespace) -> dict[str, dict[str, dict]]:
+    """Tables of variants: each switch alone, and what compilation adds."""
+    together = dict(bf16=True, fused=True)
+    if is_gpu_run(args):
+        together |= dict(tf32=True, channels_last=True)
+    names = ', '.join(together)
+    eager = {
         PLAIN: {},
         'fused AdamW': dict(fused=True),
         'channels last': dict(channels_last=True),
         'bfloat16': dict(bf16=True),
         'recomputed blocks': dict(recompute='ResBlock'),
+        names: together,
     }
-    together = dict(bf16=True, fused=True)
     if is_gpu_run(args):
-        together |= dict(tf32=True, channels_last=True)
-        variants['TF32'] = dict(tf32=True)
-    variants[', '.join(together)] = together
+        eager['TF32'] = dict(tf32=True)
     options = compile_options(args) if args.compile else None
-    if options is not None:
-        compiled = dict(compile=options or True)
-        variants['compiled'] = compiled
-        variants[', '.join([*together, 'compiled'])] = together | compiled
-    return variants
+    if options is None:
+        return dict(eager=eager)
+    compiled = dict(compile=options or True)
+    # Last, since it may take longer than there is time.
+    return dict(
+        eager=eager,
+        compiled={
+            PLAIN: {},
+            'compiled': compiled,
+            names: together,
+            f'{names}, compiled': together | compiled,
+        },
+    )
 
 
 def compare(steps: dict[str, Step]) -> None:
@@ -154,14 +164,15 @@ def main() -> None:
     title = f'step of {parameters / 1e6:.2f} M parameters, batch {args.batch_size}'
 
     data = make_batch(args.size, args.batch_size)
-    dtype = torch.bfloat16 if is_gpu_run(args) else torch.float32
-    limit = Limit(args, dtype)
-    steps = {n: Step(model, data, **kw) for n, kw in make_variants(args).items()}
-    timings = take_turns(steps | limit.probes, args.repeats, args.device)
-    print_table({name: timings[name] for name in steps}, PLAIN, title)
-    compare(steps)
+    limit = Limit(args, torch.bfloat16 if is_gpu_run(args) else torch.float32)
     count = operations(Step(model, data))
-    limit.report(timings, dict.fromkeys(steps, count))
+    for name, variants in make_variants(args).items():
+        steps = {name: Step(model, data, **kw) for name, kw in variants.items()}
+        timings = take_turns(steps | limit.probes, args.repeats, args.device)
+        own = {name: timings[name] for name in steps}
+        print_table(own, PLAIN, f'{name} {title}')
+        compare(steps)
+        limit.report(timings, dict.fromkeys(steps, count))
 
 
 if __name__ == '__main__':

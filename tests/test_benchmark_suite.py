@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 import runpy
 import sys
@@ -157,7 +158,7 @@ def test_results_before_an_error_or_the_end_of_the_time_are_kept(tmp_path, monke
     start = f"import os; open(os.environ['{measure.RECORDS}'], 'w').write('{{}}\\n')\n"
     (tmp_path / 'wrong.py').write_text(start + 'raise SystemExit(3)\n')
     (tmp_path / 'slow.py').write_text('import time; time.sleep(60)\n')
-    wrong = suite.run('wrong', [], tmp_path, None)
+    wrong = suite.run('wrong', [], tmp_path, math.inf)
     assert wrong['records'] == [{}] and 'exit code 3' in wrong['failed']
     assert 'stopped' in suite.run('slow', [], tmp_path, 0.2)['failed']
 
