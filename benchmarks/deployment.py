@@ -26,7 +26,7 @@ from measure import (
     set_up,
     take_turns,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmadm.apis import ADMInferencer, load_model
 from mmadm.deployment import BACKENDS, export_model
@@ -81,15 +81,13 @@ def compare(args: Any) -> None:
         equal[name] = agreement(graph(**options)['predictions'], expected)
 
     feeds = record(next(iter(graphs.values())), options)
-    network = model.model
-    network.test_cfg['num_steps'] = steps
-    eager = SamplingGraph(network)
+    eager, short = (sampling(x.model, steps) for x in (model, half))
     with torch.no_grad():
         images = [to_uint8(eager(*feed).numpy()) for feed in feeds]
         if Path(args.file).suffix == '.onnx':
             alone = run_alone(args.file, feeds)
             equal['ONNX Runtime alone'] = agreement(alone, images)
-        runs = {'PyTorch': eager, 'PyTorch, bfloat16': autocast(eager)}
+        runs = {'PyTorch': eager, 'PyTorch, bfloat16': autocast(short)}
         runs |= {name: graph.model.head for name, graph in graphs.items()}
         timings = take_turns(
             {name: lambda run=run: run(*feeds[0]) for name, run in runs.items()},
@@ -172,6 +170,11 @@ def run_alone(path: str, feeds: Sequence) -> list[np.ndarray]:
     names = [x.name for x in session.get_inputs()]
     arrays = [[x.numpy() for x in feed if x is not None] for feed in feeds]
     return [to_uint8(session.run(None, dict(zip(names, x)))[0]) for x in arrays]
+
+
+def sampling(network: nn.Module, steps: int) -> SamplingGraph:
+    network.test_cfg['num_steps'] = steps
+    return SamplingGraph(network)
 
 
 def autocast(run: Callable) -> Callable:
