@@ -1,6 +1,6 @@
 """Results of all benchmarks: as tables, as a plot, and in a page of the docs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 
@@ -17,14 +17,70 @@ def chapter(result: Mapping) -> str:
         result: what ``run`` in ``__main__`` gives.
     """
     records = result['records']
-    parts = [_timings(r) for r in records if 'timings' in r]
-    parts += [_values(r) for r in records if 'values' in r and 'title' in r]
+    parts = [_table(group) for group in _groups(records)]
     growth = [r for r in records if 'exponent' in r]
     parts += [_growth(growth)] if growth else []
     missing = [f'{r["left_out"]}: {r["why"]}' for r in records if 'left_out' in r]
     missing += [result['failed']] if result['failed'] else []
     parts += [f'Not measured: {reason}\n' for reason in missing]
     return '\n'.join(parts)
+
+
+def _groups(records: Sequence[Mapping]) -> list[list[Mapping]]:
+    """Records of one table: further numbers of the same rows are columns.
+
+    Numbers join the timings before them, if those have all their rows, or else those
+    after them.
+    """
+    groups = {i: [r] for i, r in enumerate(records) if 'timings' in r}
+    for i, r in enumerate(records):
+        if 'values' not in r or 'title' not in r:
+            continue
+        order = sorted(groups, key=lambda j: (j > i, abs(j - i)))
+        joined = (j for j in order if set(r['values']) <= set(_rows(groups[j][0])))
+        groups.setdefault(next(joined, i), []).append(r)
+    return [groups[i] for i in sorted(groups)]
+
+
+def _rows(record: Mapping) -> Mapping:
+    return record.get('timings') or record['values']
+
+
+def _table(group: Sequence[Mapping]) -> str:
+    first, *others = group
+    title, columns = first['title'], []
+    if 'timings' in first:
+        timings, against = first['timings'], first['against']
+        median = timings[against]['median']
+        columns = [
+            ('Median, ms', {n: _short(1e3 * t['median']) for n, t in timings.items()}),
+            ('Quartiles', {n: _quartiles(t) for n, t in timings.items()}),
+            (
+                'Faster by',
+                {n: f'{median / t["median"]:.2f}' for n, t in timings.items()},
+            ),
+        ]
+    else:
+        others, title = group, ''
+    for other in others:
+        values = {name: _short(value) for name, value in other['values'].items()}
+        columns.append((_capital(other['title']), values))
+    lines = [
+        ' | '.join([f'| {_capital(title)}', *(name for name, _ in columns)]) + ' |',
+        '|---' + '|--:' * len(columns) + '|',
+    ]
+    for row in _rows(first):
+        cells = (cells.get(row, '') for _, cells in columns)
+        lines.append(' | '.join([f'| {row}', *cells]) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def _quartiles(timing: Mapping[str, float]) -> str:
+    return f'{_short(1e3 * timing["low"])} to {_short(1e3 * timing["high"])}'
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def machine_of(results: Mapping[str, Mapping]) -> str:
@@ -42,26 +98,6 @@ def machine_of(results: Mapping[str, Mapping]) -> str:
         f'{first}. {len(results)} benchmarks in {passed / 60:.0f} minutes, '
         f'{computed / 60:.0f} of them computing.\n'
     )
-
-
-def _timings(record: Mapping) -> str:
-    timings, against = record['timings'], record['against']
-    lines = [
-        f'| {record["title"]} | Median, ms | Quartiles | Faster by |',
-        '|---|--:|--:|--:|',
-    ]
-    for name, timing in timings.items():
-        median, low, high = (1e3 * timing[key] for key in ('median', 'low', 'high'))
-        ratio = timings[against]['median'] / timing['median']
-        quartiles = f'{_short(low)} to {_short(high)}'
-        lines.append(f'| {name} | {_short(median)} | {quartiles} | {ratio:.2f} |')
-    return '\n'.join(lines) + '\n'
-
-
-def _values(record: Mapping) -> str:
-    lines = [f'| {record["title"]} | |', '|---|--:|']
-    lines += [f'| {name} | {_short(x)} |' for name, x in record['values'].items()]
-    return '\n'.join(lines) + '\n'
 
 
 def _growth(records: list[Mapping]) -> str:

@@ -72,7 +72,8 @@ def results(records):
     fast = measure.Timing(0.002, 0.002, 0.002)
     measure.record(machine='A processor; torch 3; 5 turns')
     measure.print_table({'slow': timing, 'fast': fast}, 'slow', 'a step')
-    measure.print_values('fraction of the limit', dict(fast=0.5))
+    measure.print_values('fraction of the limit', dict(other=0.1))
+    measure.print_values('MiB', dict(fast=0.5))
     measure.print_growth('ms', 'batch', (1, 2, 4), (3.0, 6.0, 12.0))
     measure.leave_out('a peer', 'not installed')
     return dict(heads=result_of(records()), memory=result_of([], 'exit code 1'))
@@ -80,15 +81,34 @@ def results(records):
 
 def test_tables_have_ratios_values_exponents_and_what_is_missing(results):
     text = summary.to_markdown(results)
-    assert '| slow | 4 | 3 to 5 | 1.00 |' in text
-    assert '| fast | 2 | 2 to 2 | 2.00 |' in text
-    assert '| fast | 0.5 |' in text
+    assert '| A step | Median, ms | Quartiles | Faster by | MiB |' in text
+    assert '| slow | 4 | 3 to 5 | 1.00 |  |' in text
+    assert '| fast | 2 | 2 to 2 | 2.00 | 0.5 |' in text
+    assert '|  | Fraction of the limit |\n|---|--:|\n| other | 0.1 |' in text
     assert '| ms | batch | 1: 3, 2: 6, 4: 12 | 1.00 |' in text
     assert 'Not measured: a peer: not installed' in text
     assert 'Not measured: exit code 1' in text
     machine = summary.machine_of(results)
     assert machine.startswith('A processor; torch 3.')
     assert '2 minutes, 1 of them computing' in machine
+
+
+def test_numbers_join_the_nearest_table_with_their_rows(records):
+    timings = dict.fromkeys('ab', measure.Timing(1.0, 1.0, 1.0))
+    measure.print_values('parameters', dict(a=1.0, b=2.0))
+    measure.print_table(timings, 'a', 'encoding')
+    measure.print_values('first difference', dict(a=0.0, b=3.0))
+    measure.print_table(timings, 'a', 'decoding')
+    measure.print_values('second difference', dict(a=0.0, b=4.0))
+    titles = [
+        line
+        for line in summary.chapter(result_of(records())).split('\n')
+        if 'ding' in line
+    ]
+    assert titles == [
+        '| Encoding | Median, ms | Quartiles | Faster by | Parameters | First difference |',
+        '| Decoding | Median, ms | Quartiles | Faster by | Second difference |',
+    ]
 
 
 def test_growth_without_a_positive_result_is_left_out(records):
