@@ -100,15 +100,9 @@ def test_numbers_join_the_nearest_table_with_their_rows(records):
     measure.print_values('first difference', dict(a=0.0, b=3.0))
     measure.print_table(timings, 'a', 'decoding')
     measure.print_values('second difference', dict(a=0.0, b=4.0))
-    titles = [
-        line
-        for line in summary.chapter(result_of(records())).split('\n')
-        if 'ding' in line
-    ]
-    assert titles == [
-        '| Encoding | Median, ms | Quartiles | Faster by | Parameters | First difference |',
-        '| Decoding | Median, ms | Quartiles | Faster by | Second difference |',
-    ]
+    lines = summary.chapter(result_of(records())).splitlines()
+    ends = [line.split('Faster by | ')[1] for line in lines if 'Faster by' in line]
+    assert ends == ['Parameters | First difference |', 'Second difference |']
 
 
 def test_growth_without_a_positive_result_is_left_out(records):
