@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from measure import make_parser, print_table, print_values, set_up, summary, take_turns
+from measure import (
+    make_parser,
+    print_medians,
+    print_table,
+    print_values,
+    set_up,
+    summary,
+    take_turns,
+)
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_matrix, hstack, identity
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -112,7 +120,7 @@ def main() -> None:
         for count in (99, args.thresholds)
     }
     timings = take_turns(works, args.repeats)
-    print_table(timings, '99 thresholds', 'ODS: all counts of one map')
+    print_medians('ODS: all counts of one map', timings)
 
 
 if __name__ == '__main__':

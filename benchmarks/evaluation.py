@@ -14,6 +14,7 @@ import torch
 from measure import (
     make_parser,
     print_growth,
+    print_medians,
     print_table,
     print_values,
     set_up,
@@ -114,8 +115,7 @@ def compare_saliency(args) -> None:
         for name, names in measures.items()
     }
     timings = take_turns(works, args.repeats)
-    title = f'saliency of one {args.side}x{args.side} map'
-    print_table(timings, 'all saliency measures', title)
+    print_medians(f'one map of {args.side}x{args.side}', timings)
 
 
 def main() -> None:

@@ -239,6 +239,12 @@ def print_values(title: str, values: Mapping[str, float]) -> None:
         print(f'{name:{width}}  {value:.3g}')
 
 
+def print_medians(title: str, timings: Mapping[str, Timing]) -> None:
+    """Milliseconds of things that are not compared with each other."""
+    medians = {name: 1e3 * timing.median for name, timing in timings.items()}
+    print_values(f'{title}, ms', medians)
+
+
 def print_growth(
     what: str, axis: str, values: Sequence[float], results: Sequence[float]
 ) -> None:

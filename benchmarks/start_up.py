@@ -11,7 +11,7 @@ import subprocess
 import sys
 from resource import RUSAGE_CHILDREN, getrusage
 
-from measure import make_parser, print_table, set_up, take_turns
+from measure import make_parser, print_medians, set_up, take_turns
 
 LIBRARIES = 'import torch, mmengine.infer'
 INFERENCER = 'from mmadm.apis import ADMInferencer'
@@ -43,7 +43,7 @@ def main() -> None:
 
     steps = {name: lambda code=code: start(code) for name, code in STEPS.items()}
     timings = take_turns(steps, args.repeats, clock=seconds_of_children)
-    print_table(timings, 'and a prediction', 'imports')
+    print_medians('a fresh process with', timings)
     libraries, everything = (
         timings[name].median for name in ('and MMEngine', 'and a prediction')
     )

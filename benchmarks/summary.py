@@ -154,6 +154,7 @@ def fill_page(page: str, results: Mapping[str, Mapping]) -> str:
 def plot(results: Mapping[str, Mapping], path: Path) -> None:
     """Bars of all ratios, with the quartiles of the variant; nothing without ratios."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     bars = list(_bars(results))
     if not bars:
@@ -165,9 +166,12 @@ def plot(results: Mapping[str, Mapping], path: Path) -> None:
     ]
     height = 1 + 0.25 * len(bars)
     figure, axis = plt.subplots(figsize=(10, height), layout='constrained')
-    axis.barh(labels, medians, xerr=errors)
-    axis.axvline(1, color='black', linewidth=1)
     axis.set_xscale('log')
+    axis.barh(labels, [median - 1 for median in medians], left=1, xerr=errors)
+    axis.axvline(1, color='black', linewidth=1)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter('{x:g}')
+    axis.minorticks_off()
     axis.margins(y=0.01)
     axis.set_xlabel('times as fast as what it is compared with')
     figure.savefig(path)
