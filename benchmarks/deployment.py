@@ -97,7 +97,9 @@ def compare(args: Any) -> None:
         values = {name: pair[index] for name, pair in equal.items()}
         print_values(f'{title}, 8-bit predictions', values)
     side = 'x'.join(map(str, images[0].shape[-2:]))
-    print_table(timings, 'PyTorch', f'{args.model}, {side}, {steps} steps')
+    print_table(
+        timings, 'PyTorch', f'Sampling with {args.model}, {side}, {steps} steps'
+    )
 
 
 def open_all(path: str) -> dict[str, ADMInferencer]:

@@ -178,7 +178,7 @@ def main() -> None:
         args.repeats,
         args.device,
     )
-    title = f'{args.batch_size} samples of {args.size}x{args.size}, {args.steps} steps'
+    title = f'batch of {args.batch_size}, {args.size}x{args.size}, {args.steps} steps'
     print_table(timings, next(iter(variants)), title)
 
 

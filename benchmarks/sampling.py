@@ -98,7 +98,7 @@ def main() -> None:
     model.to(args.device).eval()
     facts = [dict(sample_idx=i) for i in range(args.batch_size)]
     samples = [DiffusionSample(metainfo=fact) for fact in facts]
-    title = f'{args.batch_size} samples of {args.size}x{args.size}, {args.steps} steps'
+    title = f'batch of {args.batch_size}, {args.size}x{args.size}, {args.steps} steps'
     for name, variants in make_variants(model, args).items():
         measure(f'{name}: {title}', variants, samples, args)
 
