@@ -184,6 +184,12 @@ def main() -> None:
     args = parse_args()
     out = Path(args.out)
     if args.page:
+        for file in (out / 'results.json', args.page):
+            if not file.is_file():
+                sys.exit(
+                    f'--page puts results into a page, but there is no file {file}. '
+                    'Run the benchmarks first, and give --out their folder.'
+                )
         results = json.loads((out / 'results.json').read_text())
         args.page.write_text(fill_page(args.page.read_text(), results))
         return

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmadm.engine.hooks.acceleration import _compiler_error
+from mmadm.engine.hooks.acceleration import compiler_error
 
 #: Environment variable with the file of the lines of JSON.
 RECORDS = 'MMADM_BENCHMARK_RECORDS'
@@ -73,7 +73,7 @@ def is_gpu_run(args: argparse.Namespace) -> bool:
 def compile_options(args: argparse.Namespace) -> dict[str, bool] | None:
     """Options of ``torch.compile``; None where it does not work, which is reported."""
     options = dict(disable=True) if args.rehearse else {}
-    reason = _compiler_error(torch.device(args.device), options)
+    reason = compiler_error(torch.device(args.device), options)
     if reason is not None:
         leave_out('compilation', reason)
     return options if reason is None else None

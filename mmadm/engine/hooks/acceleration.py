@@ -101,7 +101,7 @@ class AccelerationHook(Hook):
         if not wanted:
             return
         options = wanted if isinstance(wanted, dict) else {}
-        reason = _compiler_error(_device(runner), options)
+        reason = compiler_error(_device(runner), options)
         if reason is not None:
             runner.logger.warning(
                 f'The networks run without torch.compile, which fails here ({reason}). '
@@ -123,7 +123,7 @@ def _recomputed(forward: Callable) -> Callable:
     return wrapper
 
 
-def _compiler_error(device: torch.device, options: dict) -> str | None:
+def compiler_error(device: torch.device, options: dict) -> str | None:
     """Error of the compiler with the smallest program; None if it works."""
     try:
         torch.compile(torch.sin, **options)(torch.ones(2, device=device))
