@@ -1,7 +1,6 @@
-"""Toy runs in processes that can be killed: cheap, as each is a fork of this one."""
+"""Toy runs in processes that can be killed: cheap, as they have imported all before."""
 
-import gc
-import mmap
+import faulthandler
 import os
 import random
 import shutil
@@ -13,15 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from cloudpickle import dumps, loads
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
 from mmadm.apis import load_config, prepare_run, set_resume
 from tests.conftest import ROOT, TOY_CONFIG, draw_photo
+from tests.test_evaluation.two_processes import context
 
-# Phase of a run, one byte in the memory of all forks.
-_phase = mmap.mmap(-1, 1)
+# Phase of the run, one byte of memory that it shares with the tests.
+_phase = context.RawArray('B', 1)
+_started = {}
 SHORT = {
     'train_cfg.max_iters': 12,
     'train_cfg.val_interval': 4,
@@ -71,23 +73,26 @@ def fork(work: Callable[[], None], output: Path) -> int:
     """Do ``work`` in a process of its own, which writes to ``output``; its number."""
     output.parent.mkdir(parents=True, exist_ok=True)
     _phase[0] = 0
-    sys.stdout.flush()
-    process = os.fork()
-    if process:
-        return process
+    process = context.Process(
+        target=_run, args=(dumps(work), output, _phase, dict(os.environ))
+    )
+    process.start()
+    _started[process.pid] = process
+    return process.pid
+
+
+def _run(work: bytes, output: Path, phase, environment: dict) -> None:
+    global _phase
+    _phase = phase
     code = 1
     try:
-        # What pytest has put there writes elsewhere.
         sys.stdout = sys.stderr = output.open('a', buffering=1)
         for descriptor in (1, 2):
             os.dup2(sys.stdout.fileno(), descriptor)
-        # torch replaces its threads at the first use after a fork, and two of them
-        # that come first together abort the process.
+        faulthandler.enable()
+        os.environ.update(environment)
         torch.set_num_threads(1)
-        # Objects of the parent are never finalized here: some wait for threads or locks
-        # that only the parent has (log writers, for instance).
-        gc.freeze()
-        work()
+        loads(work)()
         code = 0
     except SystemExit as stop:
         code = stop.code or 0
@@ -111,14 +116,15 @@ def fork_ranks(config: Path, work_dir: Path, options: dict, port: int) -> list[i
 
 def finished(process: int) -> bool:
     """Whether a process has ended; an error in it is one here."""
-    ended, status = os.waitpid(process, os.WNOHANG)
-    assert not ended or status == 0, f'process ended with status {status}'
-    return bool(ended)
+    code = _started[process].exitcode
+    assert not code, f'process ended with code {code}'
+    return code is not None
 
 
 def wait(process: int) -> int:
     """The exit code of a process, or minus the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    _started[process].join()
+    return _started.pop(process).exitcode
 
 
 def moments(scenario: str, work_dir: Path) -> Callable[[], bool]:

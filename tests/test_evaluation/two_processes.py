@@ -10,8 +10,8 @@ import torch
 
 # Not copies of the process of the tests, which may hold locks of its threads: of one
 # that has done nothing but to import what takes long.
-_context = multiprocessing.get_context('forkserver')
-_context.set_forkserver_preload(['mmengine.runner', 'mmadm.evaluation'])
+context = multiprocessing.get_context('forkserver')
+context.set_forkserver_preload(['mmadm.evaluation', 'tests.faults'])
 
 
 def in_two_processes(folder: Path, work: Callable[[int], object]) -> list:
@@ -21,10 +21,10 @@ def in_two_processes(folder: Path, work: Callable[[int], object]) -> list:
         folder: where they meet; their working directory.
         work: gets the rank.
     """
-    results = _context.SimpleQueue()
+    results = context.SimpleQueue()
     sealed = cloudpickle.dumps(work)
     workers = [
-        _context.Process(target=_run, args=(rank, folder, sealed, results))
+        context.Process(target=_run, args=(rank, folder, sealed, results))
         for rank in (0, 1)
     ]
     for worker in workers:

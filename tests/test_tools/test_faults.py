@@ -112,7 +112,6 @@ def test_a_signal_to_all_processes_spares_the_data_workers(plain, tmp_path):
 
 def leave_like_a_program(config, work_dir, options: dict) -> None:
     """Train, fail on request, and end as the interpreter does."""
-    multiprocessing.process._children.clear()  # those of the process of the tests
     failed = None
     try:
         train(config, work_dir, options)
