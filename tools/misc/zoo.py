@@ -44,13 +44,11 @@ class Test:
         runs: numbers of steps for each sampler of ``tools/test.py --sampler``. NFE 1 is
             the same for all samplers.
         options: of ``tools/test.py --cfg-options``.
-        partial: a part of a test set, whose scores are not in the metafile.
     """
 
     dataset: str
     runs: dict[str, tuple[int, ...]]
     options: tuple[str, ...] = ()
-    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,6 @@ class Model:
     tradeoff: tuple[str, str, str] | None = None
 
 
-_FEW = {'adm': (1, 5), 'mean': (5,)}
 _ALL = {
     'adm': (1, 2, 3, 5, 10),
     'mean': (5,),
@@ -108,19 +105,10 @@ MODELS = {
         },
         tradeoff=('Set5', 'psnr_y_b4', 'lpips_like_squeeze_rgb_b4'),
     ),
-    # A run of 200 images takes ten minutes of one core, most of them for the matching.
     'adm_edge_small': Model(
         'Edge detection',
-        {
-            'BSDS500-test': Test('BSDS500 test, 200 images', _FEW, (_EDGES,)),
-            'BSDS500-test-50': Test(
-                'BSDS500 test, the first 50 images',
-                _ALL,
-                (_EDGES, f'{_DATA}indices=50'),
-                partial=True,
-            ),
-        },
-        tradeoff=('BSDS500-test-50', 'ods_seval', 'crisp/ods_ceval'),
+        {'BSDS500-test': Test('BSDS500 test, 200 images', _ALL, (_EDGES,))},
+        tradeoff=('BSDS500-test', 'ods_seval', 'crisp/ods_ceval'),
     ),
     'adm_saliency_small': Model(
         'Saliency detection', {'DUTS-TE': Test('DUTS-TE, 300 images', _ALL)}
@@ -301,8 +289,6 @@ def results(name: str, scores: Mapping) -> list[dict]:
     model = MODELS[name]
     entries = []
     for label, part in model.tests.items():
-        if part.partial:
-            continue
         metrics = {}
         for count in model.results:
             values = scores.get(f'{label}.adm', {}).get(str(count), {})
