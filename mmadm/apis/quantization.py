@@ -35,6 +35,8 @@ def quantize_model(
     inputs: str | Path,
     ground_truth: str | Path,
     max_loss: float = 0.1,
+    calibration_masks: str | Path | None = None,
+    masks: str | Path | None = None,
 ) -> Loss:
     """Write a graph whose convolutions and matrix products are computed in 8 bits.
 
@@ -50,6 +52,9 @@ def quantize_model(
         inputs: input images of the pairs.
         ground_truth: their ground truth, paired by name.
         max_loss: how much PSNR the predictions may lose, in dB.
+        calibration_masks: for inpainting, the holes of the calibration images, paired
+            by name.
+        masks: likewise of the input images.
 
     Returns:
         the scores before and after.
@@ -65,14 +70,13 @@ def quantize_model(
                 f'Graphs in the ONNX format are quantised, but a file is {path}. '
                 'Export to .onnx first.'
             )
-    pairs = list(pair_folders(inputs, ground_truth).values())
-    before = score(source, pairs)
+    before = score(source, inputs, ground_truth, masks)
+    feeds = _feeds(source, calibration, calibration_masks)
     with atomic_write(target, durable=True) as part:
-        _quantize(source, part, _feeds(source, calibration))
-        loss = Loss(before, score(part, pairs))
+        _quantize(source, part, feeds)
+        loss = Loss(before, score(part, inputs, ground_truth, masks))
         print_log(
-            f'PSNR of {len(pairs)} pairs: {loss.before:.3f} dB in float32, '
-            f'{loss.after:.3f} dB in 8 bits.',
+            f'PSNR: {loss.before:.3f} dB in float32, {loss.after:.3f} dB in 8 bits.',
             'current',
         )
         if not loss.before - loss.after <= max_loss:
@@ -84,12 +88,20 @@ def quantize_model(
     return loss
 
 
-def score(path: str | Path, pairs: Sequence[tuple[Path, Path]]) -> float:
-    """Mean PSNR in dB of the predictions of an exported graph."""
+def score(
+    path: str | Path,
+    inputs: str | Path,
+    ground_truth: str | Path,
+    masks: str | Path | None = None,
+) -> float:
+    """Mean PSNR in dB of the predictions of an exported graph for folders of images."""
+    pairs = pair_folders(inputs, ground_truth)
+    holes = pair_folders(inputs, masks) if masks else None
     model = ADMInferencer(path, device='cpu', show_progress=False)
     values = []
-    for image, expected in pairs:
-        (prediction,) = model(str(image))['predictions']
+    for name, (image, expected) in pairs.items():
+        mask = holes and str(holes[name][1])
+        (prediction,) = model(str(image), masks=mask)['predictions']
         kind = 'color' if prediction.ndim == 3 else 'grayscale'
         gt = read_image(expected, kind)
         if gt.shape[:2] != prediction.shape[:2]:
@@ -132,7 +144,9 @@ def outer_layers(graph: Any) -> list[str]:
     return sorted(found)
 
 
-def _feeds(path: str | Path, calibration: str | Path) -> list[dict[str, np.ndarray]]:
+def _feeds(
+    path: str | Path, calibration: str | Path, masks: str | Path | None
+) -> list[dict[str, np.ndarray]]:
     """What the graph gets for the calibration images."""
     model = ADMInferencer(path, device='cpu', show_progress=False)
     feeds = []
@@ -142,7 +156,7 @@ def _feeds(path: str | Path, calibration: str | Path) -> list[dict[str, np.ndarr
         feeds.append({name: x.numpy() for name, x in pairs if x is not None})
 
     hook = model.model.head.register_forward_pre_hook(record)
-    model(str(calibration))
+    model(str(calibration), masks=masks and str(masks))
     hook.remove()
     return feeds
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from mmadm.apis import ADMInferencer, load_config
 from mmadm.checkpoints import ModelSource
@@ -292,6 +293,28 @@ def test_first_and_last_layers_of_each_step_are_known():
 
 
 @without_onnx
+def test_holes_are_paired_with_the_images_that_are_scored(tmp_path):
+    from mmadm.apis.quantization import score
+
+    model = ADMInferencer('adm_inpaint_small', device='cpu', show_progress=False)
+    holes = np.zeros((2, 128, 128), np.uint8)
+    holes[0, :64], holes[1, :, 80:] = 255, 255
+    photos = [draw_photo(i, 128, 128) for i in range(2)]
+    ratios = [
+        peak_signal_noise_ratio(photo, model(photo, masks=hole)['predictions'][0])
+        for photo, hole in zip(photos, holes)
+    ]
+    folders = [tmp_path / 'photos', tmp_path / 'masks']
+    for folder, images in zip(folders, (photos, holes)):
+        folder.mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(folder / f'{i}.png')
+    photo_folder, mask_folder = folders
+    found = score('adm_inpaint_small', photo_folder, photo_folder, mask_folder)
+    assert found == pytest.approx(np.mean(ratios))
+
+
+@without_onnx
 def test_8_bits_are_written_only_if_the_predictions_stay_good(files, tmp_path):
     import onnx
 
@@ -313,11 +336,8 @@ def test_8_bits_are_written_only_if_the_predictions_stay_good(files, tmp_path):
     assert not target.exists()
 
     before, after = quantize_model(files('onnxruntime'), target, **folders, max_loss=99)
-    pairs = [
-        (tmp_path / 'inputs' / f'{i}.png', tmp_path / 'ground_truth' / f'{i}.png')
-        for i in range(2)
-    ]
-    assert score(target, pairs) == pytest.approx(after)
+    paired = folders['inputs'], folders['ground_truth']
+    assert score(target, *paired) == pytest.approx(after)
     assert before != after
     assert open_graph(target).facts.precision == 'int8'
     weights = [x for x in onnx.load(target).graph.initializer if len(x.dims) == 4]

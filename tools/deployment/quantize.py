@@ -17,6 +17,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--ground-truth', required=True, help='their ground truth, paired by name'
     )
+    for option, images in (('--calibration-masks', 'calibration'), ('--masks', 'input')):
+        parser.add_argument(
+            option,
+            help=f'for inpainting: folder of the holes of the {images} images, paired '
+            'by name',
+        )
     parser.add_argument(
         '--max-loss',
         type=float,
@@ -40,6 +46,8 @@ def main() -> None:
             args.inputs,
             args.ground_truth,
             args.max_loss,
+            args.calibration_masks,
+            args.masks,
         )
         print(f'Written to {args.out_file}: {before:.3f} dB before, {after:.3f} after')
 
