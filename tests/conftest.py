@@ -1,5 +1,6 @@
 """What many tests need: small pictures, a small model, quick runners."""
 
+import gc
 import os
 import shutil
 from functools import cache
@@ -31,6 +32,13 @@ def environment_once() -> None:
     from mmengine.runner import runner
 
     runner.collect_env = cache(runner.collect_env)
+
+
+@pytest.fixture(autouse=True)
+def quick_collection() -> None:
+    """MMEngine collects garbage for each data set: not among all that is imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -83,6 +91,22 @@ train_cfg.update(max_iters=4, val_interval=100)
 default_hooks.checkpoint.update(interval=2)
 default_hooks.logger.update(interval=1)
 """
+
+
+#: Widths of the feature maps of ``toy_swin``.
+TOY_SWIN = (8, 16, 32, 64)
+
+
+@pytest.fixture
+def toy_swin(monkeypatch) -> None:
+    """Swin at toy width and depth for each ``arch``; the second block shifts."""
+    from mmadm.models.condition_encoders import swin
+
+    build = swin.build_backbone
+    arch = dict(embed_dims=TOY_SWIN[0], depths=(2, 1, 1, 1), num_heads=(2, 2, 2, 2))
+    monkeypatch.setattr(
+        swin, 'build_backbone', lambda kind, _, **kw: build(kind, arch, **kw)
+    )
 
 
 @pytest.fixture

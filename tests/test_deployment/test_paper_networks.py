@@ -10,9 +10,7 @@ from mmengine.config import Config
 from mmadm.apis import load_config
 from mmadm.deployment import export_model
 from mmadm.models import ConvEncoder, DualDecoderUNet, PixelStage
-from mmadm.models.condition_encoders import swin
-from mmadm.models.condition_encoders.backbone import build_backbone
-from tests.conftest import draw_photo
+from tests.conftest import TOY_SWIN, draw_photo
 from tests.test_configs.test_tasks import narrow
 
 from .test_export import CONFIGS, check_equal, predict, random_source, without_onnx
@@ -57,20 +55,9 @@ def swin_encoder() -> Config:
         channel_mult=(1, 1, 1, 1),
         num_blocks=1,
         attention_levels=(),
-        condition_channels=(8, 16, 32, 64),
+        condition_channels=TOY_SWIN,
     )
     return cfg
-
-
-@pytest.fixture
-def toy_swin(monkeypatch):
-    """Swin at toy width and depth; the second block shifts its windows."""
-    arch = dict(embed_dims=8, depths=(2, 1, 1, 1), num_heads=(2, 2, 2, 2))
-
-    def build(kind, _, **kwargs):
-        return build_backbone(kind, arch, **kwargs)
-
-    monkeypatch.setattr(swin, 'build_backbone', build)
 
 
 @pytest.mark.parametrize('make', [relation_head, swin_encoder])
