@@ -26,7 +26,7 @@ $(VENV)/.tests: $(VENV)/.runtime requirements/tests.txt
 install: $(VENV)/.runtime
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 $(FAST)

@@ -54,18 +54,14 @@ def refused(capsys, tool: str, *args) -> str:
     return message
 
 
-def launch(processes: int, tool: str, *args) -> str:
-    """Run a tool as a program, with torchrun where there are several processes."""
-    start = [sys.executable]
-    if processes > 1:
-        start += ['-m', 'torch.distributed.run', '--standalone']
-        start += [f'--nproc_per_node={processes}']
-        args = (*args, '--launcher', 'pytorch')
-    command = [*start, str(ROOT / 'tools' / tool), *map(str, args)]
+def launch(tool: str, *args) -> None:
+    """Run a tool in two processes, by torchrun."""
+    start = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    command = [*start, '--nproc_per_node=2', str(ROOT / 'tools' / tool)]
+    command += [*map(str, args), '--launcher', 'pytorch']
     environment = dict(os.environ, OMP_NUM_THREADS='1')
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
-    return run.stdout
 
 
 @pytest.fixture
@@ -205,10 +201,11 @@ def test_two_processes_train_and_score_like_one(toy_config, tmp_path):
     for processes, batch in ((1, 4), (2, 2)):
         work = tmp_path / f'ranks_{processes}'
         size = ('--cfg-options', f'train_dataloader.batch_size={batch}')
-        launch(processes, 'train.py', toy_config, '--work-dir', work, *size)
+        run = call if processes == 1 else launch
+        run('train.py', toy_config, '--work-dir', work, *size)
         out = ('--out', work / 'scores.json', '--work-dir', work, '--num-steps', 2)
         trained = tmp_path / 'ranks_1' / 'iter_4.pth'
-        launch(processes, 'test.py', toy_config, trained, *out)
+        run('test.py', toy_config, trained, *out)
         scores[processes] = json.loads((work / 'scores.json').read_text())
     assert scores[1] == scores[2], 'five samples on two ranks, each counted once'
 
