@@ -17,12 +17,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--ground-truth', required=True, help='their ground truth, paired by name'
     )
-    for option, images in (('--calibration-masks', 'calibration'), ('--masks', 'input')):
-        parser.add_argument(
-            option,
-            help=f'for inpainting: folder of the holes of the {images} images, paired '
-            'by name',
-        )
+    parser.add_argument(
+        '--calibration-masks',
+        help='for inpainting: folder of the holes of the calibration images',
+    )
+    parser.add_argument('--masks', help='likewise of the images that are scored')
     parser.add_argument(
         '--max-loss',
         type=float,
