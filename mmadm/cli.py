@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 
 from .package import package_folder
@@ -35,10 +36,15 @@ def commands() -> dict[str, Path]:
 
 def summary(path: Path) -> str:
     """What a tool does: the first line of its docstring, or its first comment."""
-    text = path.read_text()
     if path.suffix == '.sh':
-        return text.splitlines()[1].removeprefix('# ')
-    return (ast.get_docstring(ast.parse(text)) or '').split('\n')[0]
+        return _comment(path)[0]
+    return (ast.get_docstring(ast.parse(path.read_text())) or '').split('\n')[0]
+
+
+def _comment(path: Path) -> list[str]:
+    """The comment at the start of a shell script: usage and environment."""
+    _, *lines = path.read_text().splitlines()
+    return [line[2:] for line in takewhile(lambda line: line.startswith('# '), lines)]
 
 
 def overview(found: dict[str, Path]) -> str:
@@ -101,7 +107,14 @@ def _report_unknown(name: str, found: dict[str, Path]) -> int:
 
 def _run(path: Path, arguments: list[str]) -> None:
     if path.suffix == '.sh':
-        os.execvp('bash', ['bash', str(path), *arguments])
+        if arguments[:1] in (['-h'], ['--help']):
+            print('\n'.join(_comment(path)))
+            return
+        # python and torchrun are those of this environment.
+        folder = str(Path(sys.executable).parent)
+        path_variable = os.pathsep.join([folder, os.environ.get('PATH', '')])
+        environment = dict(os.environ, PATH=path_variable)
+        os.execvpe('bash', ['bash', str(path), *arguments], environment)
     sys.argv = [str(path), *arguments]
     # As for a script: what lies beside it can be imported.
     sys.path.insert(0, str(path.parent))

@@ -2,9 +2,10 @@
 # dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR, PORT in the environment.
 set -euo pipefail
-CONFIG=$1
-CHECKPOINT=$2
-GPUS=$3
+USAGE="usage: $(sed -n '2s/^# //p' "$0")"
+CONFIG=${1:?$USAGE}
+CHECKPOINT=${2:?$USAGE}
+GPUS=${3:?$USAGE}
 torchrun \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

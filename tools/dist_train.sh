@@ -2,8 +2,9 @@
 # dist_train.sh CONFIG GPUS [arguments of train.py]
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR, PORT in the environment.
 set -euo pipefail
-CONFIG=$1
-GPUS=$2
+USAGE="usage: $(sed -n '2s/^# //p' "$0")"
+CONFIG=${1:?$USAGE}
+GPUS=${2:?$USAGE}
 torchrun \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

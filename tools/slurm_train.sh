@@ -2,6 +2,7 @@
 # slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of train.py]
 # GPUS, GPUS_PER_NODE, CPUS_PER_TASK and SRUN_ARGS come from the environment.
 set -euo pipefail
+: "${4:?usage: $(sed -n '2s/^# //p' "$0")}"
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
 # shellcheck disable=SC2086
