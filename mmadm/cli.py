@@ -110,7 +110,7 @@ def _run(path: Path, arguments: list[str]) -> None:
         if arguments[:1] in (['-h'], ['--help']):
             print('\n'.join(_comment(path)))
             return
-        # python and torchrun are those of this environment.
+        # Its python is that of this environment.
         folder = str(Path(sys.executable).parent)
         path_variable = os.pathsep.join([folder, os.environ.get('PATH', '')])
         environment = dict(os.environ, PATH=path_variable)

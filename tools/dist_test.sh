@@ -6,7 +6,7 @@ USAGE="usage: $(sed -n '2s/^# //p' "$0")"
 CONFIG=${1:?$USAGE}
 CHECKPOINT=${2:?$USAGE}
 GPUS=${3:?$USAGE}
-torchrun \
+python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

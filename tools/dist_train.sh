@@ -5,7 +5,7 @@ set -euo pipefail
 USAGE="usage: $(sed -n '2s/^# //p' "$0")"
 CONFIG=${1:?$USAGE}
 GPUS=${2:?$USAGE}
-torchrun \
+python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
