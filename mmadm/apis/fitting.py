@@ -41,6 +41,7 @@ def fit_sampler(
     fine_steps: int = 50,
     iterations: int = 150,
     seed: int = 1,
+    masks: Any = None,
 ) -> Iterator[Fitted]:
     """Fit samplers of few steps to the images that a fine sampler makes of some noise.
 
@@ -55,10 +56,11 @@ def fit_sampler(
         fine_steps: steps of the deterministic multistep sampler that is the goal.
         iterations: steps of the optimiser.
         seed: of the noise; another one than that of tests.
+        masks: the holes of the inputs, for inpainting.
     """
     network, process = model.model, model.model.process
     network.requires_grad_(False)
-    condition, size = _conditions(model, inputs, number)
+    condition, size = _conditions(model, inputs, number, masks)
     height, width = network.data_preprocessor.padded(size)
     shape = (network.state_channels, height // network.factor, width // network.factor)
     count = number if condition is None else len(condition)
@@ -120,14 +122,14 @@ def use_fitted_sampler(cfg: Config, path: str | Path) -> None:
 
 
 def _conditions(
-    model: ADMInferencer, inputs: Any, number: int
+    model: ADMInferencer, inputs: Any, number: int, masks: Any
 ) -> tuple[Tensor | None, tuple[int, int]]:
     """Conditions of one size, and the size of the images."""
     if not model.is_conditional:
         sample = next(iter(model.preprocess(None, num_samples=1)))['data_samples'][0]
         return None, tuple(sample.target_shape)
     groups = defaultdict(list)
-    for batch in model.preprocess(inputs):
+    for batch in model.preprocess(inputs, masks=masks):
         data = model.model.data_preprocessor(batch)
         size = tuple(data['data_samples'][0].target_shape)
         groups[size] += data['inputs']['condition']

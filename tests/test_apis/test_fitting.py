@@ -1,5 +1,6 @@
 """Fitting a sampler of few steps to a model of the box."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from mmadm.apis.fitting import Fitted, fit_sampler, use_fitted_sampler, write_sa
 from mmadm.diffusion import EqualStepGrid, FittedSampler, MultistepSampler
 from mmadm.registry import SAMPLERS
 from mmadm.utils import SampleNoise
+from tests.conftest import draw_photo
 
 FACES = 'configs/adm/small/adm_faces_small.py'
 
@@ -65,3 +67,17 @@ def test_another_file_is_refused(tmp_path) -> None:
     file.write_text('{"type": "ADMSampler"}')
     with pytest.raises(ValueError, match='Not a fitted sampler'):
         use_fitted_sampler(load_config(FACES), file)
+
+
+def test_holes_of_inpainting_are_part_of_the_condition() -> None:
+    model = ADMInferencer('adm_inpaint_small', device='cpu', show_progress=False)
+    photo, hole = draw_photo(0, 128, 128), np.zeros((128, 128), np.uint8)
+    hole[:64] = 255
+    few = dict(number=1, fine_steps=3, iterations=1)
+    with pytest.raises(ValueError, match='mask'):
+        next(fit_sampler(model, [2], [photo], **few))
+    above, below = (
+        next(fit_sampler(model, [2], [photo], masks=[mask], **few)).deterministic
+        for mask in (hole, hole[::-1])
+    )
+    assert above != below

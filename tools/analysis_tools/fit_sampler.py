@@ -16,6 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--inputs', help='folder of input images of a conditional model'
     )
+    parser.add_argument('--masks', help='folder of their holes, for inpainting')
     parser.add_argument(
         '--number', type=int, default=8, help='images (default: %(default)s)'
     )
@@ -54,6 +55,7 @@ def main() -> None:
             args.number,
             args.fine_steps,
             args.iterations,
+            masks=args.masks,
         )
         write_sampler(args.out, list(fits), model.model.sampler.clip)
         print(f'Written to {args.out}')
