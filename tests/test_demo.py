@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmadm.apis import load_config
 from tests.conftest import draw_photo
-from tests.test_apis.test_inferencer import save_images, save_weights
+from tests.test_apis.conftest import save_images, save_weights
 from tests.test_configs.test_tasks import narrow
 
 ROOT = Path(__file__).parent.parent

@@ -1,10 +1,7 @@
 """Predictions of the inferencer equal those of the test, for each task."""
 
-import gc
 import threading
-import weakref
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,47 +13,21 @@ from PIL import Image
 from mmadm.apis import ADMInferencer, SamplingStoppedError, load_config, memory
 from mmadm.apis.calibration import calibrate
 from mmadm.checkpoints import publish_model
-from mmadm.registry import DATASETS, MODELS
+from mmadm.registry import DATASETS
 from mmadm.utils import enlarge
 from tests.conftest import draw_photo
 from tests.test_configs.test_tasks import narrow, task_of
 from tests.test_tools.test_cli import call
 
+from .conftest import evaluations_of, save_images, save_weights
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'adm'
-
-
-def save_weights(cfg, path: Path) -> Path:
-    """Random weights of a config that predict more than a constant."""
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    for name, parameter in model.named_parameters():
-        if parameter.dim() > 1 and not name.startswith('first_stage'):
-            torch.nn.init.normal_(parameter, std=0.1)
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return path
 
 
 def to_array(image: torch.Tensor) -> np.ndarray:
     """(C, H, W) to (H, W, 3) or (H, W)."""
     array = image.numpy().transpose(1, 2, 0)
     return array[..., 0] if array.shape[2] == 1 else array
-
-
-def save_images(folder: Path, images: dict[str, np.ndarray]) -> Path:
-    folder.mkdir()
-    for name, image in images.items():
-        Image.fromarray(image).save(folder / f'{name}.png')
-    return folder
-
-
-@pytest.fixture(scope='module')
-def toy(tmp_path_factory) -> ADMInferencer:
-    """Super-resolution with a narrow network."""
-    cfg = load_config(str(CONFIGS / 'adm_sr_demo.py'))
-    cfg.model.condition_encoder.update(channels=(8, 16))
-    cfg.model.head.update(base_channels=8, condition_channels=(8, 16))
-    weights = save_weights(cfg, tmp_path_factory.mktemp('toy') / 'toy.pth')
-    return ADMInferencer(cfg, weights, 'cpu', show_progress=False)
 
 
 def user_inputs(dataset, samples, folder: Path) -> dict:
@@ -322,102 +293,6 @@ def test_samples_are_returned_on_request(toy):
     assert 'gt_img' not in sample and sample.ori_shape == (32, 48)
 
 
-def test_a_stream_keeps_no_results(toy):
-    arrays, alive = [], []
-    for result in toy.stream([draw_photo(0, 8, 8)] * 20, num_steps=1, batch_size=2):
-        arrays += [
-            weakref.ref(value)
-            for value in result.values()
-            if isinstance(value, np.ndarray)
-        ]
-        del result
-        alive.append(sum(array() is not None for array in arrays))
-    assert len(alive) == 20 and alive[-1] == max(alive[2:]) <= 4 < len(arrays)
-
-
-def test_a_stream_of_many_images_holds_as_much_as_one_of_few(toy, tmp_path):
-    photos = {f'{i:02d}': draw_photo(i, 8, 8) for i in range(12)}
-    folder = save_images(tmp_path / 'in', photos)
-    request = dict(num_steps=2, num_samples=2, out_dir=tmp_path / 'out')
-
-    def tensors() -> int:
-        gc.collect()
-        return sum(issubclass(type(x), torch.Tensor) for x in gc.get_objects())
-
-    held = [tensors() for _ in toy.stream(folder, **request)]
-    assert len(held) == 12 and held[-1] == held[2]
-
-
-def test_a_stream_begins_with_the_checks(toy, tmp_path):
-    with pytest.raises(FileNotFoundError):
-        toy.stream(tmp_path / 'nothing.png')
-
-
-def evaluations_of(toy, *args, **kwargs) -> int:
-    """How often the network runs while a stream is consumed."""
-    done = []
-    list(toy.stream(*args, **kwargs, progress=lambda *n: done.append(n)))
-    return len(done)
-
-
-def test_finished_files_are_not_made_again(toy, tmp_path):
-    folder = save_images(
-        tmp_path / 'in', {x: draw_photo(i) for i, x in enumerate('abc')}
-    )
-    out = tmp_path / 'out'
-    request = dict(num_steps=1, num_samples=2, out_dir=out, output_type='file')
-    count = partial(evaluations_of, toy, folder)
-    assert count(**request) == 6 and count(**request) == 0
-    results = list(toy.stream(folder, **request))
-    assert [x['name'] for x in results] == ['a', 'b', 'c']
-    expected = toy(folder, num_steps=1, num_samples=2)
-    for i, result in enumerate(results):
-        for key in ('prediction', 'visualization'):
-            found = np.asarray(Image.open(result[key]))
-            assert np.array_equal(found, expected.get(key, expected['predictions'])[i])
-        draws = np.stack([Image.open(path) for path in result['samples']])
-        assert np.array_equal(draws, expected['samples'][i])
-        assert Image.open(result['std']).size == (4 * 48 + 54, 4 * 40)
-
-    # Only what is missing, or was made from another input.
-    results[0]['samples'][1].unlink()
-    (folder / 'b.png').write_bytes((folder / 'a.png').read_bytes())
-    assert count(**request) == 4
-    results[2]['prediction'].write_bytes(b'damaged')
-    assert count(**request) == 2 and count(**request) == 0
-    # A new image moves the others: they get the noise of other numbers.
-    save_images(tmp_path / 'more', dict(Z=draw_photo(5)))
-    (tmp_path / 'more' / 'Z.png').rename(folder / 'Z.png')
-    assert count(**request) == 8
-
-
-@pytest.mark.parametrize(
-    'change', [dict(num_steps=2), dict(seed=1), dict(sampler='mean'), dict(window=16)]
-)
-def test_files_of_other_settings_are_made_again(toy, tmp_path, change):
-    image = draw_photo(0, 8, 8)
-    request = dict(num_steps=1, out_dir=tmp_path, output_type='file')
-    assert evaluations_of(toy, image, **request) == 1
-    assert evaluations_of(toy, image, **{**request, **change}) > 0
-    # Now the files have the changed settings.
-    assert evaluations_of(toy, image, **request) == 1
-
-
-def test_files_of_other_weights_are_made_again(toy, tmp_path):
-    state = dict(state_dict=toy.model.state_dict())
-    torch.save(state, tmp_path / 'a.pth')
-    with torch.no_grad():
-        state['state_dict'] = {k: v.clone() for k, v in state['state_dict'].items()}
-        next(v for v in state['state_dict'].values() if v.numel() > 9).view(-1)[0] += 1
-    torch.save(state, tmp_path / 'b.pth')
-    counts = []
-    for name in ('a', 'a', 'b'):
-        other = ADMInferencer(toy.cfg, tmp_path / f'{name}.pth', 'cpu', False)
-        request = dict(num_steps=1, out_dir=tmp_path / 'out', output_type='file')
-        counts.append(evaluations_of(other, draw_photo(0, 8, 8), **request))
-    assert counts == [1, 0, 1]
-
-
 def test_a_calibration_gives_intervals_for_its_settings(toy, photo_folder, tmp_path):
     data = dict(
         type='ImageDataset',
@@ -459,77 +334,6 @@ def test_results_may_be_pil_images(toy):
     assert pil['std'][0].mode == 'RGB'
 
 
-def test_all_images_are_checked_before_the_first_prediction(toy, tmp_path):
-    folder = save_images(tmp_path / 'in', {'a': draw_photo(0, 8, 8)})
-    (folder / 'b.png').write_bytes((folder / 'a.png').read_bytes()[:60])
-    with pytest.raises(ValueError, match=r'Broken image file: .*b\.png.*Replace'):
-        toy(folder, out_dir=tmp_path / 'out')
-    assert not (tmp_path / 'out').exists()
-
-
-@pytest.mark.parametrize(
-    'request_, message',
-    [
-        (dict(), 'no image is given. Give inputs'),
-        (dict(inputs=[]), 'list is empty'),
-        (dict(inputs='no/such.png'), r'Image not found: no/such\.png'),
-        (dict(inputs=np.full((4, 4), 2.0)), 'Not an image: an array of float64'),
-        (dict(inputs=draw_photo(0, 8, 8), masks=np.ones((8, 8))), 'not for inpainting'),
-        (dict(inputs=draw_photo(0, 8, 8), num_samples=0), 'got num_samples=0'),
-        (dict(inputs=draw_photo(0, 8, 8), num_steps=0), 'must be positive'),
-        (dict(inputs=draw_photo(0, 8, 8), num_steps='a'), r"but got \['a'\]"),
-        (dict(inputs=draw_photo(0, 8, 8), num_steps=2.5), r'but got \[2\.5\]'),
-        (dict(inputs=draw_photo(0, 8, 8), batch_size=0), 'got batch_size=0'),
-        (dict(inputs=draw_photo(0, 8, 8), batch_size='a'), "got batch_size='a'"),
-        (dict(inputs=draw_photo(0, 8, 8), seed='a'), "got seed='a'"),
-        (dict(inputs=draw_photo(0, 8, 8), steps=5), r"Unknown arg.*\['steps'\]"),
-        (dict(inputs=draw_photo(0, 8, 8), output_type='pt'), "output_type='pt'. Use"),
-        (dict(inputs=draw_photo(0, 8, 8), output_type='file'), 'Give out_dir'),
-        (dict(inputs=draw_photo(0, 8, 8), mode='tile'), "Unknown mode='tile'"),
-        (dict(inputs=draw_photo(0, 8, 8), mode='whole', window=8), 'has no windows'),
-        (dict(inputs=draw_photo(0, 8, 8), window=2), 'got window=2'),
-    ],
-)
-def test_wrong_requests_are_refused_with_the_reason(toy, request_, message):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        toy(**request_)
-
-
-@pytest.fixture
-def no_model_is_built(monkeypatch):
-    monkeypatch.setattr(MODELS, 'build', lambda cfg: pytest.fail('a model was built'))
-
-
-@pytest.mark.parametrize(
-    'model, weights, message',
-    [
-        ('adm_sr_dmeo', 'x.pth', r"Unknown model: 'adm_sr_dmeo'.*'adm_sr_demo'"),
-        ('adm_sr_demo', None, 'weights=None'),
-        ('adm_sr_demo', 'no/such.pth', r'Checkpoint not found: no/such\.pth'),
-        ('no/such.py', 'x.pth', r'Config not found: no/such\.py'),
-        ('kl_f4_demo', 'some.pth', 'the test of a diffusion model'),
-        (None, 'x.pth', 'got model=None'),
-        (dict(), 'some.pth', 'model.type=None'),
-        (dict(model=dict(type='ADM', head={})), 'some.pth', 'test_dataloader'),
-    ],
-)
-def test_mistakes_are_reported_before_the_model_is_built(
-    no_model_is_built, tmp_path, monkeypatch, model, weights, message
-):
-    monkeypatch.chdir(tmp_path)
-    torch.save(dict(state_dict=dict(a=torch.zeros(1))), 'some.pth')
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        ADMInferencer(model, weights, 'cpu')
-
-
-@pytest.mark.parametrize('device', ['foo', 'cuda:99', 'mps', 'meta', ''])
-def test_a_missing_device_is_refused(no_model_is_built, device):
-    if device == 'mps' and torch.backends.mps.is_available():
-        pytest.skip('this machine has the device')
-    with pytest.raises(ValueError, match=f"not available: '{device}'.*: cpu"):
-        ADMInferencer('adm_sr_demo', 'x.pth', device)
-
-
 def test_a_published_file_is_all_that_is_needed(toy, tmp_path, monkeypatch):
     cfg = toy.cfg
     torch.save(dict(state_dict=toy.model.state_dict()), tmp_path / 'toy.pth')
@@ -555,12 +359,6 @@ def test_sampling_stops_between_two_steps(toy):
     hook.remove()
     assert len(evaluations) == 7
     assert len(toy(draw_photo(0, 8, 8))['predictions']) == 1
-
-
-def test_weights_of_another_config_are_refused(toy, tmp_path):
-    torch.save(dict(state_dict=toy.model.state_dict()), tmp_path / 'toy.pth')
-    with pytest.raises(ValueError, match=r'does not fit the model.*Use the config'):
-        ADMInferencer('adm_sr_demo', tmp_path / 'toy.pth', 'cpu')
 
 
 def test_unconditional_models_take_no_images(tmp_path):
