@@ -98,3 +98,14 @@ def test_finished_tests_are_not_repeated(tmp_path, monkeypatch):
     commands[:] = [None] * 3
     with pytest.raises(KeyboardInterrupt):
         test('adm_saliency_small', ['config.py', 'iter_10.pth'], tmp_path)
+
+
+def test_a_published_file_takes_the_place_of_the_older_one(tmp_path, monkeypatch):
+    """But one that is equal to it, and has its name, stays."""
+    publish = ZOO['publish']
+    monkeypatch.setitem(publish.__globals__, 'WEIGHTS', tmp_path)
+    for digest in ('1a', '1a', '2b'):
+        path = tmp_path / f'adm_toy-{digest}.safetensors'
+        monkeypatch.setitem(publish.__globals__, 'run', lambda *_, p=path: p.touch())
+        publish('adm_toy', tmp_path / 'iter_2.pth')
+        assert [*tmp_path.iterdir()] == [path] == [ZOO['published']('adm_toy')]

@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs/en/user_guides/models_in_the_box.md'
 METAFILE = ROOT / 'configs/adm/metafile.yml'
 FIGURES = ROOT / 'docs/en/_static'
+WEIGHTS = ROOT / 'weights'
 #: Scores of the models, as tools/test.py writes them: test.sampler -> NFE -> scores.
-SCORES = ROOT / 'weights/scores'
+SCORES = WEIGHTS / 'scores'
 
 _LPIPS = dict(
     type='ImageFidelity',
@@ -245,9 +246,28 @@ def facts(name: str, config: Path, work: Path, scores: dict) -> dict:
     )
 
 
+def publish(name: str, checkpoint: Path, *options: object) -> None:
+    """Write the model's file, in place of an older one."""
+    older = all_published(name)
+    run(
+        'tools/misc/publish_model.py',
+        checkpoint,
+        WEIGHTS / f'{name}.safetensors',
+        *options,
+    )
+    if len(all_published(name)) > len(older):
+        for file in older:
+            print(f'{file} is removed: there is a newer one.')
+            file.unlink()
+
+
+def all_published(name: str) -> list[Path]:
+    return sorted(WEIGHTS.glob(f'{name}-*.safetensors'))
+
+
 def published(name: str) -> Path:
     """The one published file of a model."""
-    files = sorted((ROOT / 'weights').glob(f'{name}-*.safetensors'))
+    files = all_published(name)
     if len(files) != 1:
         raise ValueError(
             f'One published file of {name} is needed, but weights/ has '
@@ -383,11 +403,7 @@ def make(args: argparse.Namespace) -> None:
         write_json(SCORES / f'{name}.json', scores)
         info = work / 'facts.json'
         write_json(info, facts(name, config, work, scores))
-        run(
-            *('tools/misc/publish_model.py', checkpoint),
-            f'weights/{name}.safetensors',
-            *('--config', config, '--info', info, '--hash-data'),
-        )
+        publish(name, checkpoint, '--config', config, '--info', info, '--hash-data')
     write_tables(name)
 
 
