@@ -112,7 +112,9 @@ MODELS = {
         tradeoff=('BSDS500-test', 'ods_seval', 'crisp/ods_ceval'),
     ),
     'adm_saliency_small': Model(
-        'Saliency detection', {'DUTS-TE': Test('DUTS-TE, 300 images', _ALL)}
+        'Saliency detection',
+        {'DUTS-TE': Test('DUTS-TE, 300 images', _ALL)},
+        tradeoff=('DUTS-TE', 'mae', 's'),
     ),
     'adm_inpaint_small': Model(
         'Inpainting',
