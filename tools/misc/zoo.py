@@ -72,23 +72,14 @@ class Model:
 _ALL = {
     'adm': (1, 2, 3, 5, 10),
     'mean': (5,),
-    'deterministic': (5, 10),
-    'multistep': (5, 10),
+    'deterministic': (2, 3, 5, 10),
+    'multistep': (2, 3, 5, 10),
 }
 MODELS = {
     'adm_sr_small': Model(
         'Super-resolution',
         {
-            'Set5': Test(
-                'Set5',
-                {
-                    'adm': (1, 2, 3, 5, 10),
-                    'deterministic': (2, 3, 5, 10),
-                    'mean': (2, 3, 5, 10),
-                    'multistep': (2, 3, 5, 10),
-                },
-                (_SR,),
-            ),
+            'Set5': Test('Set5', {**_ALL, 'mean': (2, 3, 5, 10)}, (_SR,)),
             'Set14': Test(
                 'Set14',
                 {'adm': (1, 2, 3, 5, 10), 'mean': (5,)},
@@ -110,7 +101,9 @@ MODELS = {
         'Edge detection',
         {
             'BSDS500-test': Test(
-                'BSDS500 test, 200 images', {**_ALL, 'multistep': (5,)}, (_EDGES,)
+                'BSDS500 test, 200 images',
+                {**_ALL, 'deterministic': (5, 10), 'multistep': (5,)},
+                (_EDGES,),
             )
         },
         tradeoff=('BSDS500-test', 'ods_seval', 'crisp/ods_ceval'),
