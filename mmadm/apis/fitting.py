@@ -126,8 +126,8 @@ def _conditions(
 ) -> tuple[Tensor | None, tuple[int, int]]:
     """Conditions of one size, and the size of the images."""
     if not model.is_conditional:
-        sample = next(iter(model.preprocess(None, num_samples=1)))['data_samples'][0]
-        return None, tuple(sample.target_shape)
+        batches = model.preprocess(inputs, masks=masks, num_samples=1)
+        return None, tuple(next(iter(batches))['data_samples'][0].target_shape)
     groups = defaultdict(list)
     for batch in model.preprocess(inputs, masks=masks):
         data = model.model.data_preprocessor(batch)

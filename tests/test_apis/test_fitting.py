@@ -81,3 +81,10 @@ def test_holes_of_inpainting_are_part_of_the_condition() -> None:
         for mask in (hole, hole[::-1])
     )
     assert above != below
+
+
+def test_an_unconditional_model_takes_no_images(model) -> None:
+    hole = np.zeros((64, 64), np.uint8)
+    for given in (dict(inputs=[draw_photo(0, 64, 64)]), dict(masks=[hole])):
+        with pytest.raises(ValueError, match='unconditional'):
+            next(fit_sampler(model, [2], number=1, **given))
