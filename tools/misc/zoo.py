@@ -81,13 +81,11 @@ MODELS = {
         {
             'Set5': Test('Set5', {**_ALL, 'mean': (2, 3, 5, 10)}, (_SR,)),
             'Set14': Test(
-                'Set14',
-                {'adm': (1, 2, 3, 5, 10), 'mean': (5,)},
-                (_SR, f'{_DATA}data_prefix.img_path=Set14/HR'),
+                'Set14', _ALL, (_SR, f'{_DATA}data_prefix.img_path=Set14/HR')
             ),
             'B100': Test(
                 'B100',
-                {'adm': (1, 2, 5), 'mean': (5,)},
+                _ALL,
                 (
                     _SR,
                     f'{_DATA}data_root=data/BSDS500/data',
@@ -100,11 +98,7 @@ MODELS = {
     'adm_edge_small': Model(
         'Edge detection',
         {
-            'BSDS500-test': Test(
-                'BSDS500 test, 200 images',
-                {**_ALL, 'deterministic': (5, 10), 'multistep': (5,)},
-                (_EDGES,),
-            )
+            'BSDS500-test': Test('BSDS500 test, 200 images', _ALL, (_EDGES,))
         },
         tradeoff=('BSDS500-test', 'ods_seval', 'crisp/ods_ceval'),
     ),
@@ -123,7 +117,11 @@ MODELS = {
         {
             'CelebA-HQ': Test(
                 'CelebA-HQ, 1,000 samples against 200 other images',
-                {'adm': (5, 10, 20), 'deterministic': (10, 20), 'multistep': (10,)},
+                {
+                    'adm': (1, 2, 3, 5, 10, 20),
+                    'deterministic': (2, 3, 5, 10, 20),
+                    'multistep': (2, 3, 5, 10, 20),
+                },
             )
         },
         results=(5, 10, 20),
