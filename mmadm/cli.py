@@ -34,6 +34,12 @@ def commands() -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.is_file()}
 
 
+def models() -> list[str]:
+    """Names of the models in the box, from those of their files."""
+    files = (package_folder() / 'weights').glob('*.safetensors')
+    return sorted(file.stem.rpartition('-')[0] for file in files)
+
+
 def summary(path: Path) -> str:
     """What a tool does: the first line of its docstring, or its first comment."""
     if path.suffix == '.sh':
@@ -54,7 +60,8 @@ def overview(found: dict[str, Path]) -> str:
         '       mmadm COMMAND --help',
         '',
         'Diffusion models with Analytical image Attenuation (ADM). Configs and models',
-        'are given by file, or by the name of a shipped one, such as adm_sr_small.',
+        'are given by file, or by the name of a shipped one. Models in the box:',
+        f'{", ".join(models())}.',
     ]
     left = dict(found)
     for title, names in (*_GROUPS.items(), ('More tools', ('',))):

@@ -9,6 +9,7 @@ from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
 from skimage.metrics import peak_signal_noise_ratio
 
+from mmadm import cli
 from mmadm.apis import ADMInferencer
 from mmadm.checkpoints import load_published, model_zoo
 from mmadm.utils import matlab_resize
@@ -31,6 +32,12 @@ def box() -> np.ndarray:
     mask = np.zeros((128, 128), bool)
     mask[40:80, 30:86] = True
     return mask
+
+
+def test_python_and_the_command_line_list_them():
+    assert ADMInferencer.list_models() == list(BOX)
+    assert ADMInferencer.list_models('*edge*') == ['adm_edge_small']
+    assert cli.models() == sorted(BOX)
 
 
 @pytest.mark.parametrize('name', BOX)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from mmadm.visualization.images import captioned_row
 from .calibration import Calibration, load_calibration
 from .exported import exported_model, open_exported
 from .inputs import MAX_PIXELS, image_dataset, seed_dataset, takes_masks
-from .launch import load_model
+from .launch import load_model, trained_models
 from .memory import MemoryEstimate
 from .results import (
     OutputFolder,
@@ -115,6 +116,11 @@ class ADMInferencer(BaseInferencer):
         path = source.path and str(source.path)
         super().__init__(cfg, path, device, 'mmadm', show_progress)
         del self._checkpoint, self.visualizer
+
+    @staticmethod
+    def list_models(pattern: str = '*') -> list[str]:
+        """Names of the shipped models with weights, those that match a pattern."""
+        return [name for name in trained_models() if fnmatchcase(name, pattern)]
 
     @property
     def is_conditional(self) -> bool:
