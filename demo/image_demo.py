@@ -3,6 +3,7 @@
 
 import argparse
 from os.path import expanduser
+from pathlib import Path
 
 from mmadm.diffusion import SAMPLER_PRESETS
 
@@ -29,9 +30,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-dir',
         type=expanduser,
-        default='out',
         help='folder for pred/, vis/, ...; what it already has from the same model, '
-        'input and options is not made again (default: %(default)s)',
+        'input and options is not made again (default: out/MODEL)',
     )
     parser.add_argument(
         '--masks',
@@ -115,6 +115,7 @@ def main() -> None:
             )
         else:
             request = dict(num_samples=to_number(args.input))
+        out_dir = args.out_dir or Path('out', Path(args.model).stem)
         results = inferencer.stream(
             **request,
             batch_size=args.batch_size,
@@ -126,12 +127,12 @@ def main() -> None:
             trajectory=args.trajectory,
             show=args.show,
             calibration=args.calibration,
-            out_dir=args.out_dir,
+            out_dir=out_dir,
             output_type='file',
         )
         for result in results:
             last = result['prediction']
-        print(f'Written to {args.out_dir}, the last prediction to {last}')
+        print(f'Written to {out_dir}, the last prediction to {last}')
 
 
 def to_number(text: str) -> int:

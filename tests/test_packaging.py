@@ -75,7 +75,7 @@ def test_the_wheel_alone_runs_a_command_in_an_empty_folder(wheel, tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(site), OMP_NUM_THREADS='1')
     run = subprocess.run(command, cwd=empty, env=environment, capture_output=True)
     assert run.returncode == 0, run.stderr.decode()[-2000:]
-    assert Image.open(empty / 'out' / 'pred' / 'photo.png').size == (48, 32)
+    assert Image.open(empty / 'out/adm_sr_small/pred/photo.png').size == (48, 32)
 
 
 def imported(*folders: str) -> dict[str, str]:

@@ -152,7 +152,12 @@ class OutputFolder:
     def write(
         self, index: int, name: str, result: dict[str, np.ndarray]
     ) -> dict[str, Any]:
-        """Write the results of an image; their paths, a list of them for samples."""
+        """Write the results of an image; their paths, a list of them for samples.
+
+        Those of other settings are removed: they would be taken for results of this
+        prediction.
+        """
+        self._remove_others(index, name)
         text = PngImagePlugin.PngInfo()
         text.add_text(_TEXT, self._text(index))
         paths = {}
@@ -164,6 +169,13 @@ class OutputFolder:
                 with atomic_write(path) as part:
                     Image.fromarray(image).save(part, pnginfo=text)
         return _unpacked(paths)
+
+    def _remove_others(self, index: int, name: str) -> None:
+        files = [self.folder / part / f'{name}.png' for part in _FOLDERS.values()]
+        files += (self.folder / _FOLDERS['samples'] / name).glob('*.png')
+        for path in files:
+            if read_text(path, _TEXT) not in (None, self._text(index)):
+                path.unlink()
 
     def _paths(self, key: str, name: str, count: int) -> list[Path]:
         folder = self.folder / _FOLDERS[key]

@@ -1,6 +1,7 @@
 """Predictions as PNG files, and as COCO results."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,14 +53,17 @@ class DumpImages(BaseMetric):
         super().__init__(collect_device)
         self.out_dir = Path(out_dir)
         self._first: dict[str, int] = {}
+        self._older = {path.name for path in self.out_dir.glob('*.png')}
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Write a batch."""
         for sample in data_samples:
             array = _full_size(sample).numpy().transpose(1, 2, 0)
             array = array[..., 0] if array.shape[2] == 1 else array
-            with atomic_write(self.out_dir / f'{self._name(sample)}.png') as path:
+            name = f'{self._name(sample)}.png'
+            with atomic_write(self.out_dir / name) as path:
                 Image.fromarray(array).save(path)
+            self._older.discard(name)
 
     def _name(self, sample: dict) -> str:
         stem, index = _stem(sample), sample['sample_idx']
@@ -72,7 +76,7 @@ class DumpImages(BaseMetric):
         return {}
 
     def evaluate(self, size: int) -> dict:
-        """Log where the images are.
+        """Log where the images are, and warn of older ones beside them.
 
         Raises:
             ValueError: processes have written different images of one name.
@@ -88,6 +92,15 @@ class DumpImages(BaseMetric):
                 f'{self.out_dir}. Write them with one process.'
             )
         print_log(f'Predictions written to {self.out_dir}', logger='current')
+        older = sorted(set.intersection(*all_gather_object(self._older)))
+        if older:
+            print_log(
+                f'{self.out_dir} also has {len(older)} PNG files that this test did '
+                f'not write, for instance {older[:3]}. Remove them before you score '
+                'the folder.',
+                logger='current',
+                level=logging.WARNING,
+            )
         return {}
 
 

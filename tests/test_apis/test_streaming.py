@@ -3,6 +3,7 @@
 import gc
 import weakref
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,24 @@ def test_finished_files_are_not_made_again(toy, tmp_path):
     save_images(tmp_path / 'more', dict(Z=draw_photo(5)))
     (tmp_path / 'more' / 'Z.png').rename(folder / 'Z.png')
     assert count(**request) == 8
+
+
+def test_results_of_other_settings_do_not_stay_beside_a_prediction(toy, tmp_path):
+    photos = {name: draw_photo(i) for i, name in enumerate('ab')}
+    folder = save_images(tmp_path / 'in', photos)
+    out = tmp_path / 'out'
+    out.mkdir()
+    own = save_images(out / 'std', dict(mine=draw_photo(3))) / 'mine.png'
+    toy(folder, num_steps=1, num_samples=3, out_dir=out, trajectory=True)
+    toy(folder / 'a.png', num_steps=1, num_samples=2, out_dir=out)
+    files = {str(path.relative_to(out)) for path in out.rglob('*.png')}
+    of_a = {name for name in files if 'a' in Path(name).parts or '/a.' in name}
+    assert of_a == {
+        *('vis/a.png', 'pred/a.png', 'std/a.png'),
+        *('samples/a/000.png', 'samples/a/001.png'),
+    }
+    assert {'trajectory/b.png', 'samples/b/002.png'} < files
+    assert own.is_file()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers as files."""
+"""Predictions as files."""
 
 import json
 
@@ -37,6 +37,20 @@ def test_predictions_are_named_like_the_images(tmp_path):
         'cat.png',
         'dog.png',
     ]
+
+
+def test_files_of_an_earlier_test_are_noticed(tmp_path, monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        'mmadm.evaluation.dump_images.print_log',
+        lambda text, **_: messages.append(text),
+    )
+    for names in (['cat', 'dog'], ['cat', 'dog'], ['cat']):
+        dump = DumpImages(str(tmp_path))
+        dump.process(None, [prediction(i, name) for i, name in enumerate(names)])
+        dump.evaluate(len(names))
+    (warning,) = (text for text in messages if 'did not write' in text)
+    assert warning == messages[-1] and '1 PNG files' in warning and 'dog' in warning
 
 
 def test_predictions_get_the_size_of_their_ground_truth_or_of_their_image(tmp_path):
