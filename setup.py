@@ -40,6 +40,10 @@ class BuildWithMim(build_py):
                 shutil.copytree(item, mim / item.name, ignore=ignore)
             else:
                 shutil.copy(item, mim)
+        if not self.editable_mode:
+            # `from mmadm.configs...` in the configs of users; a link in a checkout.
+            target = base / 'mmadm' / 'configs'
+            shutil.copytree(mim / 'configs', target, dirs_exist_ok=True)
 
 
 setup(

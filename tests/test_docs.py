@@ -236,7 +236,7 @@ def test_the_new_task_of_the_guide_is_tested():
     from tests.test_tools.test_cli import NEW_TASK
 
     text = (DOCS / 'advanced_guides' / 'new_task.md').read_text()
-    _, *code = files_of(text)['configs/adm/cracks.py'].splitlines()
+    _, *code = files_of(text)['configs/cracks.py'].splitlines()
     tested = NEW_TASK.format(root='data/cracks').splitlines()
     assert [line for line in code if line] == [line for line in tested if line]
 

@@ -32,6 +32,7 @@ def test_the_wheel_contains_package_configs_tools_and_weights(wheel):
     for source, target, pattern in (
         ('mmadm', 'mmadm', '*.py'),
         ('configs', 'mmadm/.mim/configs', '*.py'),
+        ('configs', 'mmadm/configs', '*.py'),
         ('tools', 'mmadm/.mim/tools', '*.py'),
         ('demo', 'mmadm/.mim/demo', '*.py'),
         ('weights', 'mmadm/.mim/weights', '*.safetensors'),
@@ -64,18 +65,37 @@ def test_the_wheel_declares_the_requirements(wheel):
     assert normalised(needed) == normalised(listed)
 
 
-def test_the_wheel_alone_runs_a_command_in_an_empty_folder(wheel, tmp_path):
+OWN_CONFIG = """\
+from mmengine.config import read_base
+with read_base():
+    from mmadm.configs.adm.adm_sr_demo import *
+train_cfg.update(max_iters=17)
+"""
+
+
+def test_the_wheel_alone_runs_commands_in_an_empty_folder(wheel, tmp_path):
     site, empty = tmp_path / 'site', tmp_path / 'empty'
     wheel.extractall(site)
     empty.mkdir()
     Image.fromarray(draw_photo(0, 8, 12)).save(empty / 'photo.png')
+    (empty / 'own.py').write_text(OWN_CONFIG)
     (name,) = (n for n in wheel.namelist() if n.endswith('entry_points.txt'))
     assert 'mmadm = mmadm.cli:main' in wheel.read(name).decode()
-    command = [sys.executable, '-m', 'mmadm', 'infer', 'photo.png', '--num-steps', '1']
-    environment = dict(os.environ, PYTHONPATH=str(site), OMP_NUM_THREADS='1')
-    run = subprocess.run(command, cwd=empty, env=environment, capture_output=True)
-    assert run.returncode == 0, run.stderr.decode()[-2000:]
+
+    def run(*command: str) -> str:
+        process = subprocess.run(
+            [sys.executable, '-m', 'mmadm', *command],
+            cwd=empty,
+            env=dict(os.environ, PYTHONPATH=str(site), OMP_NUM_THREADS='1'),
+            capture_output=True,
+            text=True,
+        )
+        assert process.returncode == 0, process.stderr[-2000:]
+        return process.stdout
+
+    run('infer', 'photo.png', '--num-steps', '1')
     assert Image.open(empty / 'out/adm_sr_small/pred/photo.png').size == (48, 32)
+    assert 'max_iters=17' in run('print_config', 'own.py')
 
 
 def imported(*folders: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -346,14 +345,13 @@ def test_a_condition_of_the_wrong_size_is_refused(
 
 def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
     """Images in, maps out, trained for one iteration; the package does not change."""
-    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     from tests.test_datasets.test_images import make_pairs
 
     root = tmp_path / 'cracks'
     for split in ('train', 'val'):
         (root / split).mkdir(parents=True)
         make_pairs(root / split, folders=('images', 'maps'))
-    config = tmp_path / 'configs' / 'adm' / 'cracks.py'
+    config = tmp_path / 'cracks.py'
     config.write_text(NEW_TASK.format(root=root))
     assert len(NEW_TASK.strip().splitlines()) <= 10
     short = (
@@ -377,10 +375,10 @@ def test_a_new_task_is_a_config_of_ten_lines(tmp_path, capsys):
 NEW_TASK = """\
 from mmengine.config import read_base
 with read_base():
-    from .._base_.datasets.image_pairs import *
-    from .._base_.default_runtime import *
-    from .._base_.models.adm_small import *
-    from .._base_.schedules.adamw_poly import *
+    from mmadm.configs._base_.datasets.image_pairs import *
+    from mmadm.configs._base_.default_runtime import *
+    from mmadm.configs._base_.models.adm_small import *
+    from mmadm.configs._base_.schedules.adamw_poly import *
 train_dataloader.dataset.data_root = '{root}/train'
 val_dataloader.dataset.data_root = '{root}/val'
 test_dataloader.dataset.data_root = '{root}/val'

@@ -97,9 +97,7 @@ MODELS = {
     ),
     'adm_edge_small': Model(
         'Edge detection',
-        {
-            'BSDS500-test': Test('BSDS500 test, 200 images', _ALL, (_EDGES,))
-        },
+        {'BSDS500-test': Test('BSDS500 test, 200 images', _ALL, (_EDGES,))},
         tradeoff=('BSDS500-test', 'ods_seval', 'crisp/ods_ceval'),
     ),
     'adm_saliency_small': Model(
