@@ -1,6 +1,7 @@
 """All benchmarks of speed, one after the other.
 
     python -m benchmarks --quick
+    python -m benchmarks --full
     python -m benchmarks --device cuda --minutes 10
     python -m benchmarks --only training_step,heads --out work_dirs/benchmarks
     python -m benchmarks --page docs/en/advanced_guides/speed.md
@@ -80,7 +81,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--quick', action='store_true', help='small sizes, few turns')
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument('--quick', action='store_true', help='small sizes, few turns')
+    sizes.add_argument(
+        '--full', action='store_true', help="the programs' own sizes (default)"
+    )
     parser.add_argument('--only', help='names, separated by commas')
     parser.add_argument(
         '--device', default='cpu', help="cpu, or cuda for the paper's sizes"
