@@ -54,6 +54,12 @@ setup(
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    classifiers=[
+        'Intended Audience :: Science/Research',
+        *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Topic :: Scientific/Engineering :: Image Processing',
+    ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmadm', 'mmadm.*']),
     install_requires=requirements('mminstall') + requirements('runtime'),
