@@ -121,6 +121,9 @@ def declared(*files: str) -> set[str]:
     return {name.lower().replace('_', '-') for name in names}
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason='packages_distributions() misses many'
+)
 @pytest.mark.parametrize(
     ('folders', 'files'),
     [
