@@ -17,7 +17,7 @@ _DEPENDENCIES = {
     'mmengine': (('onedl-mmengine', 'mmengine'), (0, 10, 7), (0, 10)),
     'mmcv': (('onedl-mmcv', 'mmcv-lite', 'mmcv'), (2, 2, 0), (2, 3)),
     'mmpretrain': (('onedl-mmpretrain', 'mmpretrain'), (1, 2, 0), (1, 3)),
-    'torch': (('torch',), (2, 4), (2, 15)),
+    'torch': (('torch',), (2, 7), (2, 15)),
 }
 
 

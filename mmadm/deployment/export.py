@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmadm.checkpoints import put_weights
 from mmadm.registry import MODELS
-from mmadm.utils import fold_weights
+from mmadm.utils import fold_weights, require_torch
 from mmadm.utils.files import atomic_write
 
 from .graph_file import SUFFIXES, Description, GraphFacts
@@ -76,10 +76,12 @@ def export_model(
         the path of the file.
 
     Raises:
-        ImportError: ``onnx`` and ``onnxscript`` are needed, but are not installed.
+        ImportError: ``onnx`` and ``onnxscript`` are needed, but are not installed, or
+            PyTorch is too old.
         ValueError: the suffix is unknown, the size does not fit the model, or the
             graph's images differ from those of the model.
     """
+    require_torch('2.10', 'Export')
     target = Path(target)
     if target.suffix not in SUFFIXES:
         raise ValueError(

@@ -13,10 +13,11 @@ from mmengine.dist import all_reduce, broadcast, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import MODEL_WRAPPERS
-from mmengine.utils import apply_to, digit_version
+from mmengine.utils import apply_to
 from torch import Tensor, nn
 
 from mmadm.registry import HOOKS
+from mmadm.utils import require_torch
 from mmadm.utils.sharding import (
     accept_whole_weights,
     is_sharded,
@@ -45,17 +46,13 @@ class ShardedDataParallel(nn.Module):
             whose name ends in 'Block'. The other weights are gathered together.
 
     Raises:
-        RuntimeError: PyTorch is too old.
+        ImportError: PyTorch is too old.
         ValueError: the model has no such blocks.
     """
 
     def __init__(self, module: nn.Module, blocks: Sequence[str] | None = None) -> None:
         super().__init__()
-        if digit_version(torch.__version__) < digit_version('2.7'):
-            raise RuntimeError(
-                'ShardedDataParallel needs PyTorch 2.7 or newer, but this is '
-                f'{torch.__version__}. Upgrade it, or leave model_wrapper_cfg out.'
-            )
+        require_torch('2.10', 'model_wrapper_cfg=ShardedDataParallel')
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 

@@ -9,6 +9,7 @@ from .noise import SampleNoise
 from .seeding import check_seed, mix_seed, seed_everything, seed_host
 from .setup import register_all_modules
 from .unwrap import unwrap_model
+from .versions import require_torch
 
 __all__ = [
     'SampleNoise',
@@ -22,6 +23,7 @@ __all__ = [
     'mix_seed',
     'prepare_inference',
     'register_all_modules',
+    'require_torch',
     'resize',
     'seed_everything',
     'seed_host',
