@@ -157,23 +157,26 @@ class OutputFolder:
         Those of other settings are removed: they would be taken for results of this
         prediction.
         """
-        self._remove_others(index, name)
         text = PngImagePlugin.PngInfo()
         text.add_text(_TEXT, self._text(index))
-        paths = {}
-        for key in (key for key in _FOLDERS if key in result):
-            value = result[key]
-            images = list(value) if key == 'samples' else [_drawn(key, value)]
-            paths[key] = self._paths(key, name, len(images))
-            for path, image in zip(paths[key], images):
+        images = {
+            key: list(result[key]) if key == 'samples' else [_drawn(key, result[key])]
+            for key in _FOLDERS
+            if key in result
+        }
+        paths = {key: self._paths(key, name, len(x)) for key, x in images.items()}
+        # Before the prediction, with which an image counts as finished.
+        self._remove_others(index, name, set().union(*paths.values()))
+        for key in paths:
+            for path, image in zip(paths[key], images[key]):
                 with atomic_write(path) as part:
                     Image.fromarray(image).save(part, pnginfo=text)
         return _unpacked(paths)
 
-    def _remove_others(self, index: int, name: str) -> None:
-        files = [self.folder / part / f'{name}.png' for part in _FOLDERS.values()]
-        files += (self.folder / _FOLDERS['samples'] / name).glob('*.png')
-        for path in files:
+    def _remove_others(self, index: int, name: str, replaced: set[Path]) -> None:
+        files = {self.folder / part / f'{name}.png' for part in _FOLDERS.values()}
+        files.update((self.folder / _FOLDERS['samples'] / name).glob('*.png'))
+        for path in files - replaced:
             if read_text(path, _TEXT) not in (None, self._text(index)):
                 path.unlink()
 
