@@ -43,7 +43,8 @@ class BuildWithMim(build_py):
         if not self.editable_mode:
             # `from mmadm.configs...` in the configs of users; a link in a checkout.
             target = base / 'mmadm' / 'configs'
-            shutil.copytree(mim / 'configs', target, dirs_exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(mim / 'configs', target)
 
 
 setup(
