@@ -21,8 +21,17 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp('wheel')
+    # A build folder of its own: that of the checkout may have old files, and another
+    # process of the tests may be building in it.
+    options = folder / 'build.cfg'
+    options.write_text(f'[build]\nbuild_base = {folder / "build"}\n')
     build = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
-    subprocess.run([*build, '-q', '-w', folder, ROOT], check=True, capture_output=True)
+    subprocess.run(
+        [*build, '-q', '-w', folder, ROOT],
+        check=True,
+        capture_output=True,
+        env=dict(os.environ, DIST_EXTRA_CONFIG=str(options)),
+    )
     (path,) = folder.glob('mmadm-*.whl')
     return zipfile.ZipFile(path)
 
